@@ -1,0 +1,191 @@
+"""Accuracy on the development pictures: recall@1, mean average precision, recall@100 and outlines, per set.
+
+    python benchmarks/development.py [--features rootsift|orb] [--every N] [--json FILE]
+
+Needs the development pictures at ../shared/data or $BOVW_BENCH_DATA; without them it says so and ends with 0.
+The database is dev/db.txt and all of train/. Three modes: TF-IDF cosine; Hamming embedding; Hamming embedding, verified.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from bovw.encoding import encode, load_picture
+from bovw.errors import ImageError
+from bovw.features import extract, mirror
+from bovw.index import ImageIndex
+from bovw.search import SearchOptions, describe, rank
+from bovw.vocabulary import Vocabulary, shipped_vocabulary
+
+DEPTH = 1000
+MODES = {
+    "tfidf": SearchOptions(k=DEPTH, scoring="tfidf", verify=0, mirror=False),
+    "hamming": SearchOptions(k=DEPTH, verify=0, mirror=False),
+    "verified": SearchOptions(k=DEPTH),
+}
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query with its ground truth; paths are absolute, `outline` is (4, 2) or None."""
+
+    set: str
+    path: str
+    relevant: frozenset[str]
+    ignore: frozenset[str]
+    outline: list[list[float]] | None
+
+
+def data_folder() -> Path | None:
+    """Where the development pictures are, if they are there."""
+    folder = Path(os.environ.get("BOVW_BENCH_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    return folder if (folder / "dev" / "db.txt").is_file() else None
+
+
+def read_queries(table: Path, images: Path) -> list[Query]:
+    """The queries of a table; answers are relative to `images`, queries to the folder of the table."""
+    queries = []
+    with open(table, newline="") as handle:
+        for row in csv.DictReader(handle, delimiter="\t"):
+            names = [frozenset(str(images / name) for name in row[column].split(",") if name) for column in ("relevant", "ignore")]
+            outline = [[float(v) for v in pair.split(",")] for pair in row["outline"].split()] if row.get("outline") else None
+            queries.append(Query(row["set"], str(table.parent / row["query"]), names[0], names[1] | {str(table.parent / row["query"])}, outline))
+    return queries
+
+
+def make_crops(data: Path, work: Path) -> Path:
+    """The table of crop queries, made once."""
+    table = work / "crops" / "queries.tsv"
+    if not table.is_file():
+        tool = data.parent / "tools" / "make_queries.py"
+        subprocess.run([sys.executable, str(tool), str(data / "dev"), str(table.parent)], check=True, stdout=subprocess.DEVNULL)
+    return table
+
+
+def make_index(data: Path, work: Path, features: str) -> Path:
+    """An index of the benchmark's database."""
+    path = work / f"{features}.bovw"
+    images = [str(data / "dev" / line) for line in (data / "dev" / "db.txt").read_text().split("\n") if line]
+    started = time.process_time()
+    clock = time.perf_counter()
+    index = ImageIndex.open(path) if path.exists() else ImageIndex.create(path, Vocabulary.load(shipped_vocabulary(features)))
+    with index:
+        report = index.add([*images, str(data / "train")], jobs=2)
+        print(f"index: {len(index)} images, {report.added} added, {len(report.failed)} failed, {time.perf_counter() - clock:.0f} s", file=sys.stderr)
+    del started
+    return path
+
+
+def average_precision(ranked: list[str], relevant: frozenset[str]) -> float:
+    """Average precision, standard: mean over the relevant of precision at their ranks; 0 for those not found."""
+    hits = [place for place, image in enumerate(ranked, 1) if image in relevant]
+    return sum(found / place for found, place in enumerate(hits, 1)) / len(relevant)
+
+
+def run(index_path: Path, queries: list[Query]) -> list[dict[str, Any]]:
+    """The figures of each query in each mode."""
+    rows = []
+    with ImageIndex.open(index_path) as index:
+        for query in queries:
+            row: dict[str, Any] = {"set": query.set, "query": query.path}
+            crop = query.outline is not None
+            try:
+                picture = load_picture(query.path, index.spec)
+            except ImageError as error:
+                sys.exit(f"benchmark: {error}")
+            features = extract(picture, index.spec)
+            words = MODES["verified"].words
+            encoded = [encode(each, index.vocabulary, words) for each in (features, mirror(features, picture, index.spec))]
+            for mode, options in MODES.items():
+                if not len(features):
+                    row[mode] = (0.0, 0.0, 0.0)
+                    continue
+                seconds: dict[str, float] = {}
+                ranking = rank(index.snapshot, encoded if options.mirror else encoded[:1], replace(options, crop=crop), seconds)
+                ranked = [path for path in map(index.snapshot.path, ranking.images) if path not in query.ignore]
+                found = len(query.relevant.intersection(ranked[:100])) / len(query.relevant)
+                row[mode] = (float(bool(ranked) and ranked[0] in query.relevant), average_precision(ranked, query.relevant), found)
+            if crop and len(features):
+                row["outline"] = outline_is_right(index, encoded, ranking, query)
+            rows.append(row)
+    return rows
+
+
+def outline_is_right(index: ImageIndex, encoded: list[Any], ranking: Any, query: Query) -> float:
+    """1.0 if the first image is the right one and its outline's mean corner error is below 3 % of its longer side."""
+    first = replace(ranking, images=ranking.images[:1], scores=ranking.scores[:1], variants=ranking.variants[:1], agreements=ranking.agreements[:1])
+    matches = describe(index.snapshot, encoded, first)
+    if not matches or matches[0].image not in query.relevant or matches[0].outline is None:
+        return 0.0
+    segment, ordinal = index.snapshot.locate(ranking.images[0])
+    error = np.hypot(*(matches[0].outline - np.array(query.outline)).T).mean()
+    return float(error < 0.03 * segment.sizes[ordinal].max())
+
+
+def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Means per set."""
+    sets: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        sets[row["set"]].append(row)
+    lines = []
+    for name, members in sets.items():
+        line: dict[str, Any] = {"set": name, "queries": len(members)}
+        for mode in MODES:
+            line[mode] = [round(float(value), 4) for value in np.mean([row[mode] for row in members], axis=0)]
+        if any("outline" in row for row in members):
+            line["outline"] = round(float(np.mean([row.get("outline", 0.0) for row in members])), 4)
+        lines.append(line)
+    return lines
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--features", default="rootsift")
+    parser.add_argument("--every", type=int, default=1, help="use every N-th query only")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "bovw-bench", help="where index and crops are kept")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--failures", action="store_true", help="list the queries whose first answer is wrong")
+    arguments = parser.parse_args()
+    data = data_folder()
+    if data is None:
+        print("the development pictures are not here (set BOVW_BENCH_DATA): nothing to do")
+        return
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    path = make_index(data, arguments.work, arguments.features)
+    queries = read_queries(data / "dev" / "queries.tsv", data / "dev")
+    queries += read_queries(make_crops(data, arguments.work), data / "dev")
+    queries = queries[:: arguments.every]
+    clock = time.perf_counter()
+    chunks = [queries[first : first + 50] for first in range(0, len(queries), 50)]
+    rows = [row for part in joblib.Parallel(n_jobs=2)(joblib.delayed(run)(path, chunk) for chunk in chunks) for row in part]
+    lines = table(rows)
+    print(f"{'set':24s} {'n':>4s}  " + "  ".join(f"{mode + ': r@1   mAP  r@100':>26s}" for mode in MODES) + "  outline")
+    for line in lines:
+        figures = "  ".join(" " * 7 + " ".join(f"{value:6.3f}" for value in line[mode][:3]) for mode in MODES)
+        print(f"{line['set']:24s} {line['queries']:4d}  {figures}  {line.get('outline', float('nan')):7.3f}")
+    print(f"{len(rows)} queries in {time.perf_counter() - clock:.0f} s, {os.cpu_count()} cores", file=sys.stderr)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(lines, indent=1) + "\n")
+    if arguments.failures:
+        for row in rows:
+            if not row["verified"][0]:
+                print(row["set"], row["query"], row["verified"])
+
+
+if __name__ == "__main__":
+    main()

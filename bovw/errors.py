@@ -1,0 +1,89 @@
+"""Every error the library raises on purpose.
+
+BovwError
+├── ImageError              a picture that cannot be used: its path and the reason
+├── VocabularyError         a vocabulary that cannot be trained, read or used
+├── ImageIndexError             anything about an index
+│   ├── IndexMissingError       there is no index at that place
+│   ├── IndexExistsError        there is one already, and it would be overwritten
+│   ├── IndexLockedError        another process is writing to it
+│   ├── IndexCorruptError       a file is missing, damaged or contradicts another
+│   └── IndexVersionError       it was written by a newer or an unsupported version
+├── IncompatibleError       features or vocabularies of two sides do not fit together
+└── ParameterError          an argument outside its range (also a ValueError)
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = [
+    "BovwError",
+    "ImageError",
+    "IncompatibleError",
+    "IndexCorruptError",
+    "ImageIndexError",
+    "IndexExistsError",
+    "IndexLockedError",
+    "IndexMissingError",
+    "IndexVersionError",
+    "ParameterError",
+    "VocabularyError",
+]
+
+
+class BovwError(Exception):
+    """Base of all errors of this package. The text says what, where, and what to do about it."""
+
+
+class ImageError(BovwError):
+    """A picture that cannot be used.
+
+    Attributes:
+        path: the picture as it was named, or "<array>" for one that came as an array.
+        reason: why, in one line without the path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = os.fspath(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class VocabularyError(BovwError):
+    """A vocabulary that cannot be trained, read or used."""
+
+
+class ImageIndexError(BovwError):
+    """Base of all errors about an index."""
+
+
+class IndexMissingError(ImageIndexError):
+    """There is no index at that place."""
+
+
+class IndexExistsError(ImageIndexError):
+    """An index is there already and would have been overwritten."""
+
+
+class IndexLockedError(ImageIndexError):
+    """Another process is writing to the index."""
+
+
+class IndexCorruptError(ImageIndexError):
+    """A file of the index is missing, damaged or contradicts another."""
+
+
+class IndexVersionError(ImageIndexError):
+    """The index was written in a format that this version does not read."""
+
+
+class IncompatibleError(BovwError):
+    """Features or vocabularies of two sides do not fit together; the text names both."""
+
+
+class ParameterError(BovwError, ValueError):
+    """An argument outside its range; the text names the argument and the range."""

@@ -1,0 +1,191 @@
+"""Pictures: find image files, read one safely and upright, as grey values."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from .errors import ImageError, ParameterError
+
+__all__ = ["Box", "Picture", "find_images", "picture_from_array", "read_picture"]
+
+Box = tuple[int, int, int, int]
+
+SUFFIXES = frozenset(
+    ".avif .bmp .gif .heic .heif .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()
+)
+MAX_PIXELS = 400_000_000
+NEUTRAL = 128
+NOT_READABLE = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, struct.error, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as the feature extractors want it.
+
+    Attributes:
+        gray: (h, w) uint8, shrunk to the working size.
+        size: (width, height) in pixels of the original upright picture.
+        box: x, y, width, height of the part that `gray` shows, in pixels of the original; all of it by default.
+    """
+
+    gray: NDArray[np.uint8]
+    size: tuple[int, int]
+    box: Box
+
+
+def find_images(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[str], list[ImageError]]:
+    """List image files: folders are searched to the bottom for known endings, named files are taken as they are.
+
+    Returns:
+        The paths, sorted, each once; and an error for every named path that is absent and every folder that can't be listed.
+    """
+    found: set[str] = set()
+    problems: list[ImageError] = []
+    for path in map(os.fspath, paths):
+        if os.path.isdir(path):
+            walk = os.walk(path, onerror=lambda error: problems.append(ImageError(str(error.filename), str(error.strerror))))
+            found.update(os.path.join(folder, name) for folder, _, names in walk for name in names if is_image_name(name))
+        elif os.path.lexists(path):
+            found.add(path)
+        else:
+            problems.append(ImageError(path, "there is no such file or folder"))
+    return sorted(found), problems
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file's ending is one of an image format that we read."""
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith("._")
+
+
+def read_picture(path: str | os.PathLike[str], max_side: int, box: Box | None = None) -> Picture:
+    """Read a picture file upright (EXIF), as grey values, shrunk to `max_side` pixels on its long side.
+
+    Any format that Pillow reads. Alpha is composed on mid grey; deep pixels (16-bit, float) are stretched so that
+    their 0.1st and 99.9th percentiles become 0 and 255.
+
+    Raises:
+        ImageError: the file is absent, no regular file, not an image, damaged, truncated, or too large.
+        ParameterError: the box does not lie in the picture.
+    """
+    path = os.fspath(path)
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ImageError(path, "is not a regular file")
+        with Image.open(path) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(path, f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            if box is None:
+                image.draft("L" if image.mode in ("L", "RGB", "YCbCr") else None, (max_side, max_side))
+            gray = gray_values(image)
+    except FileNotFoundError:
+        raise ImageError(path, "there is no such file") from None
+    except UnidentifiedImageError:
+        reason = "is empty" if os.path.getsize(path) == 0 else "is not an image of a known format"
+        raise ImageError(path, reason) from None
+    except NOT_READABLE as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ImageError(path, f"cannot be read: {reason}") from error
+    size = (height, width) if turned else (width, height)
+    return shrink(gray, size, box, max_side)
+
+
+def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = None) -> Picture:
+    """A picture from pixels in memory: (h, w) grey, (h, w, 3) BGR or (h, w, 4) BGRA as OpenCV gives them.
+
+    uint8 is taken as it is; other integers and floats are stretched as in `read_picture`.
+
+    Raises:
+        ImageError: the array is empty or has another shape.
+    """
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or not array.size:
+        raise ImageError("<array>", f"has shape {array.shape}; (h, w), (h, w, 3) or (h, w, 4) is needed")
+    if array.dtype.kind not in "uif":
+        raise ImageError("<array>", f"has dtype {array.dtype}; integers or floats are needed")
+    pixels = array if array.dtype == np.uint8 else stretched(array)
+    if pixels.ndim == 3:
+        if pixels.shape[2] == 1:
+            pixels = pixels[..., 0]
+        elif pixels.shape[2] == 3:
+            pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
+        else:
+            gray = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_BGR2GRAY)
+            pixels = composed(np.asarray(gray, np.uint8), pixels[..., 3])
+    height, width = pixels.shape
+    return shrink(np.ascontiguousarray(pixels), (width, height), box, max_side)
+
+
+def gray_values(image: Image.Image) -> NDArray[np.uint8]:
+    """Decode an opened image: upright grey values (h, w) uint8."""
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in ("I", "F") or upright.mode.startswith("I;"):
+        return stretched(np.asarray(upright))
+    if "A" in upright.getbands() or "transparency" in upright.info:
+        layers = upright.convert("RGBA")
+        return composed(np.asarray(layers.convert("RGB").convert("L")), np.asarray(layers.getchannel("A")))
+    if upright.mode not in ("L", "RGB", "YCbCr"):
+        upright = upright.convert("RGB")
+    return np.asarray(upright.convert("L"))
+
+
+def composed(gray: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey values (h, w) laid over mid grey by their alpha (h, w)."""
+    weight = alpha.astype(np.float32) / 255
+    return np.rint(gray * weight + NEUTRAL * (1 - weight)).astype(np.uint8)
+
+
+def stretched(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Deep pixels to 0..255, linearly, so that detail survives when they fill a part of their range only."""
+    values = np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = np.percentile(values[:: max(1, values.shape[0] // 1000)], (0.1, 99.9))
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
+    scaled = (values - low) * np.float32(255 / max(high - low, 1e-12))
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def shrink(gray: NDArray[np.uint8], size: tuple[int, int], box: Box | None, max_side: int) -> Picture:
+    """Cut out the box and shrink to `max_side` by area means; a smaller picture keeps its size."""
+    if box is not None:
+        gray = cut(gray, box)
+    height, width = gray.shape
+    factor = max_side / max(height, width)
+    if factor < 1:
+        target = (max(1, round(width * factor)), max(1, round(height * factor)))
+        gray = np.asarray(cv2.resize(gray, target, interpolation=cv2.INTER_AREA), np.uint8)
+    return Picture(np.ascontiguousarray(gray), size, box or (0, 0, *size))
+
+
+def cut(gray: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    """The part of a picture inside a box (x, y, width, height)."""
+    x, y, width, height = box
+    if x < 0 or y < 0 or width < 1 or height < 1 or x + width > gray.shape[1] or y + height > gray.shape[0]:
+        raise ParameterError(f"box: {box} does not lie in a picture of {gray.shape[1]} x {gray.shape[0]} pixels")
+    return gray[y : y + height, x : x + width]
+
+
+def iter_lines(stream: Iterable[bytes], separator: bytes) -> Iterator[str]:
+    """Paths from a stream of bytes, one between separators; names that are not text survive (surrogateescape)."""
+    rest = b""
+    for block in stream:
+        *names, rest = (rest + block).split(separator)
+        yield from (os.fsdecode(name) for name in names if name)
+    if rest:
+        yield os.fsdecode(rest)
+
+
+# Pillow must say when a file is cut off, whatever the host program has set before.
+ImageFile.LOAD_TRUNCATED_IMAGES = False

@@ -1,0 +1,163 @@
+"""The collection as one: scan the postings for matches of a query, and count votes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .encoding import EncodedImage
+from .segment import Segment, word_blocks
+from .weighting import idf, votes
+
+__all__ = ["Hits", "Snapshot", "cosine_scores", "scan", "vote_scores"]
+
+# A posting counts as a match up to this Hamming distance of its signature: 1.6 % of random ones do.
+MATCH_DISTANCE = 23
+SIGMA = 16.0
+# Posting lists longer than this are scanned where they lie, shorter ones are gathered by the block.
+LONG_LIST = 4096
+BLOCK = 1_000_000
+
+
+class Snapshot:
+    """The segments of one generation as one collection: image g of it is image g - first_image[s] of segment s."""
+
+    def __init__(self, segments: Sequence[Segment], deleted: Sequence[NDArray[np.bool_]], documents: NDArray[np.int64], max_side: int) -> None:
+        """Args: `deleted` per segment (images,); `documents` (W,), the number of live images with each word."""
+        self.segments, self.max_side = list(segments), max_side
+        self.first_image = np.concatenate(([0], np.cumsum([s.images for s in segments]))).astype(np.int64)
+        empty = np.zeros(0, bool)
+        self.alive = ~np.concatenate([empty, *deleted])
+        self.images = int(self.alive.sum())
+        self.idf = idf(documents, self.images)
+        sizes = [np.diff(s.feature_starts.astype(np.int64)) for s in segments]
+        self.features = np.concatenate([np.zeros(0, np.int64), *sizes])
+
+    def locate(self, image: int) -> tuple[Segment, int]:
+        """The segment and the ordinal in it of an image of the collection."""
+        number = int(np.searchsorted(self.first_image, image, side="right")) - 1
+        return self.segments[number], image - int(self.first_image[number])
+
+    @cached_property
+    def lengths(self) -> NDArray[np.float64]:
+        """(images,) the Euclidean length of each image's TF-IDF vector."""
+        squares = np.zeros(len(self.alive))
+        for first, segment in zip(self.first_image, self.segments, strict=False):
+            for words in word_blocks(segment.word_starts):
+                word, image = segment.postings(*words)
+                key, count = np.unique(word * segment.images + image, return_counts=True)
+                weight = (count * self.idf[key // segment.images]) ** 2
+                squares += np.bincount(key % segment.images + first, weights=weight, minlength=len(squares))
+        return np.sqrt(squares)
+
+    def path(self, image: int) -> str:
+        """The path of an image, as it was indexed."""
+        segment, ordinal = self.locate(image)
+        return segment.record(ordinal).path
+
+    def places(
+        self, image: NDArray[np.int64], feature: NDArray[np.int64]
+    ) -> tuple[NDArray[np.complex128], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Position, scale and angle of features of images of the collection, and the long sides of these images."""
+        place, scale = np.empty(len(image), np.complex128), np.empty(len(image))
+        angle, side = np.empty(len(image)), np.empty(len(image))
+        owner = np.searchsorted(self.first_image, image, side="right") - 1
+        for number in np.unique(owner).tolist():
+            here = np.flatnonzero(owner == number)
+            segment, ordinal = self.segments[number], image[here] - self.first_image[number]
+            place[here], scale[here], angle[here] = segment.geometry(feature[here], ordinal)
+            side[here] = segment.sizes[ordinal].max(axis=1)
+        return place, scale, angle, side
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Postings that match the query: image and feature of the collection's segment, query feature, weight."""
+
+    query: NDArray[np.int64]
+    image: NDArray[np.int64]
+    feature: NDArray[np.int64]
+    weight: NDArray[np.float64]
+
+
+def scan(snapshot: Snapshot, query: EncodedImage) -> Hits:
+    """All postings of the query's words whose signatures are close to the query's."""
+    words, signatures = query.words.ravel().astype(np.int64), query.signatures.ravel()
+    per_feature = query.words.shape[1]
+    parts: list[Hits] = []
+    for first, segment in zip(snapshot.first_image, snapshot.segments, strict=False):
+        slot, posting, distance = close_postings(segment, words, signatures)
+        feature = segment.posting_features[posting].astype(np.int64)
+        image = segment.image_of(feature) + first
+        weight = votes(snapshot.idf[words[slot]], distance, SIGMA)
+        alive = snapshot.alive[image]
+        parts.append(Hits((slot // per_feature)[alive], image[alive], feature[alive], weight[alive]))
+    if not parts:
+        none = np.zeros(0, np.int64)
+        return Hits(none, none, none, np.zeros(0))
+    joined = Hits(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("query", "image", "feature", "weight")))
+    # one order whatever the segments: sums of weights then come out the same to the last bit
+    order = np.lexsort((joined.feature, -joined.weight, joined.query, joined.image))
+    return Hits(joined.query[order], joined.image[order], joined.feature[order], joined.weight[order])
+
+
+def close_postings(
+    segment: Segment, words: NDArray[np.int64], signatures: NDArray[np.uint64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """For each (word, signature) the postings of the word within MATCH_DISTANCE.
+
+    Returns flat arrays: which pair, which posting, at what distance. Short lists are gathered together, long ones are
+    scanned in place.
+    """
+    starts, lengths = segment.word_starts[words], np.diff(segment.word_starts)[words]
+    slots: list[NDArray[np.int64]] = []
+    postings: list[NDArray[np.int64]] = []
+    distances: list[NDArray[np.uint8]] = []
+    for slot in np.flatnonzero(lengths > LONG_LIST).tolist():
+        start = int(starts[slot])
+        distance = np.bitwise_count(segment.posting_signatures[start : start + int(lengths[slot])] ^ signatures[slot])
+        close = np.flatnonzero(distance <= MATCH_DISTANCE)
+        slots.append(np.full(len(close), slot))
+        postings.append(close + start)
+        distances.append(distance[close])
+    short = np.flatnonzero((lengths > 0) & (lengths <= LONG_LIST))
+    cuts = np.searchsorted(np.cumsum(lengths[short]), np.arange(BLOCK, int(lengths[short].sum()), BLOCK))
+    for group in np.split(short, cuts):
+        runs = lengths[group]
+        before = np.cumsum(runs) - runs
+        posting = np.arange(int(runs.sum())) + np.repeat(starts[group] - before, runs)
+        distance = np.bitwise_count(segment.posting_signatures[posting] ^ np.repeat(signatures[group], runs))
+        close = np.flatnonzero(distance <= MATCH_DISTANCE)
+        slots.append(np.repeat(group, runs)[close])
+        postings.append(posting[close])
+        distances.append(distance[close])
+    return np.concatenate(slots), np.concatenate(postings), np.concatenate(distances)
+
+
+def vote_scores(snapshot: Snapshot, hits: Hits) -> NDArray[np.float64]:
+    """Votes of each image: a query feature votes once for an image, with its best match there.
+
+    Against bursts of repeated structure: Jegou, Douze, Schmid, CVPR 2009.
+    """
+    if not len(hits.image):
+        return np.zeros(len(snapshot.alive))
+    # hits are sorted by image, query feature and falling weight
+    fresh = np.concatenate(([True], (np.diff(hits.image) != 0) | (np.diff(hits.query) != 0)))
+    return np.bincount(hits.image[fresh], weights=hits.weight[fresh], minlength=len(snapshot.alive))
+
+
+def cosine_scores(snapshot: Snapshot, query: EncodedImage) -> NDArray[np.float64]:
+    """TF-IDF cosine between the query and each image (Sivic and Zisserman, ICCV 2003)."""
+    words, counts = np.unique(query.words[:, 0], return_counts=True)
+    own = counts * snapshot.idf[words]
+    scores = np.zeros(len(snapshot.alive))
+    for first, segment in zip(snapshot.first_image, snapshot.segments, strict=False):
+        for word, weight in zip(words.tolist(), (own * snapshot.idf[words]).tolist(), strict=True):
+            image = segment.postings(word, word + 1)[1]
+            np.add.at(scores, image + first, weight)
+    lengths = snapshot.lengths * np.sqrt((own**2).sum())
+    return np.where(snapshot.alive, scores / np.maximum(lengths, 1e-12), 0.0)

@@ -1,0 +1,283 @@
+"""One search: scan, shortlist, verify; then say what was found and where."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .encoding import EncodedImage
+from .errors import ParameterError
+from .geometry import Agreement, Matches, Tolerances, agree, homography, log_false_alarms, project
+from .scan import Hits, Snapshot, cosine_scores, scan, vote_scores
+from .weighting import length_norm
+
+__all__ = ["SCORINGS", "Clock", "Match", "Ranking", "SearchOptions", "describe", "rank"]
+
+SCORINGS = ("hamming", "tfidf")
+# How much an image's votes count beside the votes of its inliers.
+VOTE_SHARE = 0.4
+# When both sides count, scores are divided by features^power, before and after verification.
+VOTE_POWER, VERIFIED_POWER = 0.5, 0.25
+MAX_FALSE_ALARMS = 0.01
+# Inliers count as one place within a square of so many working pixels.
+PLACE = 16
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What a search does.
+
+    Attributes:
+        k: how many images to return at most.
+        crop: the query is a part of what is sought, so the rest of an image does not count against it.
+        scoring: "hamming" (Hamming embedding, the default) or "tfidf" (textbook cosine, the baseline).
+        verify: so many of the best candidates are verified geometrically; 0 for none.
+        words: nearest words per query feature. More finds more and scans more.
+        mirror: whether the query is tried mirrored as well.
+    """
+
+    k: int = 10
+    crop: bool = False
+    scoring: str = "hamming"
+    verify: int = 100
+    words: int = 4
+    mirror: bool = True
+
+    def __post_init__(self) -> None:
+        if self.scoring not in SCORINGS:
+            raise ParameterError(f"scoring: {self.scoring!r} is unknown, take one of {', '.join(SCORINGS)}")
+        for name, low in (("k", 1), ("verify", 0), ("words", 1)):
+            if getattr(self, name) < low:
+                raise ParameterError(f"{name}: {getattr(self, name)} is below {low}")
+
+
+@dataclass(frozen=True)
+class Match:
+    """An image that a search found.
+
+    Attributes:
+        image: its path, as it was indexed.
+        score: orders the matches of one search; not comparable between searches.
+        inliers: features of the query that agree geometrically with this image.
+        verified: whether that agreement is hardly chance (see `log_false_alarms`: below -2).
+        log_false_alarms: log10 of how many images of an index of this size would agree as well by chance.
+        mirrored: whether the query had to be mirrored to agree.
+        outline: (4, 2) where the query's corners (top left, top right, bottom right, bottom left) lie in the image, in
+            pixels of the original upright image; None where nothing agreed.
+        homography: (3, 3) maps pixels of the original upright query to those of the image; None where nothing agreed.
+        matched: (inliers, 4) the places that agree: x, y in the query and x, y in the image.
+    """
+
+    image: str
+    score: float
+    inliers: int
+    verified: bool
+    log_false_alarms: float
+    mirrored: bool
+    outline: NDArray[np.float64] | None
+    homography: NDArray[np.float64] | None
+    matched: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The best images of a search, before their places are worked out.
+
+    Attributes:
+        images: numbers in the snapshot, best first; ties go by path.
+        scores: their scores.
+        variants: which of the query's encodings gave the score.
+        agreements: the geometric agreement with each; None where it was not verified or nothing agreed.
+        matches: the tentative matches that the agreements refer to.
+    """
+
+    images: list[int]
+    scores: list[float]
+    variants: list[int]
+    agreements: list[Agreement | None]
+    matches: Matches
+
+
+def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOptions, seconds: dict[str, float] | None = None) -> Ranking:
+    """Rank the images of a snapshot for a query, given as one encoding or as two: as it is, and mirrored.
+
+    `seconds` receives the time of each step.
+    """
+    clock = Clock(seconds)
+    hits = [scan(snapshot, query) for query in queries]
+    clock.lap("scan")
+    if options.scoring == "tfidf":
+        totals = np.stack([cosine_scores(snapshot, query) for query in queries])
+    else:
+        totals = np.stack([vote_scores(snapshot, hit) for hit in hits])
+    powers = (0.0, 0.0) if options.crop or options.scoring == "tfidf" else (VOTE_POWER, VERIFIED_POWER if options.verify else VOTE_POWER)
+    variants, images = shortlist(totals / length_norm(snapshot.features, powers[0]), options.verify)
+    clock.lap("rank")
+    matches = tentative_matches(snapshot, queries, hits, variants, images)
+    agreements = agree(matches, Tolerances())
+    weights = np.zeros_like(totals)
+    weights[variants, images] = [agreement.weight if agreement else 0.0 for agreement in agreements]
+    scores = (weights + VOTE_SHARE * totals) / length_norm(snapshot.features, powers[1])
+    variant, best = scores.argmax(axis=0), scores.max(axis=0)
+    found = first_images(snapshot, best, options.k)
+    verified = dict(zip(zip(variants.tolist(), images.tolist(), strict=True), agreements, strict=True))
+    clock.lap("verify")
+    return Ranking(
+        images=found,
+        scores=best[found].tolist(),
+        variants=variant[found].tolist(),
+        agreements=[verified.get((int(variant[image]), image)) for image in found],
+        matches=matches,
+    )
+
+
+def shortlist(ranking: NDArray[np.float64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The best `count` (variant, image) pairs of scores (variants, images) and all that tie with the last, sorted."""
+    flat = ranking.ravel()
+    best = best_of(flat, count)
+    return best // ranking.shape[1], best % ranking.shape[1]
+
+
+def first_images(snapshot: Snapshot, scores: NDArray[np.float64], k: int) -> list[int]:
+    """The k best images with any score, best first; ties go by path."""
+    return sorted(best_of(scores, k).tolist(), key=lambda image: (-scores[image], snapshot.path(image)))[:k]
+
+
+def best_of(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Where the `count` highest scores above 0 are, with all that tie with the last; ascending."""
+    candidates = np.flatnonzero(scores > 0)
+    if count == 0:
+        return candidates[:0]
+    if len(candidates) > count:
+        threshold = np.partition(scores[candidates], -count)[-count]
+        candidates = candidates[scores[candidates] >= threshold]
+    return candidates
+
+
+def tentative_matches(
+    snapshot: Snapshot, queries: Sequence[EncodedImage], hits: Sequence[Hits], variants: NDArray[np.int64], images: NDArray[np.int64]
+) -> Matches:
+    """The matches that the scan found for the candidates (variant, image), with the geometry of both sides."""
+    parts: list[list[NDArray[np.generic]]] = []
+    count = 0
+    for variant, (query, hit) in enumerate(zip(queries, hits, strict=True)):
+        wanted = images[variants == variant]
+        low, high = np.searchsorted(hit.image, wanted), np.searchsorted(hit.image, wanted, side="right")
+        sizes = high - low
+        candidate = np.repeat(np.arange(len(wanted)), sizes)
+        chosen = np.arange(len(candidate)) + np.repeat(low - np.cumsum(sizes) + sizes, sizes)
+        order = np.lexsort((chosen, -hit.weight[chosen], candidate))
+        candidate, chosen = candidate[order], chosen[order]
+        image, feature, own = hit.image[chosen], hit.feature[chosen], hit.query[chosen]
+        place, scale, angle, side = snapshot.places(image, feature)
+        unit, own_unit = working_unit(side, snapshot.max_side), working_unit(max(query.box[2:]), snapshot.max_side)
+        parts.append(
+            [
+                candidate + count,
+                (query.xy[own, 0].astype(np.float64) + 1j * query.xy[own, 1]) / own_unit,
+                place / unit,
+                np.log(scale / unit) - np.log(query.scale[own] / own_unit),
+                angle - query.angle[own],
+                hit.weight[chosen],
+                own,
+                feature,
+            ]
+        )
+        count += len(wanted)
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return Matches(columns[0], count, *columns[1:])  # type: ignore[arg-type]
+
+
+def working_unit(side: NDArray[np.float64] | int, max_side: int) -> NDArray[np.float64]:
+    """Original pixels in a working pixel, of pictures with this long side."""
+    return np.asarray(np.maximum(1.0, np.asarray(side) / max_side), np.float64)
+
+
+def describe(snapshot: Snapshot, queries: Sequence[EncodedImage], ranking: Ranking) -> list[Match]:
+    """The matches of a ranking with their places, in pixels of the original pictures."""
+    return [
+        match_of(snapshot, queries[variant], image, score, bool(variant), agreement, ranking.matches)
+        for image, score, variant, agreement in zip(ranking.images, ranking.scores, ranking.variants, ranking.agreements, strict=True)
+    ]
+
+
+def match_of(
+    snapshot: Snapshot, query: EncodedImage, image: int, score: float, mirrored: bool, agreement: Agreement | None, matches: Matches
+) -> Match:
+    """One match with its place."""
+    path = snapshot.path(image)
+    if agreement is None:
+        return Match(path, score, 0, False, 0.0, mirrored, None, None, np.zeros((0, 4)))
+    segment, ordinal = snapshot.locate(image)
+    size = segment.sizes[ordinal].astype(np.float64)
+    unit, own_unit = float(working_unit(int(size.max()), snapshot.max_side)), float(working_unit(max(query.box[2:]), snapshot.max_side))
+    own, other = matches.query[agreement.inliers], matches.image[agreement.inliers]
+    points, partners = np.column_stack([own.real, own.imag]), np.column_stack([other.real, other.imag])
+    corners = corners_of(query.box)
+    matrix = homography(points, partners, agreement.matrix, corners / own_unit, pixels=4.0)
+    matrix = np.diag([unit, unit, 1.0]) @ matrix @ np.diag([1 / own_unit, 1 / own_unit, 1.0])
+    points, partners = points * own_unit, partners * unit
+    if mirrored:
+        flip = np.array([[-1.0, 0.0, 2 * query.box[0] + query.box[2] - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+        matrix, points = matrix @ flip, project(flip, points)
+    matrix /= matrix[2, 2]
+    alarms = false_alarms(snapshot.images, agreement, matches, size / unit)
+    return Match(
+        image=path,
+        score=score,
+        inliers=len(agreement.inliers),
+        verified=alarms < np.log10(MAX_FALSE_ALARMS),
+        log_false_alarms=alarms,
+        mirrored=mirrored,
+        outline=project(matrix, corners),
+        homography=matrix,
+        matched=np.hstack([points, partners]),
+    )
+
+
+def corners_of(box: tuple[int, int, int, int]) -> NDArray[np.float64]:
+    """Centres of the corner pixels of a box: top left, top right, bottom right, bottom left."""
+    x, y, width, height = box
+    right, bottom = x + width - 1, y + height - 1
+    return np.array([[x, y], [right, y], [right, bottom], [x, bottom]], np.float64)
+
+
+def false_alarms(images: int, agreement: Agreement, matches: Matches, size: NDArray[np.float64]) -> float:
+    """log10 of the expected number of images, of so many in the index, that agree as well by chance.
+
+    `size` is the width and height of the agreeing image in working pixels.
+    """
+    tolerances = Tolerances()
+    low, high = np.searchsorted(matches.candidate, matches.candidate[agreement.inliers[0]] + np.array([0, 1]))
+    tentative = min(len(np.unique(matches.query_feature[low:high])), tolerances.matches)
+    radius = tolerances.pixels * max(1.0, float(np.sqrt(abs(np.linalg.det(agreement.matrix[:2, :2])))))
+    chance = min(0.5, np.pi * radius**2 / size.prod()) * (tolerances.turn / np.pi) * 0.5
+    alarms = log_false_alarms(distinct_places(matches, agreement.inliers), tentative, chance)
+    return float((alarms + np.log(max(images, 1))) / np.log(10))
+
+
+def distinct_places(matches: Matches, inliers: NDArray[np.int64]) -> int:
+    """How many squares of a grid over the query hold inliers, or of one over the image, whichever is less."""
+    counts = []
+    for points in (matches.query[inliers], matches.image[inliers]):
+        squares = np.floor(np.column_stack([points.real, points.imag]) / PLACE)
+        counts.append(len(np.unique(squares, axis=0)))
+    return min(counts)
+
+
+class Clock:
+    """Adds the time since the last lap to a dictionary."""
+
+    def __init__(self, seconds: dict[str, float] | None) -> None:
+        self.seconds = {} if seconds is None else seconds
+        self.last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """End a step."""
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self.last
+        self.last = now

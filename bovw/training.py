@@ -1,0 +1,209 @@
+"""Train a vocabulary: sample descriptors evenly over images, cluster them in two levels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import MiniBatchKMeans
+
+from .errors import ImageError, ParameterError, VocabularyError
+from .features import FeatureSpec, extract, vectors
+from .images import read_picture
+from .vocabulary import SIGNATURE_BITS, Vocabulary, half_norms
+
+__all__ = ["TrainingReport", "train_vocabulary"]
+
+Progress = Callable[[str, int, int], None]
+BLOCK = 65_536
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a training saw and how even its words are.
+
+    Attributes:
+        images: pictures that gave descriptors.
+        descriptors: how many descriptors were clustered.
+        unused: words that no descriptor is nearest to.
+        imbalance: W * sum of squared shares of the words: 1 when all are equally frequent; as many times longer is a search.
+        failed: pictures that could not be read.
+    """
+
+    images: int
+    descriptors: int
+    unused: int
+    imbalance: float
+    failed: list[ImageError] = field(default_factory=list)
+
+
+def train_vocabulary(
+    images: Sequence[str | os.PathLike[str]],
+    words: int = 65_536,
+    spec: FeatureSpec | None = None,
+    *,
+    max_descriptors: int = 2_000_000,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> tuple[Vocabulary, TrainingReport]:
+    """Train a vocabulary on pictures.
+
+    Every image gives the same number of descriptors at most, drawn at random, so memory is bounded by `max_descriptors`
+    (about 130 bytes each, four times that while a cell is clustered) however many images there are. MiniBatchKMeans
+    (Sculley, WWW 2010) divides them into coarse cells, and each cell into words in proportion to its descriptors.
+
+    Args:
+        images: picture files; the result depends on their order, so sort them.
+        words: how many words. More words make shorter searches in large collections and need more descriptors.
+        spec: which features; RootSIFT by default.
+        max_descriptors: the cap on sampled descriptors.
+        seed: same seed and images, same vocabulary.
+        jobs: processes for the extraction.
+        progress: called with (stage, done, total).
+
+    Raises:
+        VocabularyError: fewer than 4 descriptors a word were found.
+        ParameterError: an argument outside its range.
+    """
+    spec = spec or FeatureSpec()
+    if words < 2:
+        raise ParameterError(f"words: {words} is below 2")
+    if max_descriptors < words:
+        raise ParameterError(f"max_descriptors: {max_descriptors} is below the number of words, {words}")
+    sample, used, failed = sample_descriptors(images, spec, max_descriptors, seed, jobs, progress)
+    if len(sample) < 4 * words:
+        raise VocabularyError(
+            f"{len(sample)} descriptors from {used} images are too few for {words} words: "
+            f"4 a word are needed, so give more images or ask for at most {len(sample) // 4} words"
+        )
+    rng = np.random.default_rng(seed)
+    sample = sample[rng.permutation(len(sample))]
+    centres, cells, cell_starts, counts = cluster(sample, words, seed, progress)
+    stored, scale = quantised(centres, spec)
+    vocabulary = Vocabulary(
+        spec=spec,
+        words=stored,
+        word_scale=scale,
+        cells=cells,
+        cell_starts=cell_starts,
+        projection=random_projection(spec.dimension, seed),
+    )
+    shares = counts / counts.sum()
+    report = TrainingReport(used, len(sample), int((counts == 0).sum()), float(words * (shares**2).sum()), failed)
+    return vocabulary, report
+
+
+def sample_descriptors(
+    images: Sequence[str | os.PathLike[str]],
+    spec: FeatureSpec,
+    limit: int,
+    seed: int,
+    jobs: int,
+    progress: Progress | None,
+) -> tuple[NDArray[Any], int, list[ImageError]]:
+    """Up to limit / len(images) descriptors of each image, its strongest `max_features` being the urn.
+
+    Returns descriptors (n, d) as float16 RootSIFT or packed ORB, the number of images that gave any, and the failures.
+    """
+    quota = max(1, limit // max(1, len(images)))
+    tasks = (joblib.delayed(sample_image)(os.fspath(path), spec, quota, (seed, number)) for number, path in enumerate(images))
+    parts: list[NDArray[Any]] = []
+    failed: list[ImageError] = []
+    results = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
+    for done, result in enumerate(results, 1):
+        if isinstance(result, ImageError):
+            failed.append(result)
+        elif len(result):
+            parts.append(result)
+        if progress:
+            progress("extract", done, len(images))
+    sample = np.concatenate(parts) if parts else np.zeros((0, 1), np.uint8)
+    return sample[:limit], len(parts), failed
+
+
+def sample_image(path: str, spec: FeatureSpec, quota: int, seed: tuple[int, int]) -> NDArray[Any] | ImageError:
+    """Some descriptors of one picture, or why there are none."""
+    cv2.setNumThreads(1)
+    try:
+        descriptors = extract(read_picture(path, spec.max_side), spec).descriptors
+    except ImageError as error:
+        return error
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(descriptors))[:quota])
+    return descriptors[chosen].astype(np.uint8 if spec.name == "orb" else np.float16)
+
+
+def cluster(
+    sample: NDArray[Any], words: int, seed: int, progress: Progress | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Two levels of MiniBatchKMeans.
+
+    Returns the words (W, d) in the order of their cells, the cells (C, d), the first word of each cell (C + 1,) and
+    the number of descriptors of each word (W,).
+    """
+    cell_count = max(1, min(words // 8, round(words**0.5)))
+    coarse = fit(sample[: cell_count * 1500], cell_count, seed, rounds=5)
+    owner = nearest_rows(sample, coarse)
+    sizes = np.bincount(owner, minlength=cell_count)
+    quotas = apportioned(words, sizes)
+    members = np.argsort(owner, kind="stable")
+    bounds = np.concatenate(([0], np.cumsum(sizes)))
+    centres: list[NDArray[np.float32]] = []
+    counts: list[NDArray[np.int64]] = []
+    for cell in range(cell_count):
+        inside = sample[members[bounds[cell] : bounds[cell + 1]]]
+        if quotas[cell]:
+            centres.append(fit(inside, int(quotas[cell]), seed + 1 + cell, rounds=10))
+            counts.append(np.bincount(nearest_rows(inside, centres[-1]), minlength=int(quotas[cell])))
+        if progress:
+            progress("cluster", cell + 1, cell_count)
+    starts = np.concatenate(([0], np.cumsum(quotas))).astype(np.int64)
+    return np.concatenate(centres), coarse, starts, np.concatenate(counts)
+
+
+def fit(sample: NDArray[Any], count: int, seed: int, rounds: int) -> NDArray[np.float32]:
+    """Centres (count, d) of a sample by MiniBatchKMeans, started from `count` of its members."""
+    points = vectors(sample)
+    model = MiniBatchKMeans(
+        count, init="random", n_init=1, batch_size=max(1024, 4 * count), max_iter=rounds, random_state=seed, reassignment_ratio=0.0
+    )
+    return np.asarray(model.fit(points).cluster_centers_, np.float32)
+
+
+def apportioned(seats: int, votes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Share `seats` in proportion to `votes` by largest remainders; never more seats than votes."""
+    share = seats * votes / votes.sum()
+    given = np.minimum(np.floor(share).astype(np.int64), votes)
+    order = np.argsort(-(share - given), kind="stable")
+    order = order[votes[order] > given[order]]
+    given[order[: seats - given.sum()]] += 1
+    return given
+
+
+def nearest_rows(sample: NDArray[Any], centres: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The nearest centre of each descriptor: (n,)."""
+    nearest = np.empty(len(sample), np.int64)
+    for first in range(0, len(sample), BLOCK):
+        points = vectors(sample[first : first + BLOCK])
+        nearest[first : first + BLOCK] = (points @ centres.T - half_norms(centres)).argmax(axis=1)
+    return nearest
+
+
+def quantised(centres: NDArray[np.float32], spec: FeatureSpec) -> tuple[NDArray[np.uint8], float]:
+    """Words as stored: a byte a dimension and its scale for RootSIFT, a bit a dimension for ORB."""
+    if spec.name == "orb":
+        return np.packbits(centres > 0, axis=1), 1.0
+    scale = float(np.float32(centres.max() / 255))
+    return np.clip(np.rint(centres / scale), 0, 255).astype(np.uint8), scale
+
+
+def random_projection(dimension: int, seed: int) -> NDArray[np.float32]:
+    """(64, dimension) float32 with orthonormal rows, uniformly random (QR of a Gaussian matrix)."""
+    gaussian = np.random.default_rng(seed).normal(size=(dimension, dimension))
+    return np.ascontiguousarray(np.linalg.qr(gaussian)[0].T[:SIGNATURE_BITS], np.float32)

@@ -1,0 +1,224 @@
+"""The visual words: find the nearest ones of a descriptor, and sign what is left of it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ParameterError, VocabularyError
+from .features import FeatureSpec, vectors
+
+__all__ = ["SIGNATURE_BITS", "Vocabulary", "shipped_vocabulary"]
+
+FORMAT = "bovw-vocabulary-1"
+SIGNATURE_BITS = 64
+ARRAYS = ("words", "cells", "cell_starts", "projection")
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """W visual words, grouped into C cells so that the nearest words are found without looking at all of them.
+
+    It exists only when trained: see `train_vocabulary`, `Vocabulary.load` and `shipped_vocabulary`.
+
+    Attributes:
+        spec: the features it was trained on.
+        words: RootSIFT: (W, 128) uint8, a word is `words * word_scale`; ORB: (W, 32) uint8, packed bits. Ordered by cell.
+        word_scale: see `words`; 1.0 for ORB.
+        cells: (C, d) float32, the centres of the cells.
+        cell_starts: (C + 1,) int64: cell c holds the words cell_starts[c] .. cell_starts[c + 1] - 1.
+        projection: (64, d) float32 with orthonormal rows, for the signatures.
+    """
+
+    spec: FeatureSpec
+    words: NDArray[np.uint8]
+    word_scale: float
+    cells: NDArray[np.float32]
+    cell_starts: NDArray[np.int64]
+    projection: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def centres(self) -> NDArray[np.float32]:
+        """(W, d) float32, the words as vectors."""
+        if self.spec.name == "orb":
+            return vectors(self.words)
+        return self.words.astype(np.float32) * np.float32(self.word_scale)
+
+    @cached_property
+    def half_norms(self) -> NDArray[np.float32]:
+        """(W,) float32, half the squared length of each word: x.c - |c|^2 / 2 is largest for the nearest c."""
+        return half_norms(self.centres)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the spec and all arrays, as hexadecimal digits: equal vocabularies have equal ones."""
+        digest = hashlib.sha256(json.dumps([self.spec.name, self.word_scale]).encode())
+        for name in ARRAYS:
+            digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        return digest.hexdigest()
+
+    def nearest(self, descriptors: NDArray[Any], count: int, cells: int) -> NDArray[np.int32]:
+        """The `count` nearest words of each descriptor, nearest first, among those of its `cells` nearest cells.
+
+        Returns (n, count) int32. Approximate: see docs for how often it is the true nearest. More cells, more exact,
+        slower. Philbin et al., CVPR 2007, search words with trees; here one small matrix product a cell does.
+        """
+        if not 1 <= count <= len(self):
+            raise ParameterError(f"count: {count} is outside 1..{len(self)}")
+        points = vectors(descriptors)
+        if not len(points):
+            return np.zeros((0, count), np.int32)
+        cells = min(max(cells, 1), len(self.cells))
+        while (np.sort(np.diff(self.cell_starts))[:cells].sum()) < count:
+            cells += 1
+        visited = nearest_cells(points, self.cells, cells)
+        # visits sorted by cell: each cell then serves all its visitors with one matrix product
+        order = np.argsort(visited.ravel(), kind="stable")
+        visitors = order // cells
+        bounds = np.searchsorted(visited.ravel()[order], np.arange(len(self.cells) + 1)).tolist()
+        starts = self.cell_starts.tolist()
+        scores = np.full((len(points) * cells, count), -np.inf, np.float32)
+        words = np.zeros((len(points) * cells, count), np.int32)
+        for cell in range(len(self.cells)):
+            low, high = bounds[cell], bounds[cell + 1]
+            first, last = starts[cell], starts[cell + 1]
+            if low == high or first == last:
+                continue
+            similarity = points[visitors[low:high]] @ self.centres[first:last].T
+            similarity -= self.half_norms[first:last]
+            visit, rows = order[low:high], np.arange(high - low)
+            for place in range(min(count, last - first)):
+                best = similarity.argmax(axis=1)
+                scores[visit, place] = similarity[rows, best]
+                words[visit, place] = best + first
+                similarity[rows, best] = -np.inf
+        scores = scores.reshape(len(points), cells * count)
+        words = words.reshape(len(points), cells * count)
+        found = np.empty((len(points), count), np.int32)
+        rows = np.arange(len(points))
+        for place in range(count):
+            best = scores.argmax(axis=1)
+            found[:, place] = words[rows, best]
+            scores[rows, best] = -np.inf
+        return found
+
+    def signatures(self, descriptors: NDArray[Any], words: NDArray[np.int32]) -> NDArray[np.uint64]:
+        """64-bit signatures of descriptors (n,) with respect to words (n, k): returns (n, k) uint64.
+
+        Bit j says on which side of the word's centre the descriptor lies along direction j of the projection
+        (Hamming embedding: Jegou, Douze, Schmid, ECCV 2008; the centre instead of their median needs no table).
+        """
+        points = vectors(descriptors)
+        side = points[:, None, :] - self.centres[words]
+        bits = (side.reshape(-1, points.shape[1]) @ self.projection.T) > 0
+        packed = np.packbits(bits, axis=1, bitorder="little")
+        return np.ascontiguousarray(packed).view("<u8").reshape(words.shape).astype(np.uint64, copy=False)
+
+    def files(self) -> dict[str, bytes]:
+        """The vocabulary as files: name -> content. `from_files` reads them back."""
+        header = {"format": FORMAT, "features": self.spec.to_json(), "word_scale": self.word_scale, "fingerprint": self.fingerprint}
+        contents = {"vocabulary.json": (json.dumps(header, indent=1, sort_keys=True) + "\n").encode()}
+        for name in ARRAYS:
+            contents[f"{name}.npy"] = npy_bytes(getattr(self, name))
+        return contents
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the vocabulary as a folder of .npy and JSON files.
+
+        Raises:
+            VocabularyError: the folder cannot be written.
+        """
+        folder = Path(path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, content in self.files().items():
+                (folder / name).write_bytes(content)
+        except OSError as error:
+            raise VocabularyError(f"{folder}: the vocabulary cannot be written: {error.strerror}") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
+        """Read a vocabulary that `save` wrote.
+
+        Raises:
+            VocabularyError: a file is missing, damaged or of another format.
+        """
+        folder = Path(path)
+        try:
+            header = json.loads((folder / "vocabulary.json").read_bytes())
+        except FileNotFoundError:
+            raise VocabularyError(f"{folder}: there is no vocabulary here (vocabulary.json is missing)") from None
+        except (OSError, ValueError) as error:
+            raise VocabularyError(f"{folder}: vocabulary.json cannot be read: {error}") from error
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            found = header.get("format") if isinstance(header, dict) else None
+            raise VocabularyError(f"{folder}: the format is {found!r}, this version reads {FORMAT!r}")
+        try:
+            spec = FeatureSpec(**header["features"])
+            arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
+            vocabulary = cls(spec=spec, word_scale=float(header["word_scale"]), **arrays)
+        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+            raise VocabularyError(f"{folder}: the vocabulary is damaged: {error}") from error
+        vocabulary.check(str(folder), str(header.get("fingerprint")))
+        return vocabulary
+
+    def check(self, where: str, fingerprint: str) -> None:
+        """Raise VocabularyError unless the arrays fit one another and have this fingerprint."""
+        dimension, width = self.spec.dimension, 32 if self.spec.name == "orb" else self.spec.dimension
+        fits = (
+            self.words.dtype == np.uint8
+            and self.words.ndim == 2
+            and self.words.shape[1] == width
+            and self.cells.dtype == np.float32
+            and self.cells.ndim == 2
+            and self.cells.shape[1] == dimension
+            and self.cell_starts.shape == (len(self.cells) + 1,)
+            and self.projection.shape == (SIGNATURE_BITS, dimension)
+            and self.cell_starts[0] == 0
+            and self.cell_starts[-1] == len(self.words)
+            and bool((np.diff(self.cell_starts) >= 0).all())
+        )
+        if not fits or self.fingerprint != fingerprint:
+            raise VocabularyError(f"{where}: the vocabulary is damaged: its arrays do not match their fingerprint; copy it anew")
+
+
+def shipped_vocabulary(features: str = "rootsift") -> Path:
+    """The folder of the general vocabulary that comes with the package, for these features."""
+    FeatureSpec(features)
+    here = Path(__file__).parent
+    for models in (here / "models", here.parent / "models"):
+        if (models / features / "vocabulary.json").is_file():
+            return models / features
+    raise VocabularyError(f"no vocabulary for {features} came with this installation: train one with `bovw train-vocab`")
+
+
+def half_norms(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Half the squared length of each row of (n, d): (n,) float32."""
+    return np.einsum("ij,ij->i", points, points) / np.float32(2)
+
+
+def nearest_cells(points: NDArray[np.float32], cells: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """The `count` nearest cells of each point, in any order: (n, count)."""
+    similarity = points @ cells.T - half_norms(cells)
+    if count == len(cells):
+        return np.broadcast_to(np.arange(count), similarity.shape)
+    return np.argpartition(similarity, -count, axis=1)[:, -count:]
+
+
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """An array as the bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
