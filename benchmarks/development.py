@@ -24,11 +24,11 @@ from typing import Any
 import joblib
 import numpy as np
 
-from bovw.encoding import encode, load_picture
+from bovw.encoding import EncodedImage, encode, load_picture
 from bovw.errors import ImageError
 from bovw.features import extract, mirror
 from bovw.index import ImageIndex
-from bovw.search import SearchOptions, describe, rank
+from bovw.search import Ranking, SearchOptions, describe, rank
 from bovw.vocabulary import Vocabulary, shipped_vocabulary
 
 DEPTH = 1000
@@ -63,7 +63,9 @@ def read_queries(table: Path, images: Path) -> list[Query]:
         for row in csv.DictReader(handle, delimiter="\t"):
             names = [frozenset(str(images / name) for name in row[column].split(",") if name) for column in ("relevant", "ignore")]
             outline = [[float(v) for v in pair.split(",")] for pair in row["outline"].split()] if row.get("outline") else None
-            queries.append(Query(row["set"], str(table.parent / row["query"]), names[0], names[1] | {str(table.parent / row["query"])}, outline))
+            queries.append(
+                Query(row["set"], str(table.parent / row["query"]), names[0], names[1] | {str(table.parent / row["query"])}, outline)
+            )
     return queries
 
 
@@ -80,13 +82,14 @@ def make_index(data: Path, work: Path, features: str) -> Path:
     """An index of the benchmark's database."""
     path = work / f"{features}.bovw"
     images = [str(data / "dev" / line) for line in (data / "dev" / "db.txt").read_text().split("\n") if line]
-    started = time.process_time()
     clock = time.perf_counter()
     index = ImageIndex.open(path) if path.exists() else ImageIndex.create(path, Vocabulary.load(shipped_vocabulary(features)))
     with index:
         report = index.add([*images, str(data / "train")], jobs=2)
-        print(f"index: {len(index)} images, {report.added} added, {len(report.failed)} failed, {time.perf_counter() - clock:.0f} s", file=sys.stderr)
-    del started
+        print(
+            f"index: {len(index)} images, {report.added} added, {len(report.failed)} failed, {time.perf_counter() - clock:.0f} s",
+            file=sys.stderr,
+        )
     return path
 
 
@@ -119,21 +122,29 @@ def run(index_path: Path, queries: list[Query]) -> list[dict[str, Any]]:
                 ranked = [path for path in map(index.snapshot.path, ranking.images) if path not in query.ignore]
                 found = len(query.relevant.intersection(ranked[:100])) / len(query.relevant)
                 row[mode] = (float(bool(ranked) and ranked[0] in query.relevant), average_precision(ranked, query.relevant), found)
-            if crop and len(features):
-                row["outline"] = outline_is_right(index, encoded, ranking, query)
+            row["answers"] = answers(index, encoded, ranking, query) if len(features) else (0.0, 0.0, 0.0)
             rows.append(row)
     return rows
 
 
-def outline_is_right(index: ImageIndex, encoded: list[Any], ranking: Any, query: Query) -> float:
-    """1.0 if the first image is the right one and its outline's mean corner error is below 3 % of its longer side."""
-    first = replace(ranking, images=ranking.images[:1], scores=ranking.scores[:1], variants=ranking.variants[:1], agreements=ranking.agreements[:1])
-    matches = describe(index.snapshot, encoded, first)
-    if not matches or matches[0].image not in query.relevant or matches[0].outline is None:
-        return 0.0
-    segment, ordinal = index.snapshot.locate(ranking.images[0])
-    error = np.hypot(*(matches[0].outline - np.array(query.outline)).T).mean()
-    return float(error < 0.03 * segment.sizes[ordinal].max())
+def answers(index: ImageIndex, encoded: list[EncodedImage], ranking: Ranking, query: Query) -> tuple[float, float, float]:
+    """Three yes or no, as 1.0 or 0.0: the outline is right; the right image is called verified; a wrong one is.
+
+    Looks at the first 10 matches. An outline is right if the first image is the right one and the mean error of its
+    four corners is below 3 % of its longer side.
+    """
+    top = replace(ranking, images=ranking.images[:10], scores=ranking.scores[:10])
+    right, wrong, placed = False, False, False
+    for place, (image, match) in enumerate(zip(top.images, describe(index.snapshot, encoded, top), strict=True)):
+        if match.image in query.relevant:
+            right = right or match.verified
+            if place == 0 and match.outline is not None and query.outline:
+                segment, ordinal = index.snapshot.locate(image)
+                error = np.hypot(*(match.outline - np.array(query.outline)).T).mean()
+                placed = bool(error < 0.03 * segment.sizes[ordinal].max())
+        elif match.image not in query.ignore:
+            wrong = wrong or match.verified
+    return float(placed), float(right), float(wrong)
 
 
 def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -146,8 +157,7 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         line: dict[str, Any] = {"set": name, "queries": len(members)}
         for mode in MODES:
             line[mode] = [round(float(value), 4) for value in np.mean([row[mode] for row in members], axis=0)]
-        if any("outline" in row for row in members):
-            line["outline"] = round(float(np.mean([row.get("outline", 0.0) for row in members])), 4)
+        line["answers"] = [round(float(value), 4) for value in np.mean([row["answers"] for row in members], axis=0)]
         lines.append(line)
     return lines
 
@@ -174,10 +184,10 @@ def main() -> None:
     chunks = [queries[first : first + 50] for first in range(0, len(queries), 50)]
     rows = [row for part in joblib.Parallel(n_jobs=2)(joblib.delayed(run)(path, chunk) for chunk in chunks) for row in part]
     lines = table(rows)
-    print(f"{'set':24s} {'n':>4s}  " + "  ".join(f"{mode + ': r@1   mAP  r@100':>26s}" for mode in MODES) + "  outline")
+    print(f"{'set':24s} {'n':>4s}  " + "  ".join(f"{mode + ': r@1   mAP  r@100':>26s}" for mode in MODES) + "  outline  yes   wrong yes")
     for line in lines:
         figures = "  ".join(" " * 7 + " ".join(f"{value:6.3f}" for value in line[mode][:3]) for mode in MODES)
-        print(f"{line['set']:24s} {line['queries']:4d}  {figures}  {line.get('outline', float('nan')):7.3f}")
+        print(f"{line['set']:24s} {line['queries']:4d}  {figures}  " + " ".join(f"{value:6.3f}" for value in line["answers"]))
     print(f"{len(rows)} queries in {time.perf_counter() - clock:.0f} s, {os.cpu_count()} cores", file=sys.stderr)
     if arguments.json:
         arguments.json.write_text(json.dumps(lines, indent=1) + "\n")

@@ -1,0 +1,66 @@
+"""Find the picture that a crop, a detail or a distorted copy came from: classical image search with visual words.
+
+    from bovw import ImageIndex, SearchOptions
+
+    with ImageIndex.create("photos.bovw") as index:
+        index.add(["photos"])
+        result = index.search("crop.jpg", SearchOptions(crop=True))
+
+Names are imported when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .errors import BovwError, ImageError
+    from .features import FeatureSpec
+    from .index import AddReport, ImageIndex, SearchResult
+    from .render import draw_match
+    from .search import Match, SearchOptions
+    from .training import TrainingReport, train_vocabulary
+    from .vocabulary import Vocabulary, shipped_vocabulary
+
+__all__ = [
+    "AddReport",
+    "BovwError",
+    "FeatureSpec",
+    "ImageError",
+    "ImageIndex",
+    "Match",
+    "SearchOptions",
+    "SearchResult",
+    "TrainingReport",
+    "Vocabulary",
+    "__version__",
+    "draw_match",
+    "shipped_vocabulary",
+    "train_vocabulary",
+]
+
+HOMES = {
+    "errors": ("BovwError", "ImageError"),
+    "features": ("FeatureSpec",),
+    "index": ("AddReport", "ImageIndex", "SearchResult"),
+    "render": ("draw_match",),
+    "search": ("Match", "SearchOptions"),
+    "training": ("TrainingReport", "train_vocabulary"),
+    "vocabulary": ("Vocabulary", "shipped_vocabulary"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    for module, names in HOMES.items():
+        if name in names:
+            return getattr(import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

@@ -20,9 +20,9 @@ import os
 __all__ = [
     "BovwError",
     "ImageError",
+    "ImageIndexError",
     "IncompatibleError",
     "IndexCorruptError",
-    "ImageIndexError",
     "IndexExistsError",
     "IndexLockedError",
     "IndexMissingError",

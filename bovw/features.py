@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import IncompatibleError, ParameterError
+from .errors import ParameterError
 from .images import Box, Picture
 
 __all__ = ["FEATURE_NAMES", "FeatureSpec", "Features", "extract", "mirror", "vectors"]
@@ -22,6 +22,10 @@ SIFT_CONTRAST = 0.02
 # The detector gives up to this many times max_features, of which `spread` chooses.
 SURPLUS = 2
 GRID = 6
+# A small picture with fewer features than this is looked at in double size as well.
+POOR = 30
+# OpenCV's pyramids fail on narrower pictures, which hold no features anyway.
+MIN_SIDE = 8
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,6 @@ class FeatureSpec:
     def dimension(self) -> int:
         """Length of a descriptor as a vector."""
         return DIMENSIONS[self.name]
-
-    def require(self, other: FeatureSpec, ours: str, theirs: str) -> None:
-        """Raise IncompatibleError unless both specs give comparable descriptors (`name` decides)."""
-        if self.name != other.name:
-            raise IncompatibleError(f"{ours} has {self.name} features and {theirs} has {other.name} features: use one kind")
 
     def limited(self, max_features: int | None = None, max_side: int | None = None) -> FeatureSpec:
         """The same features with other limits; None keeps a limit."""
@@ -101,14 +100,13 @@ def extract(picture: Picture, spec: FeatureSpec) -> Features:
     SIFT: Lowe, IJCV 2004; RootSIFT: Arandjelovic and Zisserman, CVPR 2012; ORB: Rublee et al., ICCV 2011.
     A blank picture gives zero features, not an error.
     """
-    keypoints, found = detector(spec).detectAndCompute(picture.gray, None)
-    if found is None or not len(keypoints):
-        empty = np.zeros(0, np.float32)
-        none = np.zeros((0, 32), np.uint8) if spec.name == "orb" else np.zeros((0, 128), np.float32)
-        return Features(empty.reshape(0, 2), empty, empty, none, picture.size, picture.box)
-    rows = np.array([(*k.pt, k.size, k.angle, k.response) for k in keypoints], np.float32)
+    rows, found = detect(picture.gray, spec)
+    if len(rows) < POOR and max(picture.gray.shape) <= spec.max_side // 2:
+        finer_rows, finer = detect(cv2.resize(picture.gray, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), spec)
+        finer_rows[:, :3] = finer_rows[:, :3] / 2 - (0.25, 0.25, 0)
+        rows, found = np.concatenate([rows, finer_rows]), np.concatenate([found, finer])
     order = spread(rows, picture.gray.shape, spec.max_features)
-    rows, found = rows[order], np.asarray(found)[order]
+    rows, found = rows[order], found[order]
     x, y, width, height = picture.box
     shrink = np.array([width / picture.gray.shape[1], height / picture.gray.shape[0]])
     return Features(
@@ -119,6 +117,14 @@ def extract(picture: Picture, spec: FeatureSpec) -> Features:
         size=picture.size,
         box=picture.box,
     )
+
+
+def detect(gray: NDArray[Any], spec: FeatureSpec) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Keypoints (n, 5) as x, y, size, angle in degrees, response; and their descriptors."""
+    keypoints, found = detector(spec).detectAndCompute(gray, None) if min(gray.shape) >= MIN_SIDE else ((), None)
+    if found is None or not len(keypoints):
+        return np.zeros((0, 5), np.float32), np.zeros((0, 32), np.uint8) if spec.name == "orb" else np.zeros((0, 128), np.float32)
+    return np.array([(*k.pt, k.size, k.angle, k.response) for k in keypoints], np.float32), np.asarray(found)
 
 
 def detector(spec: FeatureSpec) -> cv2.Feature2D:
@@ -170,7 +176,7 @@ def mirror(features: Features, picture: Picture, spec: FeatureSpec) -> Features:
 def root_sift(sift: NDArray[Any]) -> NDArray[np.float32]:
     """SIFT (n, 128) -> RootSIFT (n, 128): L1-normalise, take the square root; rows have unit L2 length."""
     sift = sift.astype(np.float32)
-    return np.sqrt(sift / np.maximum(sift.sum(axis=1, keepdims=True), 1e-12))
+    return np.asarray(np.sqrt(sift / np.maximum(sift.sum(axis=1, keepdims=True), 1e-12)), np.float32)
 
 
 def vectors(descriptors: NDArray[Any]) -> NDArray[np.float32]:
@@ -179,5 +185,5 @@ def vectors(descriptors: NDArray[Any]) -> NDArray[np.float32]:
     ORB's bits become +-1/16: the squared distance is then a 64th of the Hamming distance.
     """
     if descriptors.dtype == np.uint8:
-        return (np.unpackbits(descriptors, axis=1).astype(np.float32) - 0.5) / 8
+        return (np.unpackbits(descriptors, axis=1).astype(np.float32) - np.float32(0.5)) / np.float32(8)
     return descriptors.astype(np.float32, copy=False)

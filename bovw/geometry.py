@@ -7,15 +7,17 @@ Nothing here knows about indexes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Agreement", "Matches", "Tolerances", "agree", "homography", "plausible", "project"]
+__all__ = ["Agreement", "Matches", "Tolerances", "agree", "log_false_alarms", "plausible", "project", "settle"]
 
 Matrix = NDArray[np.float64]
+Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ def fit(
     """Weighted least squares z -> y for each row: affine where enough points carry it, a similarity elsewhere."""
 
     def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(row, weights=values * weight, minlength=count)
+        return np.bincount(row, weights=values * weight, minlength=count).astype(np.float64)
 
     mass = np.maximum(total(np.ones(len(z))), 1e-12)
     mean_z = np.stack([total(z.real), total(z.imag)], axis=1) / mass[:, None]
@@ -227,7 +229,7 @@ def upright_enough(linear: NDArray[np.float64]) -> NDArray[np.bool_]:
     determinant = linear[:, 0, 0] * linear[:, 1, 1] - linear[:, 0, 1] * linear[:, 1, 0]
     square = (linear**2).sum(axis=(1, 2))
     # singular values s >= t: s^2 + t^2 = square, s * t = |determinant|
-    return (determinant > 0) & (square < (3 + 1 / 3) * np.abs(determinant))
+    return np.asarray((determinant > 0) & (square < (3 + 1 / 3) * np.abs(determinant)), np.bool_)
 
 
 def distinct(matches: Matches, row: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -264,29 +266,71 @@ def plausible(matrix: Matrix, corners: NDArray[np.float64]) -> bool:
     return bool((sine > np.sin(np.deg2rad(20))).all())
 
 
-def homography(
-    query: NDArray[np.float64], image: NDArray[np.float64], start: Matrix, corners: NDArray[np.float64], pixels: float
-) -> Matrix:
-    """A homography (3, 3) from query points (n, 2) to image points (n, 2), no worse than `start` on them.
+def settle(query: Points, image: Points, start: Matrix, corners: Points, pixels: float) -> Matrix:
+    """The simplest transform (3, 3) that explains matched points (n, 2) -> (n, 2) about as well as any.
 
-    MAGSAC++ (Barath et al., CVPR 2020) from 12 points on. It replaces `start` only when it is plausible for the
-    `corners` of the query and puts more points within `pixels`.
+    A similarity, an affine transform and a homography (MAGSAC++: Barath et al., CVPR 2020) compete, all started from
+    `start`. A richer one must put over a tenth more points within `pixels` (times the magnification, if above 1), since
+    it carries places outside the matched points further astray; and it must be plausible for the `corners` of the query.
     """
-    if len(query) < 12:
-        return start
+    reach = pixels * max(1.0, float(np.sqrt(abs(np.linalg.det(start[:2, :2])))))
+    models = [polished(query, image, start, reach, similarity), polished(query, image, start, reach, affine)]
+    perspective = homography(query, image, reach)
+    if perspective is not None:
+        models.append(perspective)
+    sane = [model for model in models if plausible(model, corners)] or [start]
+    counts = [within(model, query, image, reach) for model in sane]
+    return next(model for model, count in zip(sane, counts, strict=True) if count >= 0.9 * max(counts))
+
+
+def polished(query: Points, image: Points, start: Matrix, pixels: float, fitted: Callable[[Points, Points], Matrix]) -> Matrix:
+    """Least squares on the points that the transform puts within `pixels`, repeated while it reaches more of them."""
+    best, most = start, 0
+    for _ in range(5):
+        miss = project(best, query) - image
+        near = np.hypot(miss[:, 0], miss[:, 1]) < (pixels if most else 3 * pixels)
+        if near.sum() < 3:
+            break
+        model = fitted(query[near], image[near])
+        count = within(model, query, image, pixels)
+        if count <= most:
+            break
+        best, most = model, count
+    return best
+
+
+def similarity(query: Points, image: Points) -> Matrix:
+    """The similarity (3, 3) of least squares from points (n, 2) to points (n, 2)."""
+    z, y = query @ (1, 1j), image @ (1, 1j)
+    centred = z - z.mean()
+    a = (centred.conj() * (y - y.mean())).sum() / max(float((np.abs(centred) ** 2).sum()), 1e-12)
+    b = y.mean() - a * z.mean()
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag], [0, 0, 1]])
+
+
+def affine(query: Points, image: Points) -> Matrix:
+    """The affine transform (3, 3) of least squares; of smallest norm where the points do not fix one."""
+    middle = query.mean(axis=0)
+    rows = np.linalg.lstsq(np.column_stack([query - middle, np.ones(len(query))]), image, rcond=None)[0].T
+    matrix = np.eye(3)
+    matrix[:2] = np.column_stack([rows[:, :2], rows[:, 2] - rows[:, :2] @ middle])
+    return matrix
+
+
+def homography(query: Points, image: Points, pixels: float) -> Matrix | None:
+    """A homography (3, 3) from points (n, 2) to points (n, 2), or None: too few points, or degenerate ones."""
+    if len(query) < 8:
+        return None
     try:
         found, _ = cv2.findHomography(query, image, cv2.USAC_MAGSAC, pixels, maxIters=2000, confidence=0.999)
     except cv2.error:
-        return start
+        return None
     if found is None or abs(found[2, 2]) < 1e-12:
-        return start
-    found = np.asarray(found / found[2, 2], np.float64)
-    if not plausible(found, corners) or within(found, query, image, pixels) <= within(start, query, image, pixels):
-        return start
-    return found
+        return None
+    return np.asarray(found, np.float64) / float(found[2, 2])
 
 
-def within(matrix: Matrix, query: NDArray[np.float64], image: NDArray[np.float64], pixels: float) -> int:
+def within(matrix: Matrix, query: Points, image: Points, pixels: float) -> int:
     """How many points a transform puts within `pixels` of their partners."""
     miss = project(matrix, query) - image
     return int((np.hypot(miss[:, 0], miss[:, 1]) < pixels).sum())

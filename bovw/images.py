@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,19 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from .errors import ImageError, ParameterError
 
-__all__ = ["Box", "Picture", "find_images", "picture_from_array", "read_picture"]
+__all__ = ["Box", "Picture", "find_images", "picture_from_array", "read_colours", "read_picture"]
 
 Box = tuple[int, int, int, int]
 
 SUFFIXES = frozenset(
-    ".avif .bmp .gif .heic .heif .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()
+    [
+        *(".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm"),
+        *(".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
+    ]
 )
 MAX_PIXELS = 400_000_000
 NEUTRAL = 128
+ORIENTATION = 0x0112
 NOT_READABLE = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, struct.error, Image.DecompressionBombError)
 
 
@@ -52,7 +56,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[str], lis
     """
     found: set[str] = set()
     problems: list[ImageError] = []
-    for path in map(os.fspath, paths):
+    for path in (os.fspath(path) for path in paths):
         if os.path.isdir(path):
             walk = os.walk(path, onerror=lambda error: problems.append(ImageError(str(error.filename), str(error.strerror))))
             found.update(os.path.join(folder, name) for folder, _, names in walk for name in names if is_image_name(name))
@@ -78,6 +82,34 @@ def read_picture(path: str | os.PathLike[str], max_side: int, box: Box | None = 
         ImageError: the file is absent, no regular file, not an image, damaged, truncated, or too large.
         ParameterError: the box does not lie in the picture.
     """
+    gray, size = decoded(path, None if box else max_side, gray_values, "L")
+    return shrink(gray, size, box, max_side)
+
+
+def read_colours(path: str | os.PathLike[str], max_side: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Read a picture file upright for showing it: (h, w, 3) uint8 BGR shrunk to `max_side`, and its full (width, height).
+
+    Raises:
+        ImageError: as `read_picture`.
+    """
+    pixels, size = decoded(path, max_side, colour_values, "RGB")
+    factor = max_side / max(size)
+    if factor < 1:
+        target = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+        pixels = np.asarray(cv2.resize(pixels, target, interpolation=cv2.INTER_AREA), np.uint8)
+    return pixels, size
+
+
+def decoded(
+    path: str | os.PathLike[str], draft: int | None, values: Callable[[Image.Image], NDArray[np.uint8]], mode: str
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The pixels of a picture file, and its upright (width, height).
+
+    Args:
+        draft: a JPEG may be decoded at a fraction of its size, but not below this long side.
+        values: makes the pixels from the opened image.
+        mode: the mode in which a JPEG may be decoded.
+    """
     path = os.fspath(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -86,10 +118,10 @@ def read_picture(path: str | os.PathLike[str], max_side: int, box: Box | None = 
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError(path, f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            if box is None:
-                image.draft("L" if image.mode in ("L", "RGB", "YCbCr") else None, (max_side, max_side))
-            gray = gray_values(image)
+            turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+            if draft is not None:
+                image.draft(mode if image.mode in ("L", "RGB", "YCbCr") else None, (draft, draft))
+            return values(image), ((height, width) if turned else (width, height))
     except FileNotFoundError:
         raise ImageError(path, "there is no such file") from None
     except UnidentifiedImageError:
@@ -98,8 +130,6 @@ def read_picture(path: str | os.PathLike[str], max_side: int, box: Box | None = 
     except NOT_READABLE as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ImageError(path, f"cannot be read: {reason}") from error
-    size = (height, width) if turned else (width, height)
-    return shrink(gray, size, box, max_side)
 
 
 def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = None) -> Picture:
@@ -141,6 +171,14 @@ def gray_values(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(upright.convert("L"))
 
 
+def colour_values(image: Image.Image) -> NDArray[np.uint8]:
+    """Decode an opened image: upright colours (h, w, 3) uint8 BGR."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;") or "A" in image.getbands() or "transparency" in image.info:
+        return np.repeat(gray_values(image)[..., None], 3, axis=2)
+    image.load()
+    return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(image).convert("RGB"))[..., ::-1])
+
+
 def composed(gray: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Grey values (h, w) laid over mid grey by their alpha (h, w)."""
     weight = alpha.astype(np.float32) / 255
@@ -154,7 +192,7 @@ def stretched(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if high <= low:
         low, high = float(values.min()), float(values.max())
     scaled = (values - low) * np.float32(255 / max(high - low, 1e-12))
-    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(scaled, 0, 255)), np.uint8)
 
 
 def shrink(gray: NDArray[np.uint8], size: tuple[int, int], box: Box | None, max_side: int) -> Picture:
@@ -174,17 +212,8 @@ def cut(gray: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     x, y, width, height = box
     if x < 0 or y < 0 or width < 1 or height < 1 or x + width > gray.shape[1] or y + height > gray.shape[0]:
         raise ParameterError(f"box: {box} does not lie in a picture of {gray.shape[1]} x {gray.shape[0]} pixels")
-    return gray[y : y + height, x : x + width]
-
-
-def iter_lines(stream: Iterable[bytes], separator: bytes) -> Iterator[str]:
-    """Paths from a stream of bytes, one between separators; names that are not text survive (surrogateescape)."""
-    rest = b""
-    for block in stream:
-        *names, rest = (rest + block).split(separator)
-        yield from (os.fsdecode(name) for name in names if name)
-    if rest:
-        yield os.fsdecode(rest)
+    part: NDArray[np.uint8] = gray[y : y + height, x : x + width]
+    return part
 
 
 # Pillow must say when a file is cut off, whatever the host program has set before.

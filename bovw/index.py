@@ -42,13 +42,15 @@ class AddReport:
         added: images that are new in the index.
         changed: images that were in it, and were read again because their size or modification time had changed.
         unchanged: images that were in it and were left alone.
-        failed: pictures that were left out, and why.
+        failed: pictures that were left out, and why; those that could not even be found come first.
+        absent: how many of `failed` could not be found.
     """
 
     added: int = 0
     changed: int = 0
     unchanged: int = 0
     failed: list[ImageError] = field(default_factory=list)
+    absent: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ class ImageIndex:
         vocabulary = Vocabulary.load(directory.root / "vocabulary")
         if vocabulary.fingerprint != manifest.vocabulary:
             raise IncompatibleError(
-                f"{directory.root}: the index was made with vocabulary {manifest.vocabulary[:12]}, its folder holds {vocabulary.fingerprint[:12]}"
+                f"{directory.root}: the index was made with vocabulary {manifest.vocabulary[:12]}, its folder holds "
+                f"{vocabulary.describe()}: put the right one back"
             )
         return cls(directory, vocabulary, manifest)
 
@@ -185,6 +188,27 @@ class ImageIndex:
         """The folder of the index."""
         return self.directory.root
 
+    def require(
+        self,
+        features: str | None = None,
+        vocabulary: Vocabulary | None = None,
+        max_features: int | None = None,
+        max_side: int | None = None,
+    ) -> None:
+        """Raise IncompatibleError unless the index was made with these features, vocabulary and limits; None is not checked."""
+        if vocabulary is not None and vocabulary.fingerprint != self.vocabulary.fingerprint:
+            raise IncompatibleError(
+                f"{self.path}: the index was made with {self.vocabulary.describe()}, asked for is "
+                f"{vocabulary.describe()}: make another index"
+            )
+        for name, ours, theirs in (
+            ("features", self.spec.name, features),
+            ("max_features", self.spec.max_features, max_features),
+            ("max_side", self.spec.max_side, max_side),
+        ):
+            if theirs is not None and ours != theirs:
+                raise IncompatibleError(f"{self.path}: the index was made with {name} {ours}, asked for is {theirs}: make another index")
+
     def add(
         self,
         paths: Iterable[str | os.PathLike[str]],
@@ -218,10 +242,9 @@ class ImageIndex:
         todo = [path for path in files if path not in known or is_changed(path, known[path][1])]
         added = changed = 0
         batch: list[tuple[ImageRecord, EncodedImage]] = []
-        done = 0
         tasks = (joblib.delayed(encode_file)(path, str(self.path / "vocabulary"), self.spec) for path in todo)
-        for path, result in zip(todo, joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks), strict=True):
-            done += 1
+        results = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
+        for done, (path, result) in enumerate(zip(todo, results, strict=True), 1):
             if isinstance(result, ImageError):
                 failed.append(result)
             else:
@@ -235,7 +258,7 @@ class ImageIndex:
         if batch:
             self.commit(batch, known)
         self.merge()
-        return AddReport(added, changed, len(files) - len(todo), failed)
+        return AddReport(added, changed, len(files) - len(todo), failed, len(problems))
 
     def known_images(self) -> dict[str, tuple[int, ImageRecord]]:
         """The live images by path, with their numbers in the snapshot."""
@@ -289,7 +312,7 @@ class ImageIndex:
             merged = []
             if any(keep.any() for keep in kept):
                 merge_segments(self.directory, name, segments, kept, len(self.vocabulary))
-                features = sum(int(np.diff(s.feature_starts.astype(np.int64))[keep].sum()) for s, keep in zip(segments, kept, strict=True))
+                features = sum(int(np.diff(s.feature_starts)[keep].sum()) for s, keep in zip(segments, kept, strict=True))
                 merged = [SegmentEntry(name, sum(int(keep.sum()) for keep in kept), features)]
             assert len(entries) == run
             self.publish([*self.manifest.segments[:first], *merged])
@@ -365,23 +388,26 @@ def is_changed(path: str, record: ImageRecord) -> bool:
 
 
 def mergeable(entries: Sequence[SegmentEntry]) -> int:
-    """How many of the last segments should become one: 0, or at least eight of at most one size class."""
+    """How many of the last segments should become one: 0, or a run with eight of one size class and none above it."""
     classes = [size_class(entry.images) for entry in entries]
     for largest in sorted(set(classes)):
         run = next((n for n, kind in enumerate(reversed(classes)) if kind > largest), len(classes))
-        if run >= FAN_IN:
+        if classes[len(classes) - run :].count(largest) >= FAN_IN:
             return run
     return 0
 
 
 def size_class(images: int) -> int:
     """0 below BATCH * 8 images, and one more for each factor of eight."""
-    return max(0, int(np.emath.logn(FAN_IN, max(images, 1) / BATCH)))
+    full, kind = images // (BATCH * FAN_IN), 0
+    while full:
+        full, kind = full // FAN_IN, kind + 1
+    return kind
 
 
 @lru_cache(maxsize=1)
-def vocabulary_of(folder: str, stamp: int) -> Vocabulary:
-    """The vocabulary of an index, loaded once in a worker process."""
+def vocabulary_of(folder: str, _stamp: int) -> Vocabulary:
+    """The vocabulary of an index, loaded once in a worker process and again when its file has changed."""
     return Vocabulary.load(folder)
 
 

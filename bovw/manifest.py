@@ -84,7 +84,9 @@ def parse(content: bytes, where: str) -> Manifest:
         if body["format"] != FORMAT:
             raise IndexCorruptError(f"{where}: not a manifest of a bovw index")
         if body["version"] != VERSION:
-            raise IndexVersionError(f"{where}: format version {body['version']}, this program reads version {VERSION}: use the version that wrote it")
+            raise IndexVersionError(
+                f"{where}: format version {body['version']}, this program reads version {VERSION}: use the version that wrote it"
+            )
         if body.pop("sha256") != checksum(body):
             raise IndexCorruptError(f"{where}: damaged (its checksum does not match)")
         return Manifest(

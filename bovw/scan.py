@@ -26,7 +26,9 @@ BLOCK = 1_000_000
 class Snapshot:
     """The segments of one generation as one collection: image g of it is image g - first_image[s] of segment s."""
 
-    def __init__(self, segments: Sequence[Segment], deleted: Sequence[NDArray[np.bool_]], documents: NDArray[np.int64], max_side: int) -> None:
+    def __init__(
+        self, segments: Sequence[Segment], deleted: Sequence[NDArray[np.bool_]], documents: NDArray[np.int64], max_side: int
+    ) -> None:
         """Args: `deleted` per segment (images,); `documents` (W,), the number of live images with each word."""
         self.segments, self.max_side = list(segments), max_side
         self.first_image = np.concatenate(([0], np.cumsum([s.images for s in segments]))).astype(np.int64)
@@ -34,7 +36,7 @@ class Snapshot:
         self.alive = ~np.concatenate([empty, *deleted])
         self.images = int(self.alive.sum())
         self.idf = idf(documents, self.images)
-        sizes = [np.diff(s.feature_starts.astype(np.int64)) for s in segments]
+        sizes = [np.diff(s.feature_starts) for s in segments]
         self.features = np.concatenate([np.zeros(0, np.int64), *sizes])
 
     def locate(self, image: int) -> tuple[Segment, int]:
@@ -147,7 +149,7 @@ def vote_scores(snapshot: Snapshot, hits: Hits) -> NDArray[np.float64]:
         return np.zeros(len(snapshot.alive))
     # hits are sorted by image, query feature and falling weight
     fresh = np.concatenate(([True], (np.diff(hits.image) != 0) | (np.diff(hits.query) != 0)))
-    return np.bincount(hits.image[fresh], weights=hits.weight[fresh], minlength=len(snapshot.alive))
+    return np.bincount(hits.image[fresh], weights=hits.weight[fresh], minlength=len(snapshot.alive)).astype(np.float64)
 
 
 def cosine_scores(snapshot: Snapshot, query: EncodedImage) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .encoding import EncodedImage
 from .errors import ParameterError
-from .geometry import Agreement, Matches, Tolerances, agree, homography, log_false_alarms, project
+from .geometry import Agreement, Matches, Tolerances, agree, log_false_alarms, project, settle
 from .scan import Hits, Snapshot, cosine_scores, scan, vote_scores
 from .weighting import length_norm
 
@@ -19,12 +19,14 @@ __all__ = ["SCORINGS", "Clock", "Match", "Ranking", "SearchOptions", "describe",
 
 SCORINGS = ("hamming", "tfidf")
 # How much an image's votes count beside the votes of its inliers.
-VOTE_SHARE = 0.4
+VOTE_SHARE = 0.2
 # When both sides count, scores are divided by features^power, before and after verification.
-VOTE_POWER, VERIFIED_POWER = 0.5, 0.25
+VOTE_POWER, VERIFIED_POWER = 0.4, 0.3
 MAX_FALSE_ALARMS = 0.01
 # Inliers count as one place within a square of so many working pixels.
 PLACE = 16
+# Distance in working pixels at which the final transform is judged.
+SETTLE_PIXELS = 3.0
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def tentative_matches(
         )
         count += len(wanted)
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Matches(columns[0], count, *columns[1:])  # type: ignore[arg-type]
+    return Matches(columns[0], count, *columns[1:])
 
 
 def working_unit(side: NDArray[np.float64] | int, max_side: int) -> NDArray[np.float64]:
@@ -201,7 +203,7 @@ def describe(snapshot: Snapshot, queries: Sequence[EncodedImage], ranking: Ranki
     """The matches of a ranking with their places, in pixels of the original pictures."""
     return [
         match_of(snapshot, queries[variant], image, score, bool(variant), agreement, ranking.matches)
-        for image, score, variant, agreement in zip(ranking.images, ranking.scores, ranking.variants, ranking.agreements, strict=True)
+        for image, score, variant, agreement in zip(ranking.images, ranking.scores, ranking.variants, ranking.agreements, strict=False)
     ]
 
 
@@ -218,7 +220,7 @@ def match_of(
     own, other = matches.query[agreement.inliers], matches.image[agreement.inliers]
     points, partners = np.column_stack([own.real, own.imag]), np.column_stack([other.real, other.imag])
     corners = corners_of(query.box)
-    matrix = homography(points, partners, agreement.matrix, corners / own_unit, pixels=4.0)
+    matrix = settle(points, partners, agreement.matrix, corners / own_unit, SETTLE_PIXELS)
     matrix = np.diag([unit, unit, 1.0]) @ matrix @ np.diag([1 / own_unit, 1 / own_unit, 1.0])
     points, partners = points * own_unit, partners * unit
     if mirrored:
@@ -230,7 +232,7 @@ def match_of(
         image=path,
         score=score,
         inliers=len(agreement.inliers),
-        verified=alarms < np.log10(MAX_FALSE_ALARMS),
+        verified=bool(alarms < np.log10(MAX_FALSE_ALARMS)),
         log_false_alarms=alarms,
         mirrored=mirrored,
         outline=project(matrix, corners),

@@ -70,7 +70,7 @@ class Segment:
         def array(file: str, dtype: tuple[str, ...], *shape: int | None) -> NDArray[Any]:
             return directory.array(f"{folder}/{file}.npy", dtype, shape)
 
-        self.feature_starts = array("feature_starts", ("<u4",), images + 1)
+        self.feature_starts = array("feature_starts", ("<u4",), images + 1).astype(np.int64)
         self.sizes = array("sizes", ("<u4",), images, 2)
         self.line_starts = array("line_starts", ("<u8",), images + 1)
         self.places = array("places", ("<u2",), features, 2)
@@ -82,7 +82,7 @@ class Segment:
         self.lines = directory.bytes(f"{folder}/images.jsonl")
         self.word_starts = np.concatenate(([0], np.cumsum(self.word_counts, dtype=np.int64)))
         ends_fit = self.word_starts[-1] == features and int(self.feature_starts[-1]) == features and int(self.feature_starts[0]) == 0
-        if not ends_fit or (np.diff(self.feature_starts.astype(np.int64)) < 0).any():
+        if not ends_fit or (np.diff(self.feature_starts) < 0).any():
             raise IndexCorruptError(f"{directory.root}/{folder}: the counts of words and features contradict one another")
 
     def record(self, ordinal: int) -> ImageRecord:
@@ -99,9 +99,11 @@ class Segment:
 
     def image_of(self, features: NDArray[np.integer]) -> NDArray[np.int64]:
         """The ordinals of the images that features (n,) belong to."""
-        return np.searchsorted(self.feature_starts, features, side="right").astype(np.int64) - 1
+        return np.searchsorted(self.feature_starts, features, side="right") - 1
 
-    def geometry(self, features: NDArray[np.integer], ordinals: NDArray[np.int64]) -> tuple[NDArray[np.complex128], NDArray[np.float64], NDArray[np.float64]]:
+    def geometry(
+        self, features: NDArray[np.integer], ordinals: NDArray[np.int64]
+    ) -> tuple[NDArray[np.complex128], NDArray[np.float64], NDArray[np.float64]]:
         """Where features (n,) of images (n,) are: position x + iy and scale in pixels of the original, angle in radians."""
         side = self.sizes[ordinals].max(axis=1).astype(np.float64)
         places = self.places[features].astype(np.float64) * (side / 65_535)[:, None] - 0.5
@@ -109,11 +111,10 @@ class Segment:
         scale = np.exp2(shapes[:, 0] / SCALE_STEPS - SCALE_OCTAVES) * side
         return places[:, 0] + 1j * places[:, 1], scale, shapes[:, 1] * (2 * np.pi / 256)
 
-
     def postings(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The postings of words first .. last - 1 as (word, image)."""
         block = slice(self.word_starts[first], self.word_starts[last])
-        word = np.repeat(np.arange(first, last), np.diff(self.word_starts[first : last + 1]))
+        word = np.repeat(np.arange(first, last), self.word_counts[first:last])
         return word, self.image_of(self.posting_features[block])
 
     def documents_of(self, images: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -166,8 +167,8 @@ def merge_segments(directory: Directory, name: str, segments: Sequence[Segment],
     """
     renumbered = [renumbering(segment, keep) for segment, keep in zip(segments, kept, strict=True)]
     moved = np.cumsum([0] + [numbers[-1] for _, numbers in renumbered])
-    alive = [np.repeat(keep, np.diff(segment.feature_starts.astype(np.int64))) for segment, keep in zip(segments, kept, strict=True)]
-    sizes = np.concatenate([np.diff(s.feature_starts.astype(np.int64))[keep] for s, keep in zip(segments, kept, strict=True)])
+    alive = [np.repeat(keep, np.diff(segment.feature_starts)) for segment, keep in zip(segments, kept, strict=True)]
+    sizes = np.concatenate([np.diff(s.feature_starts)[keep] for s, keep in zip(segments, kept, strict=True)])
     word_counts, document_counts = np.zeros(words, np.int64), np.zeros(words, np.int64)
     with SegmentFiles(directory, name) as files:
         lengths: list[int] = []
@@ -191,18 +192,21 @@ def merge_segments(directory: Directory, name: str, segments: Sequence[Segment],
             files.stream("posting_features", np.uint32, (int(sizes.sum()),)) as features,
             files.stream("posting_signatures", np.uint64, (int(sizes.sum()),)) as signatures,
         ):
-            for first, last in word_blocks(sum(segment.word_starts for segment in segments)):
-                word, feature, signature, image = [], [], [], []
+            for first, last in word_blocks(np.sum([segment.word_starts for segment in segments], axis=0)):
+                word: list[NDArray[np.int64]] = []
+                feature: list[NDArray[np.int64]] = []
+                signature: list[NDArray[np.uint64]] = []
+                image: list[NDArray[np.int64]] = []
                 for number, segment in enumerate(segments):
                     block = slice(segment.word_starts[first], segment.word_starts[last])
                     found = segment.posting_features[block]
                     live = alive[number][found]
-                    word.append(np.repeat(np.arange(first, last), np.diff(segment.word_starts[first : last + 1]))[live])
+                    word.append(np.repeat(np.arange(first, last), segment.word_counts[first:last])[live])
                     # features move by the number of dropped ones before them: a constant for each image
-                    ordinal = segment.image_of(found[live])
-                    feature.append(renumbered[number][0][ordinal] + found[live] + moved[number])
+                    owner = segment.image_of(found[live])
+                    feature.append(renumbered[number][0][owner] + found[live] + moved[number])
                     signature.append(segment.posting_signatures[block][live])
-                    image.append(ordinal + sum(s.images for s in segments[:number]))
+                    image.append(owner + sum(s.images for s in segments[:number]))
                 words_here = np.concatenate(word)
                 order = np.argsort(words_here, kind="stable")
                 features.write(np.concatenate(feature)[order].astype("<u4").tobytes())
@@ -217,7 +221,7 @@ def merge_segments(directory: Directory, name: str, segments: Sequence[Segment],
 
 def renumbering(segment: Segment, keep: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each image the shift of its feature numbers, (images,); and the new feature starts of all images (images + 1,)."""
-    sizes = np.diff(segment.feature_starts.astype(np.int64))
+    sizes = np.diff(segment.feature_starts)
     starts = starts_of(np.where(keep, sizes, 0))
     return starts[:-1] - segment.feature_starts[:-1], starts
 
@@ -303,7 +307,7 @@ class HashedFile:
     def __enter__(self) -> HashedFile:
         self.handle: BinaryIO = self.context.__enter__()
         if self.header is not None:
-            np.lib.format.write_array_header_1_0(self, self.header)  # type: ignore[arg-type]
+            np.lib.format.write_array_header_1_0(self, self.header)
         return self
 
     def write(self, content: bytes) -> int:

@@ -179,7 +179,7 @@ def fit(sample: NDArray[Any], count: int, seed: int, rounds: int) -> NDArray[np.
 def apportioned(seats: int, votes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Share `seats` in proportion to `votes` by largest remainders; never more seats than votes."""
     share = seats * votes / votes.sum()
-    given = np.minimum(np.floor(share).astype(np.int64), votes)
+    given: NDArray[np.int64] = np.minimum(np.floor(share).astype(np.int64), votes)
     order = np.argsort(-(share - given), kind="stable")
     order = order[votes[order] > given[order]]
     given[order[: seats - given.sum()]] += 1

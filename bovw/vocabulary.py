@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ParameterError, VocabularyError
+from .errors import IncompatibleError, ParameterError, VocabularyError
 from .features import FeatureSpec, vectors
 
 __all__ = ["SIGNATURE_BITS", "Vocabulary", "shipped_vocabulary"]
@@ -68,6 +68,15 @@ class Vocabulary:
         for name in ARRAYS:
             digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         return digest.hexdigest()
+
+    def describe(self) -> str:
+        """In a few words, for messages."""
+        return f"vocabulary {self.fingerprint[:12]} ({len(self):,} {self.spec.name} words)"
+
+    def require_features(self, features: str) -> None:
+        """Raise IncompatibleError unless the vocabulary is for these features."""
+        if features != self.spec.name:
+            raise IncompatibleError(f"asked for are {features} features, but {self.describe()} is for {self.spec.name}: use one kind")
 
     def nearest(self, descriptors: NDArray[Any], count: int, cells: int) -> NDArray[np.int32]:
         """The `count` nearest words of each descriptor, nearest first, among those of its `cells` nearest cells.
@@ -206,7 +215,7 @@ def shipped_vocabulary(features: str = "rootsift") -> Path:
 
 def half_norms(points: NDArray[np.float32]) -> NDArray[np.float32]:
     """Half the squared length of each row of (n, d): (n,) float32."""
-    return np.einsum("ij,ij->i", points, points) / np.float32(2)
+    return np.asarray(np.einsum("ij,ij->i", points, points) / 2, np.float32)
 
 
 def nearest_cells(points: NDArray[np.float32], cells: NDArray[np.float32], count: int) -> NDArray[np.int64]:

@@ -9,15 +9,16 @@ __all__ = ["cosine", "idf", "length_norm", "votes"]
 
 
 def idf(documents: NDArray[np.integer], images: int) -> NDArray[np.float64]:
-    """Inverse document frequency ln(N / n_w) of each word, 0 for words in no image.
+    """Inverse document frequency ln(1 + N / n_w) of each word, 0 for words in no image.
 
-    Sivic and Zisserman, ICCV 2003.
+    Sivic and Zisserman, ICCV 2003, have ln(N / n_w), which says of a word in every image, as all are in a collection
+    of one, that it tells nothing. In large collections the two agree.
 
     Args:
         documents: (W,) n_w, the number of images that contain each word.
         images: N, the number of images.
     """
-    return np.log(max(images, 1) / np.maximum(documents, 1)) * (documents > 0)
+    return np.asarray(np.log1p(max(images, 1) / np.maximum(documents, 1)) * (documents > 0), np.float64)
 
 
 def votes(idf_of_word: NDArray[np.float64], distance: NDArray[np.integer], sigma: float) -> NDArray[np.float64]:
