@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from .features import Features, FeatureSpec
 from .images import Box, Picture, picture_from_array, read_picture
 from .vocabulary import Vocabulary
 
-__all__ = ["EncodedImage", "encode", "load_picture"]
+__all__ = ["EncodedImage", "encode", "encode_all", "load_picture"]
 
 # Nearest cells looked at for a feature's words: 97 % of the nearest words of documents are the true ones, 98 % of queries'.
 DOCUMENT_CELLS = 6
@@ -68,6 +69,19 @@ def encode(features: Features, vocabulary: Vocabulary, words: int = 1) -> Encode
         size=features.size,
         box=features.box,
     )
+
+
+def encode_all(features: Sequence[Features], vocabulary: Vocabulary) -> list[EncodedImage]:
+    """Encode several pictures as documents; faster than one by one, with the same result."""
+    if not features:
+        return []
+    joined = replace(features[0], descriptors=np.concatenate([each.descriptors for each in features]))
+    encoded = encode(joined, vocabulary)
+    ends = np.cumsum([len(each) for each in features])[:-1]
+    return [
+        EncodedImage(words, signatures, each.xy, each.scale, each.angle, each.size, each.box)
+        for each, words, signatures in zip(features, np.split(encoded.words, ends), np.split(encoded.signatures, ends), strict=True)
+    ]
 
 
 def load_picture(source: str | os.PathLike[str] | NDArray[Any], spec: FeatureSpec, box: Box | None = None) -> Picture:

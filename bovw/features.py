@@ -168,7 +168,7 @@ def mirror(features: Features, picture: Picture, spec: FeatureSpec) -> Features:
     return replace(
         features,
         xy=(features.xy * (-1, 1) + (2 * x + width - 1, 0)).astype(np.float32),
-        angle=((np.pi - features.angle) % (2 * np.pi)).astype(np.float32),
+        angle=(np.float32(np.pi) - features.angle) % np.float32(2 * np.pi),
         descriptors=features.descriptors[:, layout],
     )
 

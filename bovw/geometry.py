@@ -278,7 +278,7 @@ def settle(query: Points, image: Points, start: Matrix, corners: Points, pixels:
     perspective = homography(query, image, reach)
     if perspective is not None:
         models.append(perspective)
-    sane = [model for model in models if plausible(model, corners)] or [start]
+    sane = [*(model for model in models if plausible(model, corners)), start]
     counts = [within(model, query, image, reach) for model in sane]
     return next(model for model, count in zip(sane, counts, strict=True) if count >= 0.9 * max(counts))
 

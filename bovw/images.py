@@ -30,7 +30,18 @@ SUFFIXES = frozenset(
 MAX_PIXELS = 400_000_000
 NEUTRAL = 128
 ORIENTATION = 0x0112
-NOT_READABLE = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, struct.error, Image.DecompressionBombError)
+NOT_READABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True)
@@ -114,11 +125,12 @@ def decoded(
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ImageError(path, "is not a regular file")
-        with Image.open(path) as image:
+        with open(path, "rb") as file, Image.open(file) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError(path, f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
-            turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+            # Pillow gives the size of a TIFF upright already
+            turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
             if draft is not None:
                 image.draft(mode if image.mode in ("L", "RGB", "YCbCr") else None, (draft, draft))
             return values(image), ((height, width) if turned else (width, height))
@@ -216,5 +228,6 @@ def cut(gray: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     return part
 
 
-# Pillow must say when a file is cut off, whatever the host program has set before.
+# Pillow must say when a file is cut off, and leave the limit of size to `decoded`, which knows it before decoding.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+Image.MAX_IMAGE_PIXELS = None

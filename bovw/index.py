@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import manifest as manifests
-from .encoding import EncodedImage, encode, load_picture
+from .encoding import EncodedImage, encode, encode_all, load_picture
 from .errors import ImageError, IncompatibleError, IndexExistsError, IndexMissingError, ParameterError
-from .features import FeatureSpec, extract, mirror
+from .features import Features, FeatureSpec, extract, mirror
 from .images import Box, find_images
 from .manifest import Manifest, SegmentEntry
 from .scan import Snapshot
@@ -31,6 +32,8 @@ __all__ = ["AddReport", "ImageIndex", "SearchResult"]
 
 BATCH = 256
 FAN_IN = 8
+# Pictures that a worker encodes together.
+CHUNK = 8
 Progress = Callable[[int, int, "str | ImageError"], None]
 
 
@@ -242,8 +245,9 @@ class ImageIndex:
         todo = [path for path in files if path not in known or is_changed(path, known[path][1])]
         added = changed = 0
         batch: list[tuple[ImageRecord, EncodedImage]] = []
-        tasks = (joblib.delayed(encode_file)(path, str(self.path / "vocabulary"), self.spec) for path in todo)
-        results = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
+        chunks = [todo[first : first + CHUNK] for first in range(0, len(todo), CHUNK)]
+        tasks = (joblib.delayed(encode_files)(chunk, str(self.path / "vocabulary"), self.spec) for chunk in chunks)
+        results = chain.from_iterable(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks))
         for done, (path, result) in enumerate(zip(todo, results, strict=True), 1):
             if isinstance(result, ImageError):
                 failed.append(result)
@@ -411,18 +415,24 @@ def vocabulary_of(folder: str, _stamp: int) -> Vocabulary:
     return Vocabulary.load(folder)
 
 
-def encode_file(path: str, vocabulary: str, spec: FeatureSpec) -> tuple[ImageRecord, EncodedImage] | ImageError:
-    """Read, extract and encode one picture file; a failure is returned, as it must not end the batch."""
+def encode_files(paths: Sequence[str], vocabulary: str, spec: FeatureSpec) -> list[tuple[ImageRecord, EncodedImage] | ImageError]:
+    """Read, extract and encode some picture files; a failure takes the place of its picture and does not end the batch."""
     cv2.setNumThreads(1)
+    extracted = [extract_file(path, spec) for path in paths]
+    words = vocabulary_of(vocabulary, os.stat(os.path.join(vocabulary, "vocabulary.json")).st_mtime_ns)
+    encoded = iter(encode_all([result[1] for result in extracted if not isinstance(result, ImageError)], words))
+    return [result if isinstance(result, ImageError) else (result[0], next(encoded)) for result in extracted]
+
+
+def extract_file(path: str, spec: FeatureSpec) -> tuple[ImageRecord, Features] | ImageError:
+    """Read and extract one picture file, or say why not."""
     try:
         status = os.stat(path)
         features = extract(load_picture(path, spec), spec)
     except OSError as error:
-        return ImageError(path, str(error.strerror))
+        return ImageError(path, "there is no such file" if isinstance(error, FileNotFoundError) else str(error.strerror))
     except ImageError as error:
         return error
     if not len(features):
         return ImageError(path, "has no features (it is blank or very smooth)")
-    words = vocabulary_of(vocabulary, os.stat(os.path.join(vocabulary, "vocabulary.json")).st_mtime_ns)
-    record = ImageRecord(path, status.st_size, status.st_mtime_ns, *features.size)
-    return record, encode(features, words)
+    return ImageRecord(path, status.st_size, status.st_mtime_ns, *features.size), features

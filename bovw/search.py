@@ -123,7 +123,8 @@ def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOpt
     agreements = agree(matches, Tolerances())
     weights = np.zeros_like(totals)
     weights[variants, images] = [agreement.weight if agreement else 0.0 for agreement in agreements]
-    scores = (weights + VOTE_SHARE * totals) / length_norm(snapshot.features, powers[1])
+    share = VOTE_SHARE if options.verify and options.scoring == "hamming" else 1.0
+    scores = (weights + share * totals) / length_norm(snapshot.features, powers[1])
     variant, best = scores.argmax(axis=0), scores.max(axis=0)
     found = first_images(snapshot, best, options.k)
     verified = dict(zip(zip(variants.tolist(), images.tolist(), strict=True), agreements, strict=True))

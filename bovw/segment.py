@@ -226,11 +226,11 @@ def renumbering(segment: Segment, keep: NDArray[np.bool_]) -> tuple[NDArray[np.i
     return starts[:-1] - segment.feature_starts[:-1], starts
 
 
-def word_blocks(word_starts: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Cut the words into ranges (first, last + 1) of at most BLOCK postings, or of one word."""
+def word_blocks(word_starts: NDArray[np.int64], limit: int = BLOCK) -> Iterator[tuple[int, int]]:
+    """Cut the words into ranges (first, last + 1) of at most `limit` postings, or of one word."""
     first, words = 0, len(word_starts) - 1
     while first < words:
-        last = int(np.searchsorted(word_starts, word_starts[first] + BLOCK, side="right")) - 1
+        last = int(np.searchsorted(word_starts, word_starts[first] + limit, side="right")) - 1
         last = min(max(last, first + 1), words)
         yield first, last
         first = last

@@ -6,8 +6,10 @@ import hashlib
 import io
 import json
 import os
+import tokenize
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ __all__ = ["SIGNATURE_BITS", "Vocabulary", "shipped_vocabulary"]
 
 FORMAT = "bovw-vocabulary-1"
 SIGNATURE_BITS = 64
+# OpenBLAS has a path of its own for products of fewer than about 1,200 results.
+SMALL_PRODUCT = 4096
 ARRAYS = ("words", "cells", "cell_starts", "projection")
 
 
@@ -49,21 +53,24 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
-    @cached_property
-    def centres(self) -> NDArray[np.float32]:
-        """(W, d) float32, the words as vectors."""
+    def centres(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
+        """Some words as vectors: (n, d) float32."""
         if self.spec.name == "orb":
-            return vectors(self.words)
-        return self.words.astype(np.float32) * np.float32(self.word_scale)
+            return vectors(self.words[words])
+        return self.words[words].astype(np.float32) * np.float32(self.word_scale)
 
     @cached_property
-    def half_norms(self) -> NDArray[np.float32]:
-        """(W,) float32, half the squared length of each word: x.c - |c|^2 / 2 is largest for the nearest c."""
-        return half_norms(self.centres)
+    def blocks(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """The words of each cell, ready to be multiplied with: (d, n) float32, and half their squared lengths (n,)."""
+        blocks = []
+        for first, last in pairwise(self.cell_starts.tolist()):
+            centres = self.centres(slice(first, last))
+            blocks.append((np.ascontiguousarray(centres.T), half_norms(centres)))
+        return blocks
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the spec and all arrays, as hexadecimal digits: equal vocabularies have equal ones."""
+        """SHA-256 over the kind of features and all arrays, as hexadecimal digits: equal vocabularies have equal ones."""
         digest = hashlib.sha256(json.dumps([self.spec.name, self.word_scale]).encode())
         for name in ARRAYS:
             digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
@@ -97,21 +104,19 @@ class Vocabulary:
         order = np.argsort(visited.ravel(), kind="stable")
         visitors = order // cells
         bounds = np.searchsorted(visited.ravel()[order], np.arange(len(self.cells) + 1)).tolist()
-        starts = self.cell_starts.tolist()
         scores = np.full((len(points) * cells, count), -np.inf, np.float32)
         words = np.zeros((len(points) * cells, count), np.int32)
-        for cell in range(len(self.cells)):
+        for cell, (block, half_norm) in enumerate(self.blocks):
             low, high = bounds[cell], bounds[cell + 1]
-            first, last = starts[cell], starts[cell + 1]
-            if low == high or first == last:
+            if low == high or not len(half_norm):
                 continue
-            similarity = points[visitors[low:high]] @ self.centres[first:last].T
-            similarity -= self.half_norms[first:last]
+            similarity = product(points, visitors[low:high], block)
+            similarity -= half_norm
             visit, rows = order[low:high], np.arange(high - low)
-            for place in range(min(count, last - first)):
+            for place in range(min(count, len(half_norm))):
                 best = similarity.argmax(axis=1)
                 scores[visit, place] = similarity[rows, best]
-                words[visit, place] = best + first
+                words[visit, place] = best + self.cell_starts[cell]
                 similarity[rows, best] = -np.inf
         scores = scores.reshape(len(points), cells * count)
         words = words.reshape(len(points), cells * count)
@@ -130,8 +135,8 @@ class Vocabulary:
         (Hamming embedding: Jegou, Douze, Schmid, ECCV 2008; the centre instead of their median needs no table).
         """
         points = vectors(descriptors)
-        side = points[:, None, :] - self.centres[words]
-        bits = (side.reshape(-1, points.shape[1]) @ self.projection.T) > 0
+        side = np.repeat(points, words.shape[1], axis=0) - self.centres(words.ravel())
+        bits = product(side, np.arange(len(side)), self.projection.T) > 0
         packed = np.packbits(bits, axis=1, bitorder="little")
         return np.ascontiguousarray(packed).view("<u8").reshape(words.shape).astype(np.uint64, copy=False)
 
@@ -176,7 +181,7 @@ class Vocabulary:
             raise VocabularyError(f"{folder}: the format is {found!r}, this version reads {FORMAT!r}")
         try:
             spec = FeatureSpec(**header["features"])
-            arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
+            arrays = {name: npy_array((folder / f"{name}.npy").read_bytes()) for name in ARRAYS}
             vocabulary = cls(spec=spec, word_scale=float(header["word_scale"]), **arrays)
         except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
             raise VocabularyError(f"{folder}: the vocabulary is damaged: {error}") from error
@@ -220,10 +225,29 @@ def half_norms(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def nearest_cells(points: NDArray[np.float32], cells: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """The `count` nearest cells of each point, in any order: (n, count)."""
-    similarity = points @ cells.T - half_norms(cells)
+    similarity = product(points, np.arange(len(points)), cells.T) - half_norms(cells)
     if count == len(cells):
         return np.broadcast_to(np.arange(count), similarity.shape)
     return np.argpartition(similarity, -count, axis=1)[:, -count:]
+
+
+def product(points: NDArray[np.float32], rows: NDArray[np.int64], block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Some rows of points (n, d) times a block (d, m), where each row of the result depends on its point alone.
+
+    BLAS libraries take another path for small products, whose last bits differ; rows are repeated until it is not taken.
+    So a picture has the same words alone as in a batch.
+    """
+    enough = -(-SMALL_PRODUCT // max(1, block.shape[1]))
+    taken = rows if len(rows) >= enough else np.resize(rows, enough)
+    return np.asarray((points[taken] @ block)[: len(rows)], np.float32) if len(rows) else np.zeros((0, block.shape[1]), np.float32)
+
+
+def npy_array(content: bytes) -> NDArray[Any]:
+    """An array from the bytes of a .npy file; ValueError, whatever is wrong with them."""
+    try:
+        return np.asarray(np.lib.format.read_array(io.BytesIO(content), allow_pickle=False))
+    except (MemoryError, SyntaxError, tokenize.TokenError, TypeError) as error:
+        raise ValueError(str(error)) from error
 
 
 def npy_bytes(array: NDArray[Any]) -> bytes:

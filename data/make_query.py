@@ -9,6 +9,7 @@ turned window lies completely inside the photograph, so that no corner has to
 be filled.  There is nothing random in here: the same versions of OpenCV and
 Pillow write the same file again.
 """
+
 import math
 import sys
 from pathlib import Path
@@ -19,12 +20,12 @@ from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "photos" / "carcassonne-walls.jpg"
-CENTRE = (500.0, 275.0)   # middle of the window in the photograph, x, y
-AREA = 0.20               # share of the photograph the window covers
-ASPECT = 1.25             # width / height of the window
-ANGLE = 25.0              # degrees; the content appears turned anticlockwise
-SCALE = 0.6               # size of the query : size of the window
-QUALITY = 40              # JPEG quality
+CENTRE = (500.0, 275.0)  # middle of the window in the photograph, x, y
+AREA = 0.20  # share of the photograph the window covers
+ASPECT = 1.25  # width / height of the window
+ANGLE = 25.0  # degrees; the content appears turned anticlockwise
+SCALE = 0.6  # size of the query : size of the window
+QUALITY = 40  # JPEG quality
 
 
 def window_size(width, height):
@@ -58,6 +59,7 @@ def make_query(image):
 
 
 def main():
+    """Write the query picture."""
     output = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "query.jpg"
     with Image.open(SOURCE) as picture:
         image = np.asarray(picture.convert("RGB"))

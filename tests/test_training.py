@@ -49,9 +49,9 @@ def test_trained_words_describe_the_pictures(photos: list[Path], name: str, tmp_
     nearest = vocabulary.nearest(descriptors, 1, len(vocabulary.cells))[:, 0]
     assert len(set(nearest.tolist())) > 20
     points = vectors(descriptors)
-    to_word = ((points - vocabulary.centres[nearest]) ** 2).sum(axis=1).mean()
+    to_word = ((points - vocabulary.centres(nearest)) ** 2).sum(axis=1).mean()
     to_mean = ((points - points.mean(axis=0)) ** 2).sum(axis=1).mean()
-    to_others = ((points - vocabulary.centres[np.roll(nearest, 1)]) ** 2).sum(axis=1).mean()
+    to_others = ((points - vocabulary.centres(np.roll(nearest, 1))) ** 2).sum(axis=1).mean()
     assert to_word < 0.75 * to_others
     assert name == "orb" or to_word < 0.9 * to_mean  # a word of ORB is rounded to bits
     vocabulary.save(tmp_path)

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pictures import textured
 
+from bovw.encoding import encode, encode_all
 from bovw.errors import IncompatibleError, ParameterError, VocabularyError
-from bovw.features import FEATURE_NAMES, FeatureSpec, vectors
+from bovw.features import FEATURE_NAMES, FeatureSpec, extract, vectors
+from bovw.images import picture_from_array
 from bovw.training import cluster, quantised, random_projection
 from bovw.vocabulary import ARRAYS, SIGNATURE_BITS, Vocabulary, shipped_vocabulary
 
@@ -308,6 +311,7 @@ def test_damage_is_noticed(tmp_path: Path, kind: str) -> None:
         Vocabulary.load(tmp_path)
 
 
+@example("words", 0.46875, True, 1)
 @given(st.sampled_from(ARRAYS), st.floats(0, 1, exclude_max=True), st.booleans(), st.integers(1, 255))
 def test_no_flipped_byte_of_an_array_changes_the_words_unnoticed(array: str, place: float, in_header: bool, flip: int) -> None:
     vocabulary = VOCABULARIES["orb"]
@@ -343,14 +347,14 @@ def test_absent_folder_and_a_file_instead_of_a_folder(tmp_path: Path) -> None:
 def test_shipped_vocabularies_are_sound(name: str) -> None:
     vocabulary = Vocabulary.load(shipped_vocabulary(name))
     assert vocabulary.spec.name == name
-    assert len(vocabulary) == 65_536
+    assert len(vocabulary) == {"rootsift": 65_536, "orb": 16_384}[name]
     descriptors = clustered(name, 20, 9)
     words = vocabulary.nearest(descriptors, 2, 8)
     assert vocabulary.signatures(descriptors, words).shape == (20, 2)
     rows = vocabulary.projection.astype(np.float64)
     assert np.allclose(rows @ rows.T, np.eye(SIGNATURE_BITS), atol=1e-5)
     if name == "rootsift":
-        assert np.median(np.linalg.norm(vocabulary.centres, axis=1)) == pytest.approx(0.95, abs=0.1)
+        assert np.median(np.linalg.norm(vocabulary.centres(slice(None)), axis=1)) == pytest.approx(0.95, abs=0.1)
 
 
 def test_shipped_vocabularies_are_small() -> None:
@@ -361,3 +365,15 @@ def test_shipped_vocabularies_are_small() -> None:
 def test_no_vocabulary_for_unknown_features() -> None:
     with pytest.raises(ParameterError, match="surf"):
         shipped_vocabulary("surf")
+
+
+@pytest.mark.parametrize("features", FEATURE_NAMES)
+def test_a_picture_is_encoded_alone_as_in_a_batch_to_the_last_bit(features: str) -> None:
+    vocabulary = Vocabulary.load(shipped_vocabulary(features))
+    spec = vocabulary.spec.limited(max_features=150)
+    pictures = [extract(picture_from_array(textured(seed, 300, 200), 1024), spec) for seed in range(6)]
+    alone = [encode(each, vocabulary) for each in pictures]
+    for encoded, expected in zip(encode_all(pictures, vocabulary), alone, strict=True):
+        np.testing.assert_array_equal(encoded.words, expected.words)
+        np.testing.assert_array_equal(encoded.signatures, expected.signatures)
+        np.testing.assert_array_equal(encoded.xy, expected.xy)

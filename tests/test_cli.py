@@ -1,0 +1,149 @@
+"""The command as its users run it: whole commands in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from pictures import crop_query, textured
+
+from bovw.cli import printable
+from bovw.images import read_colours
+
+
+def run(*arguments: str | Path, cwd: Path, stdin: bytes = b"", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "bovw", *(os.fspath(argument) for argument in arguments)],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "error", **(env or {})},
+    )
+    stdout, stderr = (part.decode(errors="surrogateescape") for part in (done.stdout, done.stderr))
+    assert "Traceback" not in stderr, stderr
+    return subprocess.CompletedProcess(done.args, done.returncode, stdout, stderr)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures, a query with known place, and an index."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "photos" / "sub dir").mkdir(parents=True)
+    for number in range(5):
+        place = folder / "photos" / ("sub dir" if number % 2 else ".") / f"bild {number} é.jpg"
+        place.write_bytes(cv2.imencode(".jpg", textured(number, 480, 360))[1].tobytes())
+    query, _ = crop_query(textured(3, 480, 360), 120, 80, 220, 180, 40, 0.8)
+    cv2.imwrite(str(folder / "query.png"), query)
+    cv2.imwrite(str(folder / "blank.png"), np.full((64, 64), 9, np.uint8))
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not much of a picture")
+    done = run("index", "photos", "--jobs", "1", cwd=folder)
+    assert (done.returncode, done.stdout) == (0, "index.bovw: 5 images: 5 added, 0 changed, 0 unchanged, 0 left out\n")
+    return folder
+
+
+def answers(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_index_again_skips_what_it_has_and_names_what_it_leaves_out(folder: Path, tmp_path: Path) -> None:
+    done = run("index", "photos", folder / "broken.jpg", "absent", "--index", tmp_path / "i.bovw", cwd=folder)
+    assert done.returncode == 1 and "5 added, 0 changed, 0 unchanged, 2 left out" in done.stdout
+    assert "broken.jpg: " in done.stderr and "absent: there is no such file" in done.stderr
+    again = run("index", "-", "-0", cwd=folder, stdin=b"photos\0", env={"BOVW_INDEX": str(tmp_path / "i.bovw")})
+    assert (again.returncode, again.stderr) == (0, "") and "0 added, 0 changed, 5 unchanged, 0 left out" in again.stdout
+
+
+def test_search_prints_the_place_and_draws_it(folder: Path, tmp_path: Path) -> None:
+    done = run("search", "--crop", "query.png", "--draw", tmp_path / "match.png", cwd=folder)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("query.png: ") and lines[1].split()[:2] == ["1", "verified"] and "bild 3 é.jpg" in lines[1]
+    assert "corners at" in lines[2]
+    assert read_colours(tmp_path / "match.png", 4000)[1] >= (1000, 400)
+
+
+def test_json_is_what_the_readme_documents(folder: Path) -> None:
+    done = run("search", "--crop", "query.png", "blank.png", "absent.png", "--json", "-k", "2", cwd=folder)
+    assert done.returncode == 1
+    found, blank, absent = answers(done)
+    assert list(found) == ["query", "features", "seconds", "matches"] and found["query"] == "query.png"
+    first = found["matches"][0]
+    assert list(first) == ["rank", "image", "score", "inliers", "verified", "mirrored", "outline", "homography"]
+    assert (first["rank"], first["image"], first["verified"], first["mirrored"]) == (1, "photos/sub dir/bild 3 é.jpg", True, False)
+    assert np.array(first["outline"]).shape == (4, 2) and len(first["homography"]) == 9 and first["inliers"] >= 10
+    assert len(found["matches"]) <= 2 and all(seconds >= 0 for seconds in found["seconds"].values())
+    assert (blank["features"], blank["matches"]) == (0, [])
+    assert (absent["matches"], absent["error"]) == ([], "there is no such file")
+    assert "warning: blank.png: no features" in done.stderr and "absent.png: there is no such file" in done.stderr
+
+
+def test_queries_come_from_stdin_one_a_line(folder: Path) -> None:
+    done = run("search", "-", "--json", "--scoring", "tfidf", "--verify", "0", cwd=folder, stdin=b"query.png\n\nblank.png\n")
+    assert done.returncode == 0 and [answer["query"] for answer in answers(done)] == ["query.png", "blank.png"]
+
+
+def test_a_box_of_the_query(folder: Path) -> None:
+    done = run("search", "--crop", "photos/bild 2 é.jpg", "--box", "100,50,200,150", "--json", cwd=folder)
+    outline = np.array(answers(done)[0]["matches"][0]["outline"])
+    np.testing.assert_allclose(outline, [[100, 50], [299, 50], [299, 199], [100, 199]], atol=1)
+
+
+def test_orb_works_through_every_command(folder: Path, tmp_path: Path) -> None:
+    trained = run("train-vocab", "photos", "--out", tmp_path / "v", "--words", "64", "--features", "orb", cwd=folder)
+    assert trained.returncode == 0 and "64 words from" in trained.stdout
+    made = run("index", "photos", "--index", tmp_path / "i.bovw", "--vocab", tmp_path / "v", cwd=folder)
+    assert made.returncode == 0
+    found = answers(run("search", "--crop", "query.png", "--index", tmp_path / "i.bovw", "--json", cwd=folder))[0]
+    assert found["matches"][0]["image"] == "photos/sub dir/bild 3 é.jpg"
+    other = run("index", "photos", "--index", tmp_path / "i.bovw", "--features", "rootsift", cwd=folder)
+    assert other.returncode == 1 and "features orb, asked for is rootsift" in other.stderr
+
+
+def test_training_with_too_few_descriptors_says_how_many_there_are(folder: Path, tmp_path: Path) -> None:
+    done = run("train-vocab", "photos", "--out", tmp_path / "v", "--words", "50000", cwd=folder)
+    assert done.returncode == 1 and "descriptors from 5 images are too few for 50000 words" in done.stderr
+    assert not (tmp_path / "v").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["search", "query.png", "--index", "none.bovw"], 1, "none.bovw: there is no index here; make one with `bovw index`"),
+        (["search", "query.png", "--box", "1,2,3"], 2, "--box: '1,2,3' is not X,Y,W,H"),
+        (["search", "query.png", "--box", "0,0,9999,9"], 2, "does not lie in a picture"),
+        (["search", "query.png", "--scoring", "bm25"], 2, "scoring: 'bm25' is unknown"),
+        (["search", "query.png", "blank.png", "--draw", "x.png"], 2, "--draw: takes one query"),
+        (["search", "query.png", "--draw", "absent/x.png"], 1, "cannot be written"),
+        (["search", "--nonsense"], 2, "No such option"),
+        (["search", "query.png", "-k", "0"], 2, "-k"),
+        (["nonsense"], 2, "nonsense"),
+        (["index", "photos", "--features", "surf", "--index", "new.bovw"], 2, "features: 'surf' is unknown"),
+        (["index", "photos", "--vocab", "absent", "--index", "new.bovw"], 1, "absent: there is no vocabulary here"),
+    ],
+)
+def test_errors_are_one_line_with_a_code(folder: Path, arguments: list[str], code: int, message: str) -> None:
+    done = run(*arguments, cwd=folder)
+    assert done.returncode == code
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("bovw: error: ") and message in last
+
+
+def test_version_and_help(folder: Path) -> None:
+    assert run("--version", cwd=folder).stdout.startswith("bovw ")
+    for command in ("train-vocab", "index", "search"):
+        assert command in run("--help", cwd=folder).stdout
+        assert "Usage" in run(command, "--help", cwd=folder).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("a b.jpg", "a b.jpg"), ("a\nb", "a\\nb"), ("\x1b[31m", "\\x1b[31m"), ("\udcff", "\\udcff"), ("é", "é")]
+)
+def test_printed_names_cannot_harm_a_terminal(name: str, shown: str) -> None:
+    assert printable(name) == shown

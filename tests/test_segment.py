@@ -1,0 +1,152 @@
+"""Segments: what is written comes back, merging equals writing in one go, and scans equal brute force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bovw import scan as scanning
+from bovw.encoding import EncodedImage
+from bovw.errors import IndexCorruptError
+from bovw.scan import Snapshot, close_postings
+from bovw.segment import ImageRecord, Segment, merge_segments, word_blocks, write_segment
+from bovw.storage import Directory
+
+WORDS = 50
+
+
+def image(seed: int, features: int) -> tuple[ImageRecord, EncodedImage]:
+    rng = np.random.default_rng(seed)
+    size = (int(rng.integers(50, 4000)), int(rng.integers(50, 4000)))
+    encoded = EncodedImage(
+        words=rng.integers(0, WORDS, (features, 1), np.int32),
+        signatures=rng.integers(0, 2**64, (features, 1), np.uint64),
+        xy=(rng.random((features, 2)) * size - 0.5).astype(np.float32),
+        scale=np.exp(rng.uniform(0.5, 5, features)).astype(np.float32),
+        angle=rng.uniform(0, 2 * np.pi, features).astype(np.float32),
+        size=size,
+        box=(0, 0, *size),
+    )
+    return ImageRecord(f"näme\n{seed}\udcff.jpg", seed, seed * 7, *size), encoded
+
+
+def content(root: Path, name: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (root / "segments" / name).iterdir()}
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    directory = Directory(tmp_path)
+    images = [image(seed, count) for seed, count in enumerate((30, 1, 200))]
+    write_segment(directory, "a", images, WORDS)
+    segment = Segment(directory, "a", WORDS)
+    assert list(segment.records()) == [record for record, _ in images]
+    everything = sorted(
+        (int(word), number, int(signature))
+        for number, (_, encoded) in enumerate(images)
+        for word, signature in zip(encoded.words[:, 0], encoded.signatures[:, 0], strict=True)
+    )
+    word, owner = segment.postings(0, WORDS)
+    assert sorted(zip(word.tolist(), owner.tolist(), segment.posting_signatures.tolist(), strict=True)) == everything
+    for number, (_, encoded) in enumerate(images):
+        features = np.arange(segment.feature_starts[number], segment.feature_starts[number + 1])
+        place, scale, angle = segment.geometry(features, np.full(len(features), number))
+        side = max(encoded.size)
+        assert np.abs(place - (encoded.xy[:, 0] + 1j * encoded.xy[:, 1])).max() < side / 65_535
+        assert np.abs(np.log(scale / encoded.scale)).max() < 0.017
+        assert np.abs(np.angle(np.exp(1j * (angle - encoded.angle)))).max() < 0.0124
+    documents = np.zeros(WORDS, int)
+    for _, encoded in images:
+        documents[np.unique(encoded.words)] += 1
+    np.testing.assert_array_equal(segment.document_counts, documents)
+    np.testing.assert_array_equal(segment.documents_of(np.ones(3, bool)), documents)
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_size=5), min_size=1, max_size=4))
+def test_merging_equals_writing_the_kept_images_in_one_go(
+    tmp_path_factory: pytest.TempPathFactory, plan: list[list[tuple[int, bool]]]
+) -> None:
+    root = tmp_path_factory.mktemp("merge")
+    directory = Directory(root)
+    kept, segments, flags, seed = [], [], [], 0
+    for number, batch in enumerate(plan):
+        images = []
+        for features, keep in batch:
+            images.append(image(seed, features))
+            if keep:
+                kept.append(images[-1])
+            seed += 1
+        write_segment(directory, f"part{number}", images, WORDS)
+        segments.append(Segment(directory, f"part{number}", WORDS))
+        flags.append(np.array([keep for _, keep in batch]))
+    if not kept:
+        return
+    merge_segments(directory, "merged", segments, flags, WORDS)
+    write_segment(directory, "whole", kept, WORDS)
+    assert content(root, "merged") == content(root, "whole")
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    class Full(Directory):
+        def sync(self, folder: str = ".") -> None:
+            assert folder
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="space"):
+        write_segment(Full(tmp_path), "a", [image(1, 5)], WORDS)
+    assert Directory(tmp_path).names("segments") == []
+
+
+@pytest.mark.parametrize("file", ["places", "word_counts", "feature_starts", "images.jsonl", "segment.json"])
+def test_missing_and_foreign_files_are_corruption(tmp_path: Path, file: str) -> None:
+    directory = Directory(tmp_path)
+    write_segment(directory, "a", [image(1, 5), image(2, 9)], WORDS)
+    path = tmp_path / "segments" / "a" / (file if "." in file else f"{file}.npy")
+    path.write_bytes(b"")
+    with pytest.raises(IndexCorruptError, match=path.name):
+        Segment(directory, "a", WORDS)
+    path.unlink()
+    with pytest.raises(IndexCorruptError, match="missing"):
+        Segment(directory, "a", WORDS)
+
+
+@pytest.mark.parametrize("long_list", [0, 7, 10_000])
+def test_the_scan_finds_what_brute_force_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long_list: int) -> None:
+    monkeypatch.setattr(scanning, "LONG_LIST", long_list)
+    monkeypatch.setattr(scanning, "BLOCK", 100)
+    directory = Directory(tmp_path)
+    write_segment(directory, "a", [image(seed, 150) for seed in range(6)], WORDS)
+    segment = Segment(directory, "a", WORDS)
+    rng = np.random.default_rng(5)
+    words = rng.integers(0, WORDS, 80)
+    signatures = rng.choice(np.asarray(segment.posting_signatures), 80) ^ (np.uint64(1) << rng.integers(0, 64, 80, np.uint64))
+    expected = set()
+    for slot, (word, signature) in enumerate(zip(words.tolist(), signatures.tolist(), strict=True)):
+        for posting in range(segment.word_starts[word], segment.word_starts[word + 1]):
+            distance = (int(segment.posting_signatures[posting]) ^ signature).bit_count()
+            if distance <= scanning.MATCH_DISTANCE:
+                expected.add((slot, posting, distance))
+    found = close_postings(segment, words, signatures)
+    triples = list(zip(*(part.tolist() for part in found), strict=True))
+    assert len(triples) == len(set(triples)) > 0 and set(triples) == expected
+
+
+def test_tfidf_lengths_are_those_of_the_whole_vectors(tmp_path: Path) -> None:
+    directory = Directory(tmp_path)
+    images = [image(seed, 60) for seed in range(5)]
+    write_segment(directory, "a", images, WORDS)
+    segment = Segment(directory, "a", WORDS)
+    snapshot = Snapshot([segment], [np.zeros(5, bool)], segment.document_counts.astype(np.int64), 1024)
+    counts = np.array([np.bincount(encoded.words[:, 0], minlength=WORDS) for _, encoded in images])
+    np.testing.assert_allclose(snapshot.lengths, np.linalg.norm(counts * snapshot.idf, axis=1))
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=30), st.integers(1, 40))
+def test_word_blocks_cover_all_words_once_within_the_limit(counts: list[int], limit: int) -> None:
+    starts = np.concatenate(([0], np.cumsum(counts)))
+    blocks = list(word_blocks(starts, limit))
+    assert [first for first, _ in blocks] + [len(counts)] == [0] + [last for _, last in blocks]
+    assert all(last - first == 1 or starts[last] - starts[first] <= limit for first, last in blocks)
