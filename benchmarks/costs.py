@@ -22,10 +22,7 @@ from pathlib import Path
 
 from development import data_folder, make_crops, make_index, read_queries
 
-from bovw.encoding import encode, load_picture
-from bovw.features import extract, mirror
-from bovw.index import ImageIndex
-from bovw.search import SearchOptions, describe, rank
+from bovw import ImageIndex, SearchOptions
 
 BARE = """
 import sys, cv2
@@ -75,23 +72,11 @@ def search_times(index: ImageIndex, queries: list[str]) -> dict[str, list[float]
     times: dict[str, list[float]] = {}
     options = SearchOptions(crop=True)
     for path in [queries[0], *queries]:
-        seconds: dict[str, float] = {}
-        picture = load_picture(path, index.spec)
-        clock = time.perf_counter()
-        features = extract(picture, index.spec)
-        seconds["extract"] = time.perf_counter() - clock
-        if not len(features):
-            continue
-        clock = time.perf_counter()
-        encoded = [encode(each, index.vocabulary, options.words) for each in (features, mirror(features, picture, index.spec))]
-        seconds["quantise"] = time.perf_counter() - clock
-        ranking = rank(index.snapshot, encoded, options, seconds)
-        again = time.perf_counter()
-        describe(index.snapshot, encoded, ranking)
-        seconds["describe"] = time.perf_counter() - again
-        seconds["search"] = time.perf_counter() - clock
-        for name, value in seconds.items():
-            times.setdefault(name, []).append(value)
+        seconds = index.search(path, options).seconds
+        if "describe" in seconds:
+            seconds["search"] = sum(seconds.values()) - seconds["read"] - seconds["extract"]
+            for name, value in seconds.items():
+                times.setdefault(name, []).append(value)
     return {name: values[1:] for name, values in times.items()}
 
 

@@ -117,8 +117,7 @@ def run(index_path: Path, queries: list[Query]) -> list[dict[str, Any]]:
                 if not len(features):
                     row[mode] = (0.0, 0.0, 0.0)
                     continue
-                seconds: dict[str, float] = {}
-                ranking = rank(index.snapshot, encoded if options.mirror else encoded[:1], replace(options, crop=crop), seconds)
+                ranking = rank(index.snapshot, encoded if options.mirror else encoded[:1], replace(options, crop=crop))
                 ranked = [path for path in map(index.snapshot.path, ranking.images) if path not in query.ignore]
                 found = len(query.relevant.intersection(ranked[:100])) / len(query.relevant)
                 row[mode] = (float(bool(ranked) and ranked[0] in query.relevant), average_precision(ranked, query.relevant), found)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from . import manifest as manifests
 from .encoding import EncodedImage, encode, encode_all, load_picture
-from .errors import ImageError, IncompatibleError, IndexExistsError, IndexMissingError, ParameterError
+from .errors import ImageError, IncompatibleError, IndexCorruptError, IndexExistsError, IndexMissingError, ParameterError
 from .features import Features, FeatureSpec, extract, mirror
 from .images import Box, find_images
 from .manifest import Manifest, SegmentEntry
@@ -138,6 +138,18 @@ class ImageIndex:
             raise IndexMissingError(f"{directory.root}: there is no index here; make one with `bovw index`")
         manifest = manifests.read_latest(directory)
         vocabulary = Vocabulary.load(directory.root / "vocabulary")
+        while True:
+            try:
+                return cls.of_generation(directory, vocabulary, manifest)
+            except IndexCorruptError:
+                newest = manifests.read_latest(directory)
+                if newest.generation == manifest.generation:
+                    raise
+                manifest = newest  # a writer has moved on and removed what the older generation names
+
+    @classmethod
+    def of_generation(cls, directory: Directory, vocabulary: Vocabulary, manifest: Manifest) -> ImageIndex:
+        """One generation of an index whose vocabulary has been read."""
         if vocabulary.fingerprint != manifest.vocabulary:
             raise IncompatibleError(
                 f"{directory.root}: the index was made with vocabulary {manifest.vocabulary[:12]}, its folder holds "
@@ -362,8 +374,7 @@ class ImageIndex:
             ParameterError: an option or the box is out of range.
         """
         options = options or SearchOptions()
-        seconds: dict[str, float] = {}
-        clock = Clock(seconds)
+        clock = Clock()
         picture = load_picture(query, self.spec, box)
         clock.lap("read")
         features = extract(picture, self.spec)
@@ -374,12 +385,11 @@ class ImageIndex:
         clock.lap("quantise")
         matches: list[Match] = []
         if len(features):
-            ranking = rank(self.snapshot, queries, options, seconds)
-            clock.lap("rank")
+            ranking = rank(self.snapshot, queries, options, clock)
             matches = describe(self.snapshot, queries, ranking)
             clock.lap("describe")
         name = "<array>" if isinstance(query, np.ndarray) else os.fspath(query)
-        return SearchResult(name, picture.size, picture.box, len(features), seconds, matches)
+        return SearchResult(name, picture.size, picture.box, len(features), clock.seconds, matches)
 
 
 def is_changed(path: str, record: ImageRecord) -> bool:

@@ -71,10 +71,12 @@ def read_latest(directory: Directory) -> Manifest:
         IndexVersionError: it is of another version.
         IndexCorruptError: it is damaged.
     """
-    found = generations(directory)
-    if not found:
-        raise IndexMissingError(f"{directory.root}: there is no index here; make one with `bovw index`")
-    return parse(directory.read(file_name(found[-1])), f"{directory.root}/{file_name(found[-1])}")
+    while found := generations(directory):
+        try:
+            return parse(directory.read(file_name(found[-1])), f"{directory.root}/{file_name(found[-1])}")
+        except FileNotFoundError:  # a writer has moved on between the two steps
+            continue
+    raise IndexMissingError(f"{directory.root}: there is no index here; make one with `bovw index`")
 
 
 def parse(content: bytes, where: str) -> Manifest:

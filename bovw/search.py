@@ -104,12 +104,12 @@ class Ranking:
     matches: Matches
 
 
-def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOptions, seconds: dict[str, float] | None = None) -> Ranking:
+def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOptions, clock: Clock | None = None) -> Ranking:
     """Rank the images of a snapshot for a query, given as one encoding or as two: as it is, and mirrored.
 
-    `seconds` receives the time of each step.
+    The clock receives the time of each step.
     """
-    clock = Clock(seconds)
+    clock = clock or Clock()
     hits = [scan(snapshot, query) for query in queries]
     clock.lap("scan")
     if options.scoring == "tfidf":
@@ -273,14 +273,14 @@ def distinct_places(matches: Matches, inliers: NDArray[np.int64]) -> int:
 
 
 class Clock:
-    """Adds the time since the last lap to a dictionary."""
+    """The seconds that named steps took, one after the other."""
 
-    def __init__(self, seconds: dict[str, float] | None) -> None:
-        self.seconds = {} if seconds is None else seconds
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
         self.last = time.perf_counter()
 
     def lap(self, name: str) -> None:
-        """End a step."""
+        """End a step that began with the end of the one before."""
         now = time.perf_counter()
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self.last
         self.last = now
