@@ -26,7 +26,8 @@ class Tolerances:
 
     Attributes:
         pixels: distance between where an inlier is and where the transform puts it, times the magnification if above 1.
-        slope: extra distance allowed to a first hypothesis, per pixel away from the match that it came from.
+        slope: extra distance allowed to a first hypothesis, per pixel away from the match that it came from; the two
+            add in squares.
         log_scale: difference of natural logarithms of scale, between a match and the transform.
         turn: difference of orientation in radians.
         hypotheses: so many of an image's strongest matches propose a transform.
@@ -36,10 +37,10 @@ class Tolerances:
     """
 
     pixels: float = 8.0
-    slope: float = 0.15
+    slope: float = 0.2
     log_scale: float = 0.6
     turn: float = 0.64
-    hypotheses: int = 48
+    hypotheses: int = 40
     matches: int = 400
     refined: int = 3
     affine_from: int = 6
@@ -137,15 +138,19 @@ def propose(
     owner = matches.candidate[seeds]
     row, item = pairs(starts[owner], sizes[owner])
     scale = np.exp(matches.log_scale)
-    linear = scale * np.exp(1j * matches.turn)
-    shift = matches.image - linear * matches.query
+    rotation = np.exp(1j * matches.turn).astype(np.complex64)
+    # single precision is plenty for a first guess, and halves the memory that these long arrays move
+    linear = (scale * rotation).astype(np.complex64)
+    query, image = matches.query.astype(np.complex64), matches.image.astype(np.complex64)
+    log_scale = matches.log_scale.astype(np.float32)
+    allowed = ((tolerances.pixels * np.maximum(1, scale)) ** 2).astype(np.float32)
     seed = seeds[row]
-    miss = np.abs(linear[seed] * matches.query[item] + shift[seed] - matches.image[item])
-    reach = np.abs(matches.image[item] - matches.image[seed])
+    away = image[item] - image[seed]
+    miss = linear[seed] * (query[item] - query[seed]) - away
     supports = (
-        (miss < tolerances.pixels * np.maximum(1, scale[seed]) + tolerances.slope * reach)
-        & (np.abs(matches.log_scale[item] - matches.log_scale[seed]) < tolerances.log_scale)
-        & (np.cos(matches.turn[item] - matches.turn[seed]) > np.cos(tolerances.turn))
+        (squared(miss) < allowed[seed] + np.float32(tolerances.slope**2) * squared(away))
+        & (np.abs(log_scale[item] - log_scale[seed]) < tolerances.log_scale)
+        & ((rotation[item] * rotation[seed].conj()).real > np.cos(tolerances.turn))
     )
     support = np.bincount(row, weights=supports * matches.weight[item], minlength=len(seeds))
     order = np.lexsort((np.arange(len(seeds)), -support, owner))
@@ -154,6 +159,11 @@ def propose(
     kept = np.zeros(len(seeds), bool)
     kept[order[rank < tolerances.refined]] = True
     return supports[kept[row]], seeds[kept]
+
+
+def squared(z: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """|z|^2, which spares the square root of |z|."""
+    return z.real**2 + z.imag**2
 
 
 def refine(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import manifest as manifests
-from .encoding import EncodedImage, encode, encode_all, load_picture
+from .encoding import EncodedImage, encode_all, load_picture
 from .errors import ImageError, IncompatibleError, IndexCorruptError, IndexExistsError, IndexMissingError, ParameterError
 from .features import Features, FeatureSpec, extract, mirror
 from .images import Box, find_images
@@ -381,7 +381,7 @@ class ImageIndex:
         variants = [features, mirror(features, picture, self.spec)] if options.mirror else [features]
         clock.lap("extract")
         words = min(options.words, len(self.vocabulary))
-        queries = [encode(variant, self.vocabulary, words) for variant in variants]
+        queries = encode_all(variants, self.vocabulary, words)
         clock.lap("quantise")
         matches: list[Match] = []
         if len(features):

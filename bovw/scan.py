@@ -78,7 +78,14 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Hits:
-    """Postings that match the query: image and feature of the collection's segment, query feature, weight."""
+    """Postings that match the query, sorted by image, query feature and feature.
+
+    Attributes:
+        query: (n,) the query's feature.
+        image: (n,) the image in the snapshot.
+        feature: (n,) the feature in the segment of that image.
+        weight: (n,) the vote.
+    """
 
     query: NDArray[np.int64]
     image: NDArray[np.int64]
@@ -86,10 +93,12 @@ class Hits:
     weight: NDArray[np.float64]
 
 
-def scan(snapshot: Snapshot, query: EncodedImage) -> Hits:
-    """All postings of the query's words whose signatures are close to the query's."""
-    words, signatures = query.words.ravel().astype(np.int64), query.signatures.ravel()
-    per_feature = query.words.shape[1]
+def scan(snapshot: Snapshot, queries: Sequence[EncodedImage]) -> list[Hits]:
+    """For each query all postings of its words whose signatures are close to its own."""
+    words = np.concatenate([query.words.ravel() for query in queries]).astype(np.int64)
+    signatures = np.concatenate([query.signatures.ravel() for query in queries])
+    per_feature = queries[0].words.shape[1]
+    bounds = np.cumsum([0, *(len(query) for query in queries)])
     parts: list[Hits] = []
     for first, segment in zip(snapshot.first_image, snapshot.segments, strict=False):
         slot, posting, distance = close_postings(segment, words, signatures)
@@ -98,13 +107,17 @@ def scan(snapshot: Snapshot, query: EncodedImage) -> Hits:
         weight = votes(snapshot.idf[words[slot]], distance, SIGMA)
         alive = snapshot.alive[image]
         parts.append(Hits((slot // per_feature)[alive], image[alive], feature[alive], weight[alive]))
-    if not parts:
-        none = np.zeros(0, np.int64)
-        return Hits(none, none, none, np.zeros(0))
+    none = np.zeros(0, np.int64)
+    parts = parts or [Hits(none, none, none, np.zeros(0))]
     joined = Hits(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("query", "image", "feature", "weight")))
     # one order whatever the segments: sums of weights then come out the same to the last bit
-    order = np.lexsort((joined.feature, -joined.weight, joined.query, joined.image))
-    return Hits(joined.query[order], joined.image[order], joined.feature[order], joined.weight[order])
+    key = (np.searchsorted(bounds, joined.query, side="right") * len(snapshot.alive) + joined.image) * int(bounds[-1]) + joined.query
+    order = np.lexsort((joined.feature, key))
+    ends = np.searchsorted(np.sort(joined.query), bounds)
+    return [
+        Hits(joined.query[rows] - start, joined.image[rows], joined.feature[rows], joined.weight[rows])
+        for start, rows in zip(bounds.tolist(), np.split(order, ends[1:-1]), strict=False)
+    ]
 
 
 def close_postings(
@@ -147,9 +160,9 @@ def vote_scores(snapshot: Snapshot, hits: Hits) -> NDArray[np.float64]:
     """
     if not len(hits.image):
         return np.zeros(len(snapshot.alive))
-    # hits are sorted by image, query feature and falling weight
-    fresh = np.concatenate(([True], (np.diff(hits.image) != 0) | (np.diff(hits.query) != 0)))
-    return np.bincount(hits.image[fresh], weights=hits.weight[fresh], minlength=len(snapshot.alive)).astype(np.float64)
+    first = np.concatenate(([0], np.flatnonzero((np.diff(hits.image) != 0) | (np.diff(hits.query) != 0)) + 1))
+    best = np.maximum.reduceat(hits.weight, first)
+    return np.bincount(hits.image[first], weights=best, minlength=len(snapshot.alive)).astype(np.float64)
 
 
 def cosine_scores(snapshot: Snapshot, query: EncodedImage) -> NDArray[np.float64]:

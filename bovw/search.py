@@ -110,7 +110,7 @@ def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOpt
     The clock receives the time of each step.
     """
     clock = clock or Clock()
-    hits = [scan(snapshot, query) for query in queries]
+    hits = scan(snapshot, queries)
     clock.lap("scan")
     if options.scoring == "tfidf":
         totals = np.stack([cosine_scores(snapshot, query) for query in queries])

@@ -106,13 +106,13 @@ class Directory:
         fits = array.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, array.shape, strict=True))
         if array.dtype.str not in dtype or not fits or not array.flags.c_contiguous:
             raise IndexCorruptError(f"{path}: holds {array.dtype.str} {array.shape}, expected {'/'.join(dtype)} {shape}")
-        return array
+        return np.asarray(array)  # a plain view: indexing a memmap costs tens of microseconds
 
     def bytes(self, name: str) -> NDArray[np.uint8]:
         """A memory-mapped file as (bytes,) uint8, read-only. Raises IndexCorruptError if it is missing or empty."""
         path = self.root / name
         try:
-            return np.memmap(path, np.uint8, "r")
+            return np.asarray(np.memmap(path, np.uint8, "r"))
         except FileNotFoundError:
             raise IndexCorruptError(f"{path}: the file is missing") from None
         except (OSError, ValueError) as error:

@@ -104,22 +104,24 @@ class Vocabulary:
         order = np.argsort(visited.ravel(), kind="stable")
         visitors = order // cells
         bounds = np.searchsorted(visited.ravel()[order], np.arange(len(self.cells) + 1)).tolist()
-        scores = np.full((len(points) * cells, count), -np.inf, np.float32)
-        words = np.zeros((len(points) * cells, count), np.int32)
+        scores = np.full((len(order), count), -np.inf, np.float32)
+        words = np.zeros((len(order), count), np.int32)
         for cell, (block, half_norm) in enumerate(self.blocks):
             low, high = bounds[cell], bounds[cell + 1]
             if low == high or not len(half_norm):
                 continue
             similarity = product(points, visitors[low:high], block)
             similarity -= half_norm
-            visit, rows = order[low:high], np.arange(high - low)
+            rows = np.arange(high - low)
             for place in range(min(count, len(half_norm))):
                 best = similarity.argmax(axis=1)
-                scores[visit, place] = similarity[rows, best]
-                words[visit, place] = best + self.cell_starts[cell]
+                scores[low:high, place] = similarity[rows, best]
+                words[low:high, place] = best + self.cell_starts[cell]
                 similarity[rows, best] = -np.inf
-        scores = scores.reshape(len(points), cells * count)
-        words = words.reshape(len(points), cells * count)
+        # back to the order of the points, then the best of what their cells gave
+        back = np.argsort(order, kind="stable")
+        scores = scores[back].reshape(len(points), cells * count)
+        words = words[back].reshape(len(points), cells * count)
         found = np.empty((len(points), count), np.int32)
         rows = np.arange(len(points))
         for place in range(count):
