@@ -24,7 +24,7 @@ from typing import Any
 import joblib
 import numpy as np
 
-from bovw.encoding import EncodedImage, encode_all, load_picture
+from bovw.encoding import EncodedImage, encode, encode_mirrored, load_picture
 from bovw.errors import ImageError
 from bovw.features import extract, mirror
 from bovw.index import ImageIndex
@@ -112,7 +112,8 @@ def run(index_path: Path, queries: list[Query]) -> list[dict[str, Any]]:
                 sys.exit(f"benchmark: {error}")
             features = extract(picture, index.spec)
             words = MODES["verified"].words
-            encoded = encode_all([features, mirror(features, picture, index.spec)], index.vocabulary, words)
+            encoded = [encode(features, index.vocabulary, words)]
+            encoded.append(encode_mirrored(mirror(features, picture, index.spec), encoded[0], index.vocabulary))
             for mode, options in MODES.items():
                 if not len(features):
                     row[mode] = (0.0, 0.0, 0.0)

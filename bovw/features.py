@@ -26,6 +26,8 @@ GRID = 6
 POOR = 30
 # OpenCV's pyramids fail on narrower pictures, which hold no features anyway.
 MIN_SIDE = 8
+# A mirrored SIFT patch has the same descriptor with its rows and its orientations in reverse: these places of it.
+MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
 
 
 @dataclass(frozen=True)
@@ -158,18 +160,17 @@ def spread(rows: NDArray[np.float32], shape: tuple[int, ...], limit: int) -> NDA
 def mirror(features: Features, picture: Picture, spec: FeatureSpec) -> Features:
     """The features of the picture with left and right swapped inside its box.
 
-    A mirrored SIFT patch has the same descriptor with its rows and its orientations in reverse, so nothing is extracted
-    again; ORB's test points have no such symmetry, so the mirrored picture is.
+    A SIFT descriptor is mirrored by rearranging it, so nothing is extracted again; ORB's test points have no such
+    symmetry, so the mirrored picture is.
     """
     x, _, width, _ = picture.box
     if spec.name == "orb":
         return extract(replace(picture, gray=np.ascontiguousarray(picture.gray[:, ::-1])), spec)
-    layout = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
     return replace(
         features,
         xy=(features.xy * (-1, 1) + (2 * x + width - 1, 0)).astype(np.float32),
         angle=(np.float32(np.pi) - features.angle) % np.float32(2 * np.pi),
-        descriptors=features.descriptors[:, layout],
+        descriptors=features.descriptors[:, MIRRORED],
     )
 
 

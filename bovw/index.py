@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import manifest as manifests
-from .encoding import EncodedImage, encode_all, load_picture
+from .encoding import EncodedImage, encode, encode_all, encode_mirrored, load_picture
 from .errors import ImageError, IncompatibleError, IndexCorruptError, IndexExistsError, IndexMissingError, ParameterError
 from .features import Features, FeatureSpec, extract, mirror
 from .images import Box, find_images
@@ -378,10 +378,11 @@ class ImageIndex:
         picture = load_picture(query, self.spec, box)
         clock.lap("read")
         features = extract(picture, self.spec)
-        variants = [features, mirror(features, picture, self.spec)] if options.mirror else [features]
+        mirrored = mirror(features, picture, self.spec) if options.mirror else None
         clock.lap("extract")
-        words = min(options.words, len(self.vocabulary))
-        queries = encode_all(variants, self.vocabulary, words)
+        queries = [encode(features, self.vocabulary, min(options.words, len(self.vocabulary)))]
+        if mirrored is not None:
+            queries.append(encode_mirrored(mirrored, queries[0], self.vocabulary))
         clock.lap("quantise")
         matches: list[Match] = []
         if len(features):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 
 from .errors import ImageError, ParameterError, VocabularyError
-from .features import FeatureSpec, extract, vectors
+from .features import MIRRORED, FeatureSpec, extract, vectors
 from .images import read_picture
 from .vocabulary import SIGNATURE_BITS, Vocabulary, half_norms
 
@@ -31,7 +31,7 @@ class TrainingReport:
     Attributes:
         images: pictures that gave descriptors.
         descriptors: how many descriptors were clustered.
-        unused: words that no descriptor is nearest to.
+        unused: words that no descriptor is nearest to; a RootSIFT word and its mirror image count as one here.
         imbalance: W * sum of squared shares of the words: 1 when all are equally frequent; as many times longer is a search.
         failed: pictures that could not be read.
     """
@@ -55,13 +55,16 @@ def train_vocabulary(
 ) -> tuple[Vocabulary, TrainingReport]:
     """Train a vocabulary on pictures.
 
+    RootSIFT words come in pairs, each the mirror image of the other, so that a mirrored query needs no second search for
+    its words: descriptors are folded onto one half of the space, words // 2 are trained there, and mirrored.
+
     Every image gives the same number of descriptors at most, drawn at random, so memory is bounded by `max_descriptors`
     (about 130 bytes each, four times that while a cell is clustered) however many images there are. MiniBatchKMeans
     (Sculley, WWW 2010) divides them into coarse cells, and each cell into words in proportion to its descriptors.
 
     Args:
         images: picture files; the result depends on their order, so sort them.
-        words: how many words. More words make shorter searches in large collections and need more descriptors.
+        words: how many words, an even number. More make shorter searches in large collections and need more descriptors.
         spec: which features; RootSIFT by default.
         max_descriptors: the cap on sampled descriptors.
         seed: same seed and images, same vocabulary.
@@ -73,31 +76,37 @@ def train_vocabulary(
         ParameterError: an argument outside its range.
     """
     spec = spec or FeatureSpec()
-    if words < 2:
-        raise ParameterError(f"words: {words} is below 2")
+    if words < 2 or words % 2:
+        raise ParameterError(f"words: {words} is not an even number from 2 on")
     if max_descriptors < words:
         raise ParameterError(f"max_descriptors: {max_descriptors} is below the number of words, {words}")
     sample, used, failed = sample_descriptors(images, spec, max_descriptors, seed, jobs, progress)
     if len(sample) < 4 * words:
         raise VocabularyError(
             f"{len(sample)} descriptors from {used} images are too few for {words} words: "
-            f"4 a word are needed, so give more images or ask for at most {len(sample) // 4} words"
+            f"4 a word are needed, so give more images or ask for at most {len(sample) // 8 * 2} words"
         )
     rng = np.random.default_rng(seed)
     sample = sample[rng.permutation(len(sample))]
-    centres, cells, cell_starts, counts = cluster(sample, words, seed, progress)
-    stored, scale = quantised(centres, spec)
-    vocabulary = Vocabulary(
-        spec=spec,
-        words=stored,
-        word_scale=scale,
-        cells=cells,
-        cell_starts=cell_starts,
-        projection=random_projection(spec.dimension, seed),
-    )
+    vocabulary, counts = build(sample, words, spec, seed, progress)
     shares = counts / counts.sum()
-    report = TrainingReport(used, len(sample), int((counts == 0).sum()), float(words * (shares**2).sum()), failed)
+    report = TrainingReport(used, len(sample), int((counts == 0).sum()), float(len(counts) * (shares**2).sum()), failed)
     return vocabulary, report
+
+
+def build(
+    sample: NDArray[Any], words: int, spec: FeatureSpec, seed: int, progress: Progress | None = None
+) -> tuple[Vocabulary, NDArray[np.int64]]:
+    """A vocabulary from shuffled descriptors (n, d), and how many of them each trained word is nearest to."""
+    projection = random_projection(spec.dimension, seed)
+    if spec.name == "orb":
+        centres, cells, starts, counts = cluster(sample, words, seed, progress)
+        return Vocabulary(spec, np.packbits(centres > 0, axis=1), 1.0, cells, starts, projection), counts
+    centres, cells, starts, counts = cluster(folded(sample), words // 2, seed, progress)
+    scale = float(np.float32(centres.max() / 255))
+    stored = np.clip(np.rint(centres / scale), 0, 255).astype(np.uint8)
+    stored, cells = np.concatenate([stored, stored[:, MIRRORED]]), np.concatenate([cells, cells[:, MIRRORED]])
+    return Vocabulary(spec, stored, scale, cells, np.concatenate([starts, starts[1:] + words // 2]), projection), counts
 
 
 def sample_descriptors(
@@ -147,7 +156,7 @@ def cluster(
     Returns the words (W, d) in the order of their cells, the cells (C, d), the first word of each cell (C + 1,) and
     the number of descriptors of each word (W,).
     """
-    cell_count = max(1, min(words // 8, round(words**0.5)))
+    cell_count = max(1, min(words // 8, round((words / 2) ** 0.5)))
     coarse = fit(sample[: cell_count * 1500], cell_count, seed, rounds=5)
     owner = nearest_rows(sample, coarse)
     sizes = np.bincount(owner, minlength=cell_count)
@@ -165,6 +174,12 @@ def cluster(
             progress("cluster", cell + 1, cell_count)
     starts = np.concatenate(([0], np.cumsum(quotas))).astype(np.int64)
     return np.concatenate(centres), coarse, starts, np.concatenate(counts)
+
+
+def folded(sample: NDArray[Any]) -> NDArray[Any]:
+    """RootSIFT descriptors (n, 128), those with more in the last two of their four rows than in the first two mirrored."""
+    rows = sample.reshape(-1, 2, 64).sum(axis=2, dtype=np.float32)
+    return np.where((rows[:, :1] < rows[:, 1:]), sample[:, MIRRORED], sample)
 
 
 def fit(sample: NDArray[Any], count: int, seed: int, rounds: int) -> NDArray[np.float32]:
@@ -193,14 +208,6 @@ def nearest_rows(sample: NDArray[Any], centres: NDArray[np.float32]) -> NDArray[
         points = vectors(sample[first : first + BLOCK])
         nearest[first : first + BLOCK] = (points @ centres.T - half_norms(centres)).argmax(axis=1)
     return nearest
-
-
-def quantised(centres: NDArray[np.float32], spec: FeatureSpec) -> tuple[NDArray[np.uint8], float]:
-    """Words as stored: a byte a dimension and its scale for RootSIFT, a bit a dimension for ORB."""
-    if spec.name == "orb":
-        return np.packbits(centres > 0, axis=1), 1.0
-    scale = float(np.float32(centres.max() / 255))
-    return np.clip(np.rint(centres / scale), 0, 255).astype(np.uint8), scale
 
 
 def random_projection(dimension: int, seed: int) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import IncompatibleError, ParameterError, VocabularyError
-from .features import FeatureSpec, vectors
+from .features import MIRRORED, FeatureSpec, vectors
 
 __all__ = ["SIGNATURE_BITS", "Vocabulary", "shipped_vocabulary"]
 
@@ -37,6 +37,7 @@ class Vocabulary:
     Attributes:
         spec: the features it was trained on.
         words: RootSIFT: (W, 128) uint8, a word is `words * word_scale`; ORB: (W, 32) uint8, packed bits. Ordered by cell.
+            RootSIFT words come in pairs: word w + W / 2 is the mirror image of word w, and likewise for the cells.
         word_scale: see `words`; 1.0 for ORB.
         cells: (C, d) float32, the centres of the cells.
         cell_starts: (C + 1,) int64: cell c holds the words cell_starts[c] .. cell_starts[c + 1] - 1.
@@ -130,6 +131,10 @@ class Vocabulary:
             scores[rows, best] = -np.inf
         return found
 
+    def mirrored(self, words: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The mirror images of RootSIFT words: the nearest words of the mirrored descriptors."""
+        return (words + len(self) // 2) % len(self)
+
     def signatures(self, descriptors: NDArray[Any], words: NDArray[np.int32]) -> NDArray[np.uint64]:
         """64-bit signatures of descriptors (n,) with respect to words (n, k): returns (n, k) uint64.
 
@@ -206,6 +211,8 @@ class Vocabulary:
             and self.cell_starts[-1] == len(self.words)
             and bool((np.diff(self.cell_starts) >= 0).all())
         )
+        if fits and self.spec.name == "rootsift":
+            fits = is_paired(self.words) and is_paired(self.cells)
         if not fits or self.fingerprint != fingerprint:
             raise VocabularyError(f"{where}: the vocabulary is damaged: its arrays do not match their fingerprint; copy it anew")
 
@@ -218,6 +225,12 @@ def shipped_vocabulary(features: str = "rootsift") -> Path:
         if (models / features / "vocabulary.json").is_file():
             return models / features
     raise VocabularyError(f"no vocabulary for {features} came with this installation: train one with `bovw train-vocab`")
+
+
+def is_paired(rows: NDArray[Any]) -> bool:
+    """Whether the second half of some RootSIFT vectors (n, 128) mirrors the first."""
+    half = len(rows) // 2
+    return len(rows) % 2 == 0 and np.array_equal(rows[half:], rows[:half, MIRRORED])
 
 
 def half_norms(points: NDArray[np.float32]) -> NDArray[np.float32]:

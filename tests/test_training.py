@@ -67,10 +67,10 @@ def test_same_seed_same_vocabulary_other_seed_another(photos: list[Path], name: 
 
 def test_too_few_descriptors_are_counted_in_the_message(photos: list[Path]) -> None:
     found = len(extract(read_picture(photos[0], 256), SPECS["rootsift"]))
-    with pytest.raises(VocabularyError, match=rf"^{found} descriptors from 1 images.* at most {found // 4} words"):
+    with pytest.raises(VocabularyError, match=rf"^{found} descriptors from 1 images.* at most {found // 8 * 2} words"):
         train_vocabulary(photos[:1], 1000, SPECS["rootsift"])
-    vocabulary, _ = train_vocabulary(photos[:1], found // 4, SPECS["rootsift"])
-    assert len(vocabulary) == found // 4
+    vocabulary, _ = train_vocabulary(photos[:1], found // 8 * 2, SPECS["rootsift"])
+    assert len(vocabulary) == found // 8 * 2
 
 
 def test_no_pictures_are_too_few() -> None:
@@ -104,7 +104,10 @@ def test_progress_tells_each_stage_from_start_to_end(photos: list[Path]) -> None
     assert seen == [*seen[:3], *clustering]
 
 
-@pytest.mark.parametrize(("words", "max_descriptors", "text"), [(1, 100, "words: 1 is below 2"), (50, 49, "max_descriptors: 49")])
+@pytest.mark.parametrize(
+    ("words", "max_descriptors", "text"),
+    [(1, 100, "words: 1 is not an even number"), (7, 100, "words: 7 is not an even number"), (50, 49, "max_descriptors: 49")],
+)
 def test_arguments_outside_their_range_are_refused(photos: list[Path], words: int, max_descriptors: int, text: str) -> None:
     with pytest.raises(ParameterError, match=text):
         train_vocabulary(photos, words, max_descriptors=max_descriptors)

@@ -18,9 +18,9 @@ from pictures import textured
 
 from bovw.encoding import encode, encode_all
 from bovw.errors import IncompatibleError, ParameterError, VocabularyError
-from bovw.features import FEATURE_NAMES, FeatureSpec, extract, vectors
+from bovw.features import FEATURE_NAMES, FeatureSpec, extract, mirror, vectors
 from bovw.images import picture_from_array
-from bovw.training import cluster, quantised, random_projection
+from bovw.training import build, random_projection
 from bovw.vocabulary import ARRAYS, SIGNATURE_BITS, Vocabulary, shipped_vocabulary
 
 ALL_NAMES = pytest.mark.parametrize("name", FEATURE_NAMES)
@@ -39,10 +39,7 @@ def clustered(name: str, count: int, seed: int) -> NDArray[Any]:
 
 
 def trained(name: str, words: int = WORDS) -> Vocabulary:
-    spec = FeatureSpec(name)
-    centres, cells, starts, _ = cluster(clustered(name, 8 * words, 0), words, 0, None)
-    stored, scale = quantised(centres, spec)
-    return Vocabulary(spec, stored, scale, cells, starts, random_projection(spec.dimension, 0))
+    return build(clustered(name, 8 * words, 0), words, FeatureSpec(name), 0)[0]
 
 
 VOCABULARIES = {name: trained(name) for name in FEATURE_NAMES}
@@ -98,7 +95,7 @@ def test_nearest_come_first_also_with_few_cells(name: str) -> None:
 
 
 @ALL_NAMES
-@pytest.mark.parametrize("count", [40, 150, WORDS])
+@pytest.mark.parametrize("count", [100, 150, WORDS])
 def test_more_words_than_a_cell_holds_are_still_distinct(name: str, count: int) -> None:
     vocabulary = VOCABULARIES[name]
     assert count > np.diff(vocabulary.cell_starts).max()
@@ -377,3 +374,13 @@ def test_a_picture_is_encoded_alone_as_in_a_batch_to_the_last_bit(features: str)
         np.testing.assert_array_equal(encoded.words, expected.words)
         np.testing.assert_array_equal(encoded.signatures, expected.signatures)
         np.testing.assert_array_equal(encoded.xy, expected.xy)
+
+
+def test_mirrored_descriptors_have_the_mirrored_words() -> None:
+    vocabulary = VOCABULARIES["rootsift"]
+    features = extract(picture_from_array(textured(3, 320, 240), 1024), vocabulary.spec)
+    mirrored = mirror(features, picture_from_array(textured(3, 320, 240), 1024), vocabulary.spec)
+    nearest = vocabulary.nearest(features.descriptors, 3, len(vocabulary.cells))
+    expected = vocabulary.nearest(mirrored.descriptors, 3, len(vocabulary.cells))
+    assert (vocabulary.mirrored(nearest) == expected).mean() > 0.999  # but for ties
+    np.testing.assert_array_equal(vocabulary.mirrored(vocabulary.mirrored(nearest)), nearest)
