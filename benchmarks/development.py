@@ -130,19 +130,21 @@ def run(index_path: Path, queries: list[Query]) -> list[dict[str, Any]]:
 def answers(index: ImageIndex, encoded: list[EncodedImage], ranking: Ranking, query: Query) -> tuple[float, float, float]:
     """Three yes or no, as 1.0 or 0.0: the outline is right; the right image is called verified; a wrong one is.
 
-    Looks at the first 10 matches. An outline is right if the first image is the right one and the mean error of its
-    four corners is below 3 % of its longer side.
+    Looks at the first 10 matches without those to ignore. An outline is right if the first image is the right one and
+    the mean error of its four corners is below 3 % of its longer side.
     """
     top = replace(ranking, images=ranking.images[:10], scores=ranking.scores[:10])
     right, wrong, placed = False, False, False
-    for place, (image, match) in enumerate(zip(top.images, describe(index.snapshot, encoded, top), strict=True)):
+    matches = zip(top.images, describe(index.snapshot, encoded, top), strict=True)
+    counted = [(image, match) for image, match in matches if match.image not in query.ignore]
+    for place, (image, match) in enumerate(counted):
         if match.image in query.relevant:
             right = right or match.verified
             if place == 0 and match.outline is not None and query.outline:
                 segment, ordinal = index.snapshot.locate(image)
                 error = np.hypot(*(match.outline - np.array(query.outline)).T).mean()
                 placed = bool(error < 0.03 * segment.sizes[ordinal].max())
-        elif match.image not in query.ignore:
+        else:
             wrong = wrong or match.verified
     return float(placed), float(right), float(wrong)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import BovwError, ImageError, ParameterError
+from .errors import BovwError, ImageError, ParameterError, VocabularyError
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 IndexOption = Annotated[Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")]
 JobsOption = Annotated[int, typer.Option(min=1, help="Processes for the extraction; by default one a core.")]
 NulOption = Annotated[bool, typer.Option("-0", help="Paths on stdin end with NUL instead of a newline.")]
 CORES = os.cpu_count() or 1
+INTERRUPTED = 130
 
 
 def show_version(wanted: bool) -> None:
@@ -58,13 +59,15 @@ def train_vocab(
     from .images import find_images
     from .training import train_vocabulary
 
+    spec = FeatureSpec(features)
     images, problems = find_images(named_paths(photos, nul))
+    for problem in problems:
+        complain(problem)
+    require_folder(out)
     with progress() as bar:
-        vocabulary, report = train_vocabulary(
-            images, words, FeatureSpec(features), max_descriptors=max_descriptors, seed=seed, jobs=jobs, progress=bar
-        )
+        vocabulary, report = train_vocabulary(images, words, spec, max_descriptors=max_descriptors, seed=seed, jobs=jobs, progress=bar)
     vocabulary.save(out)
-    for problem in [*problems, *report.failed]:
+    for problem in report.failed:
         complain(problem)
     typer.echo(
         f"{out}: {len(vocabulary):,} words from {report.descriptors:,} descriptors of {report.images:,} images; "
@@ -137,16 +140,17 @@ def search(
         for name in names:
             try:
                 result = source.search(name, options, box=part)
-            except ImageError as error:
+            except (ImageError, ParameterError) as error:
+                reason = error.reason if isinstance(error, ImageError) else str(error)
                 failed = True
-                complain(error)
+                complain(ImageError(name, reason))
                 if as_json:
-                    typer.echo(json.dumps({"query": name, "features": 0, "seconds": {}, "matches": [], "error": error.reason}))
+                    typer.echo(json.dumps({"query": name, "features": 0, "seconds": {}, "matches": [], "error": reason}))
                 continue
             if not result.features:
                 typer.echo(f"bovw: warning: {printable(name)}: no features (blank or very smooth), so nothing can match", err=True)
             typer.echo(json_line(result) if as_json else report_text(result))
-            if draw and result.matches:
+            if draw:
                 write_drawing(draw, result)
     if failed:
         raise typer.Exit(1)
@@ -162,6 +166,13 @@ def named_paths(arguments: list[str], nul: bool) -> list[str]:
         else:
             paths.append(argument)
     return paths
+
+
+def require_folder(path: Path) -> None:
+    """Raise VocabularyError unless a folder can be made here, before hours are spent on what goes into it."""
+    existing = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise VocabularyError(f"{path}: cannot be written: {existing} is not a folder to write to")
 
 
 def parsed_box(text: str | None) -> tuple[int, int, int, int] | None:
@@ -218,7 +229,7 @@ def report_text(result: SearchResult) -> str:
         certainty = "verified" if match.verified else "unsure" if match.inliers else "-"
         lines.append(f"{place:3d}  {certainty:8s} {match.score:8.1f} {match.inliers:5d} inliers  {printable(match.image)}")
         if match.outline is not None and match.verified:
-            corners = " ".join(f"({x:.0f},{y:.0f})" for x, y in match.outline)
+            corners = " ".join(f"({round(x)},{round(y)})" for x, y in match.outline.tolist())
             lines.append(f"     corners at {corners}{', mirrored' if match.mirrored else ''}")
     if not result.matches:
         lines.append("     no matches")
@@ -226,9 +237,12 @@ def report_text(result: SearchResult) -> str:
 
 
 def write_drawing(path: Path, result: SearchResult) -> None:
-    """Draw the best match of a result into a file."""
+    """Draw the best match of a result into a file, if anything in it agrees."""
     from .render import draw_match, save_picture
 
+    if not result.matches or not result.matches[0].inliers:
+        typer.echo(f"bovw: warning: {path}: nothing to draw, no image agrees with the query", err=True)
+        return
     save_picture(path, draw_match(result.query, result.matches[0].image, result.matches[0]))
     typer.echo(f"{path}: drawing of the best match", err=True)
 
@@ -283,24 +297,34 @@ def fail(message: str, code: int) -> None:
 
 def main() -> None:
     """Run the command. Exit codes: 0 done, 1 something was left out or failed, 2 wrong usage, 130 interrupted."""
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
     try:
         code = app(standalone_mode=False)
-        sys.stdout.flush()
-    except typer.TyperException as error:
-        fail(printable(error.format_message()), 2)
-    except (KeyboardInterrupt, typer.Abort):
-        fail("interrupted; what was committed is kept", 130)
-    except ParameterError as error:
-        fail(printable(str(error)), 2)
-    except BovwError as error:
-        fail(printable(str(error)), 1)
+        if sys.stdout:
+            sys.stdout.flush()
     except BrokenPipeError:
         # the reader of our output has gone: end quietly, and keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except ImportError as error:
-        fail(f"a library cannot be loaded: {error}; on Debian `apt install libgl1 libglib2.0-0` gives what OpenCV needs", 1)
-    except OSError as error:
-        fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
+    except (typer.TyperException, typer.Abort, KeyboardInterrupt, BovwError, ImportError, OSError) as error:
+        fail(*explained(error))
     else:
+        if code == INTERRUPTED:  # what Typer makes of KeyboardInterrupt
+            fail(*explained(KeyboardInterrupt()))
         sys.exit(code or 0)
+
+
+def explained(error: BaseException) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    if isinstance(error, typer.TyperException):
+        return printable(error.format_message()), 2
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return "interrupted; what was committed is kept", INTERRUPTED
+    if isinstance(error, BovwError):
+        return printable(str(error)), 2 if isinstance(error, ParameterError) else 1
+    if isinstance(error, ImportError):
+        return f"a library cannot be loaded: {error}; on Debian `apt install libgl1 libglib2.0-0` gives what OpenCV needs", 1
+    if isinstance(error, OSError):
+        return f"{printable(str(error.filename or 'input or output'))}: {error.strerror or error}", 1
+    return repr(error), 1

@@ -37,10 +37,10 @@ class Tolerances:
     """
 
     pixels: float = 8.0
-    slope: float = 0.2
+    slope: float = 0.25
     log_scale: float = 0.6
     turn: float = 0.64
-    hypotheses: int = 40
+    hypotheses: int = 48
     matches: int = 400
     refined: int = 3
     affine_from: int = 6
@@ -84,7 +84,6 @@ class Agreement:
         weight: sum of the weights of its inliers, each feature of either side counted once.
         inliers: (k,) int64, numbers of the inlying matches.
         matrix: (3, 3) float64, affine, from query to image in working pixels.
-        mirrored: whether the query had to be mirrored.
     """
 
     weight: float

@@ -33,6 +33,8 @@ ORIENTATION = 0x0112
 NOT_READABLE = (
     OSError,
     RuntimeError,
+    MemoryError,
+    cv2.error,
     ValueError,
     SyntaxError,
     EOFError,
@@ -59,7 +61,7 @@ class Picture:
     box: Box
 
 
-def find_images(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[str], list[ImageError]]:
+def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[list[str], list[ImageError]]:
     """List image files: folders are searched to the bottom for known endings, named files are taken as they are.
 
     Returns:
@@ -67,7 +69,9 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[str], lis
     """
     found: set[str] = set()
     problems: list[ImageError] = []
-    for path in (os.fspath(path) for path in paths):
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    for path in (plain(os.fspath(path)) for path in paths):
         if os.path.isdir(path):
             walk = os.walk(path, onerror=lambda error: problems.append(ImageError(str(error.filename), str(error.strerror))))
             found.update(os.path.join(folder, name) for folder, _, names in walk for name in names if is_image_name(name))
@@ -76,6 +80,11 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[str], lis
         else:
             problems.append(ImageError(path, "there is no such file or folder"))
     return sorted(found), problems
+
+
+def plain(path: str) -> str:
+    """A path without ./ and doubled slashes, so that one file has one name; .. stays, since a link may come before it."""
+    return path if ".." in path.split(os.sep) else os.path.normpath(path)
 
 
 def is_image_name(name: str) -> bool:
@@ -172,7 +181,8 @@ def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = Non
 def gray_values(image: Image.Image) -> NDArray[np.uint8]:
     """Decode an opened image: upright grey values (h, w) uint8."""
     image.load()
-    upright = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
+    upright = image
     if upright.mode in ("I", "F") or upright.mode.startswith("I;"):
         return stretched(np.asarray(upright))
     if "A" in upright.getbands() or "transparency" in upright.info:
@@ -188,7 +198,8 @@ def colour_values(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode in ("I", "F") or image.mode.startswith("I;") or "A" in image.getbands() or "transparency" in image.info:
         return np.repeat(gray_values(image)[..., None], 3, axis=2)
     image.load()
-    return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(image).convert("RGB"))[..., ::-1])
+    ImageOps.exif_transpose(image, in_place=True)
+    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
 
 
 def composed(gray: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -199,7 +210,7 @@ def composed(gray: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.ui
 
 def stretched(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Deep pixels to 0..255, linearly, so that detail survives when they fill a part of their range only."""
-    values = np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    values = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0).clip(-1e30, 1e30).astype(np.float32)
     low, high = np.percentile(values[:: max(1, values.shape[0] // 1000)], (0.1, 99.9))
     if high <= low:
         low, high = float(values.min()), float(values.max())
@@ -221,6 +232,8 @@ def shrink(gray: NDArray[np.uint8], size: tuple[int, int], box: Box | None, max_
 
 def cut(gray: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     """The part of a picture inside a box (x, y, width, height)."""
+    if len(box) != 4 or not all(isinstance(value, (int, np.integer)) for value in box):
+        raise ParameterError(f"box: {box} is not four whole numbers x, y, width, height")
     x, y, width, height = box
     if x < 0 or y < 0 or width < 1 or height < 1 or x + width > gray.shape[1] or y + height > gray.shape[0]:
         raise ParameterError(f"box: {box} does not lie in a picture of {gray.shape[1]} x {gray.shape[0]} pixels")
@@ -229,5 +242,6 @@ def cut(gray: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
 
 
 # Pillow must say when a file is cut off, and leave the limit of size to `decoded`, which knows it before decoding.
+# Both hold for the whole program.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 Image.MAX_IMAGE_PIXELS = None

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import cv2
 import joblib
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from . import manifest as manifests
 from .encoding import EncodedImage, encode, encode_all, encode_mirrored, load_picture
 from .errors import ImageError, IncompatibleError, IndexCorruptError, IndexExistsError, IndexMissingError, ParameterError
-from .features import Features, FeatureSpec, extract, mirror
+from .features import Features, FeatureSpec, extract, mirror, one_opencv_thread
 from .images import Box, find_images
 from .manifest import Manifest, SegmentEntry
 from .scan import Snapshot
@@ -34,6 +33,8 @@ BATCH = 256
 FAN_IN = 8
 # Pictures that a worker encodes together.
 CHUNK = 8
+# Features of a segment are numbered in 32 bits.
+MAX_FEATURES = 2**32
 Progress = Callable[[int, int, "str | ImageError"], None]
 
 
@@ -110,13 +111,11 @@ class ImageIndex:
         """
         vocabulary = vocabulary or Vocabulary.load(shipped_vocabulary())
         directory = Directory(path)
-        if manifests.generations(directory):
-            raise IndexExistsError(f"{directory.root}: there is an index already; open it, or choose another place")
-        if set(directory.names()) - {".lock", "vocabulary", "segments"}:
-            raise IndexExistsError(f"{directory.root}: the folder holds other things than an index; choose another place")
+        require_free(directory)
         spec = vocabulary.spec.limited(max_features, max_side)
         directory.make("segments")
         with directory.lock():
+            require_free(directory)  # another process may have made one meanwhile
             directory.remove("vocabulary")
             directory.make("vocabulary")
             for name, content in vocabulary.files().items():
@@ -248,6 +247,7 @@ class ImageIndex:
         files, problems = find_images(paths)
         with self.directory.lock():
             self.load(manifests.read_latest(self.directory))
+            self.remove_rubbish()
             return self.add_files(files, problems, jobs, progress)
 
     def add_files(self, files: Sequence[str], problems: list[ImageError], jobs: int, progress: Progress | None) -> AddReport:
@@ -289,9 +289,11 @@ class ImageIndex:
         """Publish a generation with a new segment; older images of the same paths are deleted in the same stroke."""
         generation = self.manifest.generation + 1
         name = f"{generation:08d}"
-        self.remove_rubbish()
         write_segment(self.directory, name, batch, len(self.vocabulary))
-        replaced = [known[record.path][0] for record, _ in batch if record.path in known]
+        changed = {record.path for record, _ in batch} & known.keys()
+        # merging renumbers the images, so their numbers are looked up now
+        live = self.known_images() if changed else {}
+        replaced = [live[path][0] for path in sorted(changed)]
         entries = self.with_deleted(replaced, generation)
         entry = SegmentEntry(name, len(batch), sum(len(image) for _, image in batch))
         self.publish([*entries, entry])
@@ -374,6 +376,7 @@ class ImageIndex:
             ParameterError: an option or the box is out of range.
         """
         options = options or SearchOptions()
+        snapshot = self.snapshot  # one and the same throughout, should another thread add or close meanwhile
         clock = Clock()
         picture = load_picture(query, self.spec, box)
         clock.lap("read")
@@ -386,11 +389,19 @@ class ImageIndex:
         clock.lap("quantise")
         matches: list[Match] = []
         if len(features):
-            ranking = rank(self.snapshot, queries, options, clock)
-            matches = describe(self.snapshot, queries, ranking)
+            ranking = rank(snapshot, queries, options, clock)
+            matches = describe(snapshot, queries, ranking)
             clock.lap("describe")
         name = "<array>" if isinstance(query, np.ndarray) else os.fspath(query)
         return SearchResult(name, picture.size, picture.box, len(features), clock.seconds, matches)
+
+
+def require_free(directory: Directory) -> None:
+    """Raise IndexExistsError unless an index can be made in a folder: absent, empty, or left by a crash while making one."""
+    if manifests.generations(directory):
+        raise IndexExistsError(f"{directory.root}: there is an index already; open it, or choose another place")
+    if {name for name in directory.names() if not name.startswith("tmp-")} - {".lock", "vocabulary", "segments"}:
+        raise IndexExistsError(f"{directory.root}: the folder holds other things than an index; choose another place")
 
 
 def is_changed(path: str, record: ImageRecord) -> bool:
@@ -407,7 +418,8 @@ def mergeable(entries: Sequence[SegmentEntry]) -> int:
     classes = [size_class(entry.images) for entry in entries]
     for largest in sorted(set(classes)):
         run = next((n for n, kind in enumerate(reversed(classes)) if kind > largest), len(classes))
-        if classes[len(classes) - run :].count(largest) >= FAN_IN:
+        fits = sum(entry.features for entry in entries[len(entries) - run :]) < MAX_FEATURES
+        if classes[len(classes) - run :].count(largest) >= FAN_IN and fits:
             return run
     return 0
 
@@ -428,8 +440,8 @@ def vocabulary_of(folder: str, _stamp: int) -> Vocabulary:
 
 def encode_files(paths: Sequence[str], vocabulary: str, spec: FeatureSpec) -> list[tuple[ImageRecord, EncodedImage] | ImageError]:
     """Read, extract and encode some picture files; a failure takes the place of its picture and does not end the batch."""
-    cv2.setNumThreads(1)
-    extracted = [extract_file(path, spec) for path in paths]
+    with one_opencv_thread():
+        extracted = [extract_file(path, spec) for path in paths]
     words = vocabulary_of(vocabulary, os.stat(os.path.join(vocabulary, "vocabulary.json")).st_mtime_ns)
     encoded = iter(encode_all([result[1] for result in extracted if not isinstance(result, ImageError)], words))
     return [result if isinstance(result, ImageError) else (result[0], next(encoded)) for result in extracted]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .encoding import EncodedImage
+from .errors import IndexCorruptError
 from .segment import Segment, word_blocks
 from .weighting import idf, votes
 
@@ -103,6 +104,10 @@ def scan(snapshot: Snapshot, queries: Sequence[EncodedImage]) -> list[Hits]:
     for first, segment in zip(snapshot.first_image, snapshot.segments, strict=False):
         slot, posting, distance = close_postings(segment, words, signatures)
         feature = segment.posting_features[posting].astype(np.int64)
+        if feature.max(initial=0) >= segment.features:
+            raise IndexCorruptError(
+                f"{segment.directory.root}/segments/{segment.name}/posting_features.npy: names features that are not there"
+            )
         image = segment.image_of(feature) + first
         weight = votes(snapshot.idf[words[slot]], distance, SIGMA)
         alive = snapshot.alive[image]

@@ -214,7 +214,7 @@ def match_of(
     """One match with its place."""
     path = snapshot.path(image)
     if agreement is None:
-        return Match(path, score, 0, False, 0.0, mirrored, None, None, np.zeros((0, 4)))
+        return Match(path, score, 0, False, 0.0, False, None, None, np.zeros((0, 4)))
     segment, ordinal = snapshot.locate(image)
     size = segment.sizes[ordinal].astype(np.float64)
     unit, own_unit = float(working_unit(int(size.max()), snapshot.max_side)), float(working_unit(max(query.box[2:]), snapshot.max_side))

@@ -64,8 +64,14 @@ class Segment:
             raise IndexCorruptError(f"{directory.root}/{folder}/segment.json: {error}") from error
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise IndexVersionError(f"{directory.root}/{folder}: not a segment that this version reads ({FORMAT})")
-        self.images, self.features = int(header["images"]), int(header["features"])
+        try:
+            self.images, self.features = int(header["images"]), int(header["features"])
+            lengths = {str(file): int(entry["bytes"]) for file, entry in header["files"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise IndexCorruptError(f"{directory.root}/{folder}/segment.json: damaged ({error})") from error
         images, features = self.images, self.features
+        for file, length in lengths.items():
+            directory.require_length(f"{folder}/{file}", length)
 
         def array(file: str, dtype: tuple[str, ...], *shape: int | None) -> NDArray[Any]:
             return directory.array(f"{folder}/{file}.npy", dtype, shape)

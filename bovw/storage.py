@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import IndexCorruptError, IndexLockedError
+from .errors import ImageIndexError, IndexCorruptError, IndexLockedError
 
 __all__ = ["Directory"]
 
@@ -29,15 +29,20 @@ class Directory:
         return (self.root / name).exists()
 
     def names(self, folder: str = ".") -> list[str]:
-        """The names in a folder, sorted; none where the folder is absent."""
+        """The names in a folder, sorted; none where the folder is absent. Raises ImageIndexError."""
         try:
             return sorted(os.listdir(self.root / folder))
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise ImageIndexError(f"{self.root / folder}: cannot be listed: {error.strerror}") from error
 
     def make(self, folder: str = ".") -> None:
-        """Create a folder and those above it, unless it is there."""
-        (self.root / folder).mkdir(parents=True, exist_ok=True)
+        """Create a folder and those above it, unless it is there. Raises ImageIndexError."""
+        try:
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImageIndexError(f"{self.root}: the folder cannot be made: {error.strerror}") from error
 
     def read(self, name: str) -> bytes:
         """The content of a file. Raises FileNotFoundError."""
@@ -108,6 +113,16 @@ class Directory:
             raise IndexCorruptError(f"{path}: holds {array.dtype.str} {array.shape}, expected {'/'.join(dtype)} {shape}")
         return np.asarray(array)  # a plain view: indexing a memmap costs tens of microseconds
 
+    def require_length(self, name: str, length: int) -> None:
+        """Raise IndexCorruptError unless a file is there and has so many bytes."""
+        path = self.root / name
+        try:
+            found = path.stat().st_size
+        except FileNotFoundError:
+            raise IndexCorruptError(f"{path}: the file is missing") from None
+        if found != length:
+            raise IndexCorruptError(f"{path}: has {found:,} bytes instead of {length:,}")
+
     def bytes(self, name: str) -> NDArray[np.uint8]:
         """A memory-mapped file as (bytes,) uint8, read-only. Raises IndexCorruptError if it is missing or empty."""
         path = self.root / name
@@ -125,11 +140,14 @@ class Directory:
         Raises:
             IndexLockedError: another process or thread holds it.
         """
-        descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise ImageIndexError(f"{self.root}: cannot be written to: {error.strerror}") from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise IndexLockedError(f"{self.root}: another process is writing to this index; try again when it has finished") from None
             yield
         finally:

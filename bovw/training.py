@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 
 from .errors import ImageError, ParameterError, VocabularyError
-from .features import MIRRORED, FeatureSpec, extract, vectors
+from .features import MIRRORED, FeatureSpec, extract, one_opencv_thread, vectors
 from .images import read_picture
 from .vocabulary import SIGNATURE_BITS, Vocabulary, half_norms
 
@@ -82,9 +81,11 @@ def train_vocabulary(
         raise ParameterError(f"max_descriptors: {max_descriptors} is below the number of words, {words}")
     sample, used, failed = sample_descriptors(images, spec, max_descriptors, seed, jobs, progress)
     if len(sample) < 4 * words:
+        cure = f"ask for at most {len(sample) // 8 * 2} words" if len(sample) >= 8 else "check the ones given"
+        unread = f"; {len(failed)} could not be read, the first is {failed[0]}" if failed else ""
         raise VocabularyError(
             f"{len(sample)} descriptors from {used} images are too few for {words} words: "
-            f"4 a word are needed, so give more images or ask for at most {len(sample) // 8 * 2} words"
+            f"4 a word are needed, so give more images or {cure}{unread}"
         )
     rng = np.random.default_rng(seed)
     sample = sample[rng.permutation(len(sample))]
@@ -139,9 +140,9 @@ def sample_descriptors(
 
 def sample_image(path: str, spec: FeatureSpec, quota: int, seed: tuple[int, int]) -> NDArray[Any] | ImageError:
     """Some descriptors of one picture, or why there are none."""
-    cv2.setNumThreads(1)
     try:
-        descriptors = extract(read_picture(path, spec.max_side), spec).descriptors
+        with one_opencv_thread():
+            descriptors = extract(read_picture(path, spec.max_side), spec).descriptors
     except ImageError as error:
         return error
     chosen = np.sort(np.random.default_rng(seed).permutation(len(descriptors))[:quota])

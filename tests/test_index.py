@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pictures import crop_query, textured
 
 from bovw import ImageIndex, SearchOptions, Vocabulary, shipped_vocabulary
+from bovw import index as indexing
 from bovw import manifest as manifests
 from bovw.encoding import encode, load_picture
 from bovw.errors import (
@@ -306,3 +307,66 @@ def test_options_out_of_range_are_refused(bad: dict[str, object]) -> None:
 )
 def test_segments_gather_before_they_merge(images: list[int], run: int) -> None:
     assert mergeable([SegmentEntry(str(number), count, count) for number, count in enumerate(images)]) == run
+
+
+def test_changed_pictures_replace_themselves_and_no_others_while_segments_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "BATCH", 2)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(14):
+        cv2.imwrite(str(folder / f"{number:02d}.png"), textured(number, 200, 150))
+    with ImageIndex.create(tmp_path / "i.bovw", max_features=100) as index:
+        index.add([folder])
+        for number, path in enumerate(sorted(folder.iterdir())):
+            os.utime(path, ns=(1, number))
+        assert index.add([folder]).changed == 14
+        live = [record.path for _, record in index.known_images().values()]
+        assert sorted(live) == [str(path) for path in sorted(folder.iterdir())] and len(index) == 14
+
+
+def test_what_a_crash_left_behind_is_removed_by_the_next_writer(photos: Path, tmp_path: Path) -> None:
+    path = tmp_path / "i.bovw"
+    (path / "segments").mkdir(parents=True)
+    (path / "tmp-manifest-00000001.json").write_text("half")
+    with ImageIndex.create(path) as index:
+        index.add([photos / "01.png"])
+    for rubbish in ("segments/00000009", "segments/tmp-00000009", "deleted"):
+        (path / rubbish).mkdir()
+        (path / rubbish / "x.npy").write_text("half")
+    (path / "tmp-manifest-00000003.json").write_text("half")
+    with ImageIndex.open(path) as index:
+        assert index.add([photos / "01.png"]).unchanged == 1
+    names = [
+        str(file.relative_to(path)) for file in path.rglob("*") if "00000009" in str(file) or "tmp" in file.name or file.name == "x.npy"
+    ]
+    assert names == []
+
+
+def test_damage_inside_a_file_is_an_error_not_a_wrong_answer(photos: Path, tmp_path: Path) -> None:
+    with ImageIndex.create(tmp_path / "i.bovw") as index:
+        index.add([photos / "01.png"])
+        postings = tmp_path / "i.bovw" / "segments" / index.manifest.segments[0].name / "posting_features.npy"
+    content = postings.read_bytes()
+    postings.write_bytes(content[:128] + b"\xff" * (len(content) - 128))
+    with ImageIndex.open(tmp_path / "i.bovw") as index, pytest.raises(IndexCorruptError, match="posting_features"):
+        index.search(textured(1, 480, 360))
+
+
+def test_one_path_is_a_path_and_names_are_made_plain(photos: Path, tmp_path: Path) -> None:
+    with ImageIndex.create(tmp_path / "i.bovw") as index:
+        assert index.add(str(photos / "01.png")).added == 1
+        assert index.add([f"{photos}/./01.png", f"{photos}//01.png"]).unchanged == 1
+
+
+def test_a_place_that_cannot_hold_an_index_is_our_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file", Path("/proc/absent/i.bovw")):
+        with pytest.raises(BovwError):
+            ImageIndex.create(path)
+
+
+def test_indexing_leaves_the_threads_of_opencv_alone(photos: Path, tmp_path: Path) -> None:
+    before = cv2.getNumThreads()
+    with ImageIndex.create(tmp_path / "i.bovw") as index:
+        index.add([photos / "01.png"])
+    assert cv2.getNumThreads() == before
