@@ -37,7 +37,7 @@ class Tolerances:
     """
 
     pixels: float = 8.0
-    slope: float = 0.25
+    slope: float = 0.2
     log_scale: float = 0.6
     turn: float = 0.64
     hypotheses: int = 48
