@@ -63,7 +63,9 @@ def index_cpu(images: list[str], work: Path) -> float:
     shutil.rmtree(path, ignore_errors=True)
     before = children_cpu()
     command = [sys.executable, "-m", "bovw", "index", "-", "--index", str(path), "--jobs", "2"]
-    subprocess.run(command, input="\n".join(images), text=True, check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, input="\n".join(images), text=True, capture_output=True)
+    if done.returncode > 1:  # 1 says that a picture without features was left out
+        sys.exit(done.stderr)
     return children_cpu() - before
 
 
