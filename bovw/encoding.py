@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .errors import ParameterError
 from .features import Features, FeatureSpec
 from .images import Box, Picture, picture_from_array, read_picture
+from .threads import one_blas_thread
 from .vocabulary import Vocabulary
 
 __all__ = ["EncodedImage", "encode", "encode_all", "encode_mirrored", "load_picture"]
@@ -59,10 +60,12 @@ def encode(features: Features, vocabulary: Vocabulary, words: int = 1) -> Encode
         ParameterError: `words` is outside 1..the size of the vocabulary.
     """
     cells = DOCUMENT_CELLS if words == 1 else QUERY_CELLS
-    nearest = vocabulary.nearest(features.descriptors, words, cells)
+    with one_blas_thread():
+        nearest = vocabulary.nearest(features.descriptors, words, cells)
+        signatures = vocabulary.signatures(features.descriptors, nearest)
     return EncodedImage(
         words=nearest,
-        signatures=vocabulary.signatures(features.descriptors, nearest),
+        signatures=signatures,
         xy=features.xy,
         scale=features.scale,
         angle=features.angle,
@@ -89,7 +92,8 @@ def encode_mirrored(features: Features, original: EncodedImage, vocabulary: Voca
     if vocabulary.spec.name == "orb":
         return encode(features, vocabulary, original.words.shape[1])
     words = vocabulary.mirrored(original.words)
-    signatures = vocabulary.signatures(features.descriptors, words)
+    with one_blas_thread():
+        signatures = vocabulary.signatures(features.descriptors, words)
     return replace(original, words=words, signatures=signatures, xy=features.xy, angle=features.angle)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import pytest
 import scipy.sparse
 from numpy.typing import NDArray
 from pictures import crop_query, textured
+from threadpoolctl import threadpool_info
 
 from bovw import ImageIndex, SearchOptions, Vocabulary, shipped_vocabulary
 from bovw import index as indexing
@@ -370,3 +372,13 @@ def test_indexing_leaves_the_threads_of_opencv_alone(photos: Path, tmp_path: Pat
     with ImageIndex.create(tmp_path / "i.bovw") as index:
         index.add([photos / "01.png"])
     assert cv2.getNumThreads() == before
+
+
+def test_searches_in_threads_agree_and_leave_the_threads_of_blas_alone(index: ImageIndex) -> None:
+    before = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
+    query = textured(6, 480, 360)[50:300, 80:400]
+    expected = [(match.image, match.score) for match in index.search(query, CROP).matches]
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(lambda _: index.search(query, CROP), range(8)))
+    assert all([(match.image, match.score) for match in result.matches] == expected for result in results)
+    assert [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()] == before

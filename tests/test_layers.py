@@ -12,7 +12,7 @@ import bovw
 
 PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
-    {"errors", "version"},
+    {"errors", "threads", "version"},
     {"storage", "images", "weighting", "geometry"},
     {"features", "manifest"},
     {"vocabulary"},
