@@ -81,7 +81,7 @@ def train_vocab(
 def index(
     photos: Annotated[list[str], typer.Argument(help="Picture files and folders; - reads paths from stdin.")],
     path: IndexOption = Path("index.bovw"),
-    features: Annotated[str | None, typer.Option(help="rootsift (default) or orb: smaller and faster, finds less.")] = None,
+    features: Annotated[str | None, typer.Option(help="rootsift (default) or orb, which is extracted faster.")] = None,
     vocab: Annotated[Path | None, typer.Option(help="A vocabulary of your own, from train-vocab.")] = None,
     max_features: Annotated[int | None, typer.Option(help="Features an image, 2000 by default: more finds smaller crops.")] = None,
     max_side: Annotated[int | None, typer.Option(help="Pictures are shrunk to this long side, 1024 by default.")] = None,
