@@ -323,7 +323,7 @@ class ImageIndex:
         """
         while run := mergeable(self.manifest.segments):
             first = len(self.manifest.segments) - run
-            entries, segments = self.manifest.segments[first:], self.snapshot.segments[first:]
+            segments = self.snapshot.segments[first:]
             bounds = self.snapshot.first_image[first:]
             kept = [self.snapshot.alive[low:high] for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)]
             name = f"{self.manifest.generation + 1:08d}"
@@ -332,7 +332,6 @@ class ImageIndex:
                 merge_segments(self.directory, name, segments, kept, len(self.vocabulary))
                 features = sum(int(np.diff(s.feature_starts)[keep].sum()) for s, keep in zip(segments, kept, strict=True))
                 merged = [SegmentEntry(name, sum(int(keep.sum()) for keep in kept), features)]
-            assert len(entries) == run
             self.publish([*self.manifest.segments[:first], *merged])
 
     def publish(self, entries: Sequence[SegmentEntry]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .encoding import EncodedImage
 from .errors import IndexCorruptError
 from .segment import Segment, word_blocks
-from .weighting import idf, votes
+from .weighting import cosine, idf, votes
 
 __all__ = ["Hits", "Snapshot", "cosine_scores", "scan", "vote_scores"]
 
@@ -173,11 +173,12 @@ def vote_scores(snapshot: Snapshot, hits: Hits) -> NDArray[np.float64]:
 def cosine_scores(snapshot: Snapshot, query: EncodedImage) -> NDArray[np.float64]:
     """TF-IDF cosine between the query and each image (Sivic and Zisserman, ICCV 2003)."""
     words, counts = np.unique(query.words[:, 0], return_counts=True)
-    own = counts * snapshot.idf[words]
+    rarity = snapshot.idf[words]
+    terms = cosine(counts.astype(np.float64), np.ones(len(words)), rarity)  # of one posting; an image has several
     scores = np.zeros(len(snapshot.alive))
     for first, segment in zip(snapshot.first_image, snapshot.segments, strict=False):
-        for word, weight in zip(words.tolist(), (own * snapshot.idf[words]).tolist(), strict=True):
+        for word, weight in zip(words.tolist(), terms.tolist(), strict=True):
             image = segment.postings(word, word + 1)[1]
             np.add.at(scores, image + first, weight)
-    lengths = snapshot.lengths * np.sqrt((own**2).sum())
+    lengths = snapshot.lengths * np.sqrt(((counts * rarity) ** 2).sum())
     return np.where(snapshot.alive, scores / np.maximum(lengths, 1e-12), 0.0)

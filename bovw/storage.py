@@ -24,10 +24,6 @@ class Directory:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
 
-    def exists(self, name: str = ".") -> bool:
-        """Whether there is such a file or folder."""
-        return (self.root / name).exists()
-
     def names(self, folder: str = ".") -> list[str]:
         """The names in a folder, sorted; none where the folder is absent. Raises ImageIndexError."""
         try:
