@@ -103,6 +103,10 @@ def run(index_path: Path, queries: list[Query]) -> list[dict[str, Any]]:
     """The figures of each query in each mode."""
     rows = []
     with ImageIndex.open(index_path) as index:
+
+        def path_of(image: int) -> str:
+            return index.root.full(index.snapshot.record(image).path)
+
         for query in queries:
             row: dict[str, Any] = {"set": query.set, "query": query.path}
             crop = query.outline is not None
@@ -119,7 +123,7 @@ def run(index_path: Path, queries: list[Query]) -> list[dict[str, Any]]:
                     row[mode] = (0.0, 0.0, 0.0)
                     continue
                 ranking = rank(index.snapshot, encoded if options.mirror else encoded[:1], replace(options, crop=crop))
-                ranked = [path for path in map(index.snapshot.path, ranking.images) if path not in query.ignore]
+                ranked = [path for path in map(path_of, ranking.images) if path not in query.ignore]
                 found = len(query.relevant.intersection(ranked[:100])) / len(query.relevant)
                 row[mode] = (float(bool(ranked) and ranked[0] in query.relevant), average_precision(ranked, query.relevant), found)
             row["answers"] = answers(index, encoded, ranking, query) if len(features) else (0.0, 0.0, 0.0)
@@ -135,7 +139,8 @@ def answers(index: ImageIndex, encoded: list[EncodedImage], ranking: Ranking, qu
     """
     top = replace(ranking, images=ranking.images[:10], scores=ranking.scores[:10])
     right, wrong, placed = False, False, False
-    matches = zip(top.images, describe(index.snapshot, encoded, top), strict=True)
+    found = describe(index.snapshot, encoded, top)
+    matches = [(image, replace(match, image=index.root.full(match.image))) for image, match in zip(top.images, found, strict=True)]
     counted = [(image, match) for image, match in matches if match.image not in query.ignore]
     for place, (image, match) in enumerate(counted):
         if match.image in query.relevant:

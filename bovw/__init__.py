@@ -17,38 +17,47 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .check import CheckReport, Damage, check_index
     from .errors import BovwError, ImageError
     from .features import FeatureSpec
-    from .index import AddReport, ImageIndex, SearchResult
+    from .index import ImageIndex, IndexInfo, SearchResult
     from .render import draw_match
     from .search import Match, SearchOptions
     from .training import TrainingReport, train_vocabulary
+    from .update import AddReport, RemoveReport
     from .vocabulary import Vocabulary, shipped_vocabulary
 
 __all__ = [
     "AddReport",
     "BovwError",
+    "CheckReport",
+    "Damage",
     "FeatureSpec",
     "ImageError",
     "ImageIndex",
+    "IndexInfo",
     "Match",
+    "RemoveReport",
     "SearchOptions",
     "SearchResult",
     "TrainingReport",
     "Vocabulary",
     "__version__",
+    "check_index",
     "draw_match",
     "shipped_vocabulary",
     "train_vocabulary",
 ]
 
 HOMES = {
+    "check": ("CheckReport", "Damage", "check_index"),
     "errors": ("BovwError", "ImageError"),
     "features": ("FeatureSpec",),
-    "index": ("AddReport", "ImageIndex", "SearchResult"),
+    "index": ("ImageIndex", "IndexInfo", "SearchResult"),
     "render": ("draw_match",),
     "search": ("Match", "SearchOptions"),
     "training": ("TrainingReport", "train_vocabulary"),
+    "update": ("AddReport", "RemoveReport"),
     "vocabulary": ("Vocabulary", "shipped_vocabulary"),
 }
 

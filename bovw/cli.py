@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .console import INTERRUPTED, complain, explained, fail, named_paths, print_path, printable, progress
 from .errors import BovwError, ImageError, ParameterError, VocabularyError
 from .version import __version__
 
@@ -25,8 +25,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 IndexOption = Annotated[Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")]
 JobsOption = Annotated[int, typer.Option(min=1, help="Processes for the extraction; by default one a core.")]
 NulOption = Annotated[bool, typer.Option("-0", help="Paths on stdin end with NUL instead of a newline.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another process is writing to the index.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+RootOption = Annotated[
+    Path | None, typer.Option(help="The folder that the pictures are in now, if they have moved without the index (see README).")
+]
 CORES = os.cpu_count() or 1
-INTERRUPTED = 130
 
 
 def show_version(wanted: bool) -> None:
@@ -85,28 +89,119 @@ def index(
     vocab: Annotated[Path | None, typer.Option(help="A vocabulary of your own, from train-vocab.")] = None,
     max_features: Annotated[int | None, typer.Option(help="Features an image, 2000 by default: more finds smaller crops.")] = None,
     max_side: Annotated[int | None, typer.Option(help="Pictures are shrunk to this long side, 1024 by default.")] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove images below PHOTOS whose files are gone.")] = False,
+    check_content: Annotated[
+        bool, typer.Option("--check-content", help="Look for changes by content instead of by size and modification time.")
+    ] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Commit after so many pictures: an interrupted run loses at most these.")] = 256,
+    root: RootOption = None,
     jobs: JobsOption = CORES,
+    wait: WaitOption = False,
     nul: NulOption = False,
 ) -> None:
     """Add pictures to an index; make the index if there is none. Pictures that it holds unchanged are skipped."""
     wanted = named_paths(photos, nul)
-    with opened_or_created(path, features, vocab, max_features, max_side) as target, progress() as bar:
+    with opened_or_created(path, features, vocab, max_features, max_side, root) as target, progress() as bar:
 
         def advance(done: int, total: int, result: str | ImageError) -> None:
             if isinstance(result, ImageError):
                 complain(result)
             bar("index", done, total)
 
-        report = target.add(wanted, jobs=jobs, progress=advance)
+        report = target.add(wanted, jobs=jobs, batch=batch, check_content=check_content, prune=prune, wait=wait, progress=advance)
         images = len(target)
     for problem in report.failed[: report.absent]:
         complain(problem)
+    removed = f"{report.removed} removed, " if prune else ""
     typer.echo(
-        f"{path}: {images:,} images: {report.added} added, {report.changed} changed, "
+        f"{path}: {images:,} images: {report.added} added, {report.changed} changed, {removed}"
         f"{report.unchanged} unchanged, {len(report.failed)} left out"
     )
     if report.failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def remove(
+    photos: Annotated[list[str], typer.Argument(help="Pictures and folders, on disk or gone; - reads paths from stdin.")],
+    path: IndexOption = Path("index.bovw"),
+    wait: WaitOption = False,
+    nul: NulOption = False,
+) -> None:
+    """Remove images from an index. The picture files are not touched."""
+    from .index import ImageIndex
+
+    with ImageIndex.open(path) as target:
+        report = target.remove(named_paths(photos, nul), wait=wait)
+        images = len(target)
+    for problem in report.failed:
+        complain(problem)
+    typer.echo(f"{path}: {images:,} images: {report.removed} removed")
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def merge(path: IndexOption = Path("index.bovw"), wait: WaitOption = False) -> None:
+    """Fold an index into one segment and drop what is deleted. Adding does as much as searches need by itself."""
+    from .index import ImageIndex
+
+    with ImageIndex.open(path) as target:
+        before = target.info()
+        target.merge(wait=wait)
+        after = target.info()
+    typer.echo(f"{path}: {before.segments} segments -> {after.segments}, {before.bytes:,} bytes -> {after.bytes:,}")
+
+
+@app.command()
+def info(path: IndexOption = Path("index.bovw"), as_json: JsonOption = False) -> None:
+    """Say what an index is: images, features, segments, bytes, vocabulary, generation."""
+    from .index import ImageIndex
+
+    with ImageIndex.open(path) as source:
+        facts = asdict(source.info())
+    spec = facts.pop("spec")
+    facts.update(features_kind=spec["name"], max_features=spec["max_features"], max_side=spec["max_side"])
+    facts["bytes_per_feature"] = round(facts["bytes_per_feature"], 2)
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        shown = f"{value:,}" if isinstance(value, int) else printable(str(value))
+        typer.echo(f"{name.replace('_', ' '):18s} {shown}")
+
+
+@app.command("list")
+def list_images(
+    path: IndexOption = Path("index.bovw"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an image and line, with what is known of the file.")] = False,
+    nul: Annotated[bool, typer.Option("-0", help="Print the exact paths, each ended by NUL.")] = False,
+) -> None:
+    """List the images of an index."""
+    from .index import ImageIndex
+
+    with ImageIndex.open(path) as source:
+        for record in source.images():
+            if as_json:
+                typer.echo(json.dumps(asdict(record)))
+            else:
+                print_path(record.path, nul)
+
+
+@app.command()
+def check(path: IndexOption = Path("index.bovw")) -> None:
+    """Read all of an index and say whether it is sound, or which file is damaged and what that costs."""
+    from .check import check_index
+
+    with progress() as bar:
+        report = check_index(path, lambda done, total: bar("check", done, total))
+    for name in report.leftovers:
+        typer.echo(f"bovw: {printable(name)}: left over from a crash; the next run of `bovw index` removes it", err=True)
+    for damage in report.damages:
+        typer.echo(f"{printable(damage.file)}: {printable(damage.reason)}; {damage.lost:,} images cannot be trusted")
+    if report.damages:
+        raise typer.Exit(1)
+    typer.echo(f"{path}: sound: {report.images:,} images, {report.bytes:,} bytes read")
 
 
 @app.command()
@@ -124,6 +219,7 @@ def search(
     verify: Annotated[int, typer.Option(min=0, help="Check the geometry of so many candidates.")] = 100,
     words: Annotated[int, typer.Option(min=1, help="Nearest words a feature: more finds more, and takes longer.")] = 4,
     mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="Try the query mirrored as well.")] = True,
+    root: RootOption = None,
     nul: NulOption = False,
 ) -> None:
     """Find the images that show the same thing as a picture or, with --crop, that contain it."""
@@ -136,7 +232,7 @@ def search(
     if draw and len(names) != 1:
         raise ParameterError(f"--draw: takes one query, not {len(names)}")
     failed = False
-    with ImageIndex.open(path) as source:
+    with ImageIndex.open(path, root=root) as source:
         for name in names:
             try:
                 result = source.search(name, options, box=part)
@@ -154,18 +250,6 @@ def search(
                 write_drawing(draw, result)
     if failed:
         raise typer.Exit(1)
-
-
-def named_paths(arguments: list[str], nul: bool) -> list[str]:
-    """The paths of the command line, with - replaced by those on stdin."""
-    paths: list[str] = []
-    for argument in arguments:
-        if argument == "-":
-            lines = sys.stdin.buffer.read().split(b"\0" if nul else b"\n")
-            paths += [os.fsdecode(line) for line in lines if line]
-        else:
-            paths.append(argument)
-    return paths
 
 
 def require_folder(path: Path) -> None:
@@ -186,19 +270,21 @@ def parsed_box(text: str | None) -> tuple[int, int, int, int] | None:
     return x, y, width, height
 
 
-def opened_or_created(path: Path, features: str | None, vocab: Path | None, max_features: int | None, max_side: int | None) -> ImageIndex:
+def opened_or_created(
+    path: Path, features: str | None, vocab: Path | None, max_features: int | None, max_side: int | None, root: Path | None
+) -> ImageIndex:
     """The index at a path, made if there is none. What is asked for must fit the index that is there."""
     from .errors import IndexMissingError
     from .index import ImageIndex
     from .vocabulary import Vocabulary, shipped_vocabulary
 
     try:
-        target = ImageIndex.open(path)
+        target = ImageIndex.open(path, root=root)
     except IndexMissingError:
         vocabulary = Vocabulary.load(vocab or shipped_vocabulary(features or "rootsift"))
         if features:
             vocabulary.require_features(features)
-        return ImageIndex.create(path, vocabulary, max_features=max_features, max_side=max_side)
+        return ImageIndex.create(path, vocabulary, root=root, max_features=max_features, max_side=max_side)
     target.require(features, Vocabulary.load(vocab) if vocab else None, max_features, max_side)
     return target
 
@@ -247,54 +333,6 @@ def write_drawing(path: Path, result: SearchResult) -> None:
     typer.echo(f"{path}: drawing of the best match", err=True)
 
 
-def printable(name: str) -> str:
-    """A path that is safe to print: control characters and undecodable bytes escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
-
-
-def complain(error: ImageError) -> None:
-    """Name a picture that was left out."""
-    typer.echo(f"bovw: {printable(error.path)}: {printable(error.reason)}", err=True)
-
-
-def silent(_stage: str, _done: int, _total: int) -> None:
-    """Progress that nobody sees."""
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar with rate and time left on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield silent
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def advance(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)
-
-        yield advance
-
-
-def fail(message: str, code: int) -> None:
-    """Say what went wrong in one line and end."""
-    typer.echo(f"bovw: error: {message}", err=True)
-    sys.exit(code)
-
-
 def main() -> None:
     """Run the command. Exit codes: 0 done, 1 something was left out or failed, 2 wrong usage, 130 interrupted."""
     if len(sys.argv) == 1:
@@ -313,18 +351,3 @@ def main() -> None:
         if code == INTERRUPTED:  # what Typer makes of KeyboardInterrupt
             fail(*explained(KeyboardInterrupt()))
         sys.exit(code or 0)
-
-
-def explained(error: BaseException) -> tuple[str, int]:
-    """What to say of an error, and the exit code."""
-    if isinstance(error, typer.TyperException):
-        return printable(error.format_message()), 2
-    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        return "interrupted; what was committed is kept", INTERRUPTED
-    if isinstance(error, BovwError):
-        return printable(str(error)), 2 if isinstance(error, ParameterError) else 1
-    if isinstance(error, ImportError):
-        return f"a library cannot be loaded: {error}; on Debian `apt install libgl1 libglib2.0-0` gives what OpenCV needs", 1
-    if isinstance(error, OSError):
-        return f"{printable(str(error.filename or 'input or output'))}: {error.strerror or error}", 1
-    return repr(error), 1

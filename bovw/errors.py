@@ -74,7 +74,20 @@ class IndexLockedError(ImageIndexError):
 
 
 class IndexCorruptError(ImageIndexError):
-    """A file of the index is missing, damaged or contradicts another."""
+    """A file of the index is missing, damaged or contradicts another.
+
+    Attributes:
+        path: the file.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = os.fspath(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}; `bovw check` says what else is wrong"
 
 
 class IndexVersionError(ImageIndexError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import struct
@@ -17,7 +18,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from .errors import ImageError, ParameterError
 
-__all__ = ["Box", "Picture", "find_images", "picture_from_array", "read_colours", "read_picture"]
+__all__ = ["Box", "Picture", "content_hash", "find_images", "picture_from_array", "read_colours", "read_picture"]
 
 Box = tuple[int, int, int, int]
 
@@ -151,6 +152,19 @@ def decoded(
     except NOT_READABLE as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ImageError(path, f"cannot be read: {reason}") from error
+
+
+def content_hash(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, hexadecimal. Raises ImageError."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ImageError(path, "is not a regular file")
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageError(
+            path, "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        ) from None
 
 
 def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = None) -> Picture:

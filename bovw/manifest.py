@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,11 +13,29 @@ from .errors import IndexCorruptError, IndexLockedError, IndexMissingError, Inde
 from .features import FeatureSpec
 from .storage import Directory
 
-__all__ = ["Manifest", "SegmentEntry", "publish", "read_latest"]
+__all__ = ["Deletion", "Manifest", "SegmentEntry", "publish", "read_latest"]
 
 FORMAT = "bovw-index"
-VERSION = 1
+VERSION = 2
+# How often to look for a manifest before there is none.
+ATTEMPTS = 100
 NAME = re.compile(r"manifest-(\d{8})\.json")
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """Which images of a segment are deleted, as two files under deleted/ say it.
+
+    Attributes:
+        name: of the files: that of the segment, a hyphen, and the generation that wrote them.
+        images: how many images are deleted.
+        flags, documents: SHA-256 of the two files; the second is left out for a small segment.
+    """
+
+    name: str
+    images: int
+    flags: str
+    documents: str | None
 
 
 @dataclass(frozen=True)
@@ -27,13 +46,20 @@ class SegmentEntry:
         name: its folder under segments/.
         images: images in it, deleted ones included.
         features: features in it, likewise.
-        deleted: generation of its deletion files under deleted/; 0 when nothing is deleted.
+        sha256: of its segment.json, which has those of its files.
+        deletion: what of it is deleted, if anything.
     """
 
     name: str
     images: int
     features: int
-    deleted: int = 0
+    sha256: str
+    deletion: Deletion | None = None
+
+    @property
+    def live(self) -> int:
+        """Images that are not deleted."""
+        return self.images - (self.deletion.images if self.deletion else 0)
 
 
 @dataclass(frozen=True)
@@ -44,12 +70,15 @@ class Manifest:
         generation: counts commits, from 1.
         features: how the images were extracted.
         vocabulary: the fingerprint of the vocabulary.
+        root: the folder that stored paths are relative to: absolute, or relative to the folder that holds the index
+            folder. None as long as nobody has chosen it.
         segments: in the order in which they were added.
     """
 
     generation: int
     features: FeatureSpec
     vocabulary: str
+    root: str | None = None
     segments: tuple[SegmentEntry, ...] = field(default_factory=tuple)
 
 
@@ -71,34 +100,42 @@ def read_latest(directory: Directory) -> Manifest:
         IndexVersionError: it is of another version.
         IndexCorruptError: it is damaged.
     """
-    while found := generations(directory):
-        try:
-            return parse(directory.read(file_name(found[-1])), f"{directory.root}/{file_name(found[-1])}")
-        except FileNotFoundError:  # a writer has moved on between the two steps
-            continue
+    # a folder that is listed while a writer replaces one manifest by the next may show neither
+    for _ in range(ATTEMPTS):
+        found = generations(directory)
+        if found:
+            with suppress(FileNotFoundError):
+                return parse(directory.read(file_name(found[-1])), found[-1], str(directory.root / file_name(found[-1])))
     raise IndexMissingError(f"{directory.root}: there is no index here; make one with `bovw index`")
 
 
-def parse(content: bytes, where: str) -> Manifest:
+def parse(content: bytes, generation: int, where: str) -> Manifest:
     """A manifest from the bytes of its file."""
     try:
         body = json.loads(content)
         if body["format"] != FORMAT:
-            raise IndexCorruptError(f"{where}: not a manifest of a bovw index")
+            raise IndexCorruptError(where, "is not a manifest of a bovw index")
         if body["version"] != VERSION:
-            raise IndexVersionError(
-                f"{where}: format version {body['version']}, this program reads version {VERSION}: use the version that wrote it"
-            )
+            advice = "use the version that wrote it" if body["version"] > VERSION else "index the pictures again"
+            raise IndexVersionError(f"{where}: format version {body['version']}, this program reads version {VERSION}: {advice}")
         if body.pop("sha256") != checksum(body):
-            raise IndexCorruptError(f"{where}: damaged (its checksum does not match)")
+            raise IndexCorruptError(where, "damaged (its checksum does not match)")
+        if body["generation"] != generation:
+            raise IndexCorruptError(where, f"is the manifest of generation {body['generation']} under another name")
         return Manifest(
-            generation=int(body["generation"]),
+            generation=generation,
             features=FeatureSpec(**body["features"]),
             vocabulary=str(body["vocabulary"]),
-            segments=tuple(SegmentEntry(**entry) for entry in body["segments"]),
+            root=body["root"],
+            segments=tuple(entry_of(**entry) for entry in body["segments"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IndexCorruptError(f"{where}: damaged ({error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise IndexCorruptError(where, f"damaged ({error!r})") from error
+
+
+def entry_of(deletion: dict[str, Any] | None, **entry: Any) -> SegmentEntry:
+    """A segment entry from its JSON values."""
+    return SegmentEntry(**entry, deletion=Deletion(**deletion) if deletion else None)
 
 
 def publish(directory: Directory, manifest: Manifest) -> None:
@@ -108,7 +145,6 @@ def publish(directory: Directory, manifest: Manifest) -> None:
         IndexLockedError: another writer has committed this generation.
     """
     body: dict[str, Any] = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
-    body = json.loads(json.dumps(body))
     body["sha256"] = checksum(body)
     try:
         directory.publish(file_name(manifest.generation), (json.dumps(body, indent=1, sort_keys=True) + "\n").encode())

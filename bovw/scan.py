@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .encoding import EncodedImage
-from .errors import IndexCorruptError
-from .segment import Segment, word_blocks
-from .weighting import cosine, idf, votes
+from .segment import Segment
+from .snapshot import Snapshot
+from .weighting import cosine, votes
 
-__all__ = ["Hits", "Snapshot", "cosine_scores", "scan", "vote_scores"]
+__all__ = ["Hits", "cosine_scores", "scan", "vote_scores"]
 
 # A posting counts as a match up to this Hamming distance of its signature: 1.6 % of random ones do.
 MATCH_DISTANCE = 23
@@ -22,59 +21,6 @@ SIGMA = 16.0
 # Posting lists longer than this are scanned where they lie, shorter ones are gathered by the block.
 LONG_LIST = 4096
 BLOCK = 1_000_000
-
-
-class Snapshot:
-    """The segments of one generation as one collection: image g of it is image g - first_image[s] of segment s."""
-
-    def __init__(
-        self, segments: Sequence[Segment], deleted: Sequence[NDArray[np.bool_]], documents: NDArray[np.int64], max_side: int
-    ) -> None:
-        """Args: `deleted` per segment (images,); `documents` (W,), the number of live images with each word."""
-        self.segments, self.max_side = list(segments), max_side
-        self.first_image = np.concatenate(([0], np.cumsum([s.images for s in segments]))).astype(np.int64)
-        empty = np.zeros(0, bool)
-        self.alive = ~np.concatenate([empty, *deleted])
-        self.images = int(self.alive.sum())
-        self.idf = idf(documents, self.images)
-        sizes = [np.diff(s.feature_starts) for s in segments]
-        self.features = np.concatenate([np.zeros(0, np.int64), *sizes])
-
-    def locate(self, image: int) -> tuple[Segment, int]:
-        """The segment and the ordinal in it of an image of the collection."""
-        number = int(np.searchsorted(self.first_image, image, side="right")) - 1
-        return self.segments[number], image - int(self.first_image[number])
-
-    @cached_property
-    def lengths(self) -> NDArray[np.float64]:
-        """(images,) the Euclidean length of each image's TF-IDF vector."""
-        squares = np.zeros(len(self.alive))
-        for first, segment in zip(self.first_image, self.segments, strict=False):
-            for words in word_blocks(segment.word_starts):
-                word, image = segment.postings(*words)
-                key, count = np.unique(word * segment.images + image, return_counts=True)
-                weight = (count * self.idf[key // segment.images]) ** 2
-                squares += np.bincount(key % segment.images + first, weights=weight, minlength=len(squares))
-        return np.sqrt(squares)
-
-    def path(self, image: int) -> str:
-        """The path of an image, as it was indexed."""
-        segment, ordinal = self.locate(image)
-        return segment.record(ordinal).path
-
-    def places(
-        self, image: NDArray[np.int64], feature: NDArray[np.int64]
-    ) -> tuple[NDArray[np.complex128], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Position, scale and angle of features of images of the collection, and the long sides of these images."""
-        place, scale = np.empty(len(image), np.complex128), np.empty(len(image))
-        angle, side = np.empty(len(image)), np.empty(len(image))
-        owner = np.searchsorted(self.first_image, image, side="right") - 1
-        for number in np.unique(owner).tolist():
-            here = np.flatnonzero(owner == number)
-            segment, ordinal = self.segments[number], image[here] - self.first_image[number]
-            place[here], scale[here], angle[here] = segment.geometry(feature[here], ordinal)
-            side[here] = segment.sizes[ordinal].max(axis=1)
-        return place, scale, angle, side
 
 
 @dataclass(frozen=True)
@@ -103,11 +49,7 @@ def scan(snapshot: Snapshot, queries: Sequence[EncodedImage]) -> list[Hits]:
     parts: list[Hits] = []
     for first, segment in zip(snapshot.first_image, snapshot.segments, strict=False):
         slot, posting, distance = close_postings(segment, words, signatures)
-        feature = segment.posting_features[posting].astype(np.int64)
-        if feature.max(initial=0) >= segment.features:
-            raise IndexCorruptError(
-                f"{segment.directory.root}/segments/{segment.name}/posting_features.npy: names features that are not there"
-            )
+        feature = segment.features_at(posting)
         image = segment.image_of(feature) + first
         weight = votes(snapshot.idf[words[slot]], distance, SIGMA)
         alive = snapshot.alive[image]
@@ -178,7 +120,7 @@ def cosine_scores(snapshot: Snapshot, query: EncodedImage) -> NDArray[np.float64
     scores = np.zeros(len(snapshot.alive))
     for first, segment in zip(snapshot.first_image, snapshot.segments, strict=False):
         for word, weight in zip(words.tolist(), terms.tolist(), strict=True):
-            image = segment.postings(word, word + 1)[1]
-            np.add.at(scores, image + first, weight)
+            low, high = segment.word_starts[word : word + 2].tolist()
+            np.add.at(scores, segment.image_of(segment.features_at(slice(low, high))) + first, weight)
     lengths = snapshot.lengths * np.sqrt(((counts * rarity) ** 2).sum())
     return np.where(snapshot.alive, scores / np.maximum(lengths, 1e-12), 0.0)

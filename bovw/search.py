@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from .encoding import EncodedImage
 from .errors import ParameterError
 from .geometry import Agreement, Matches, Tolerances, agree, log_false_alarms, project, settle
-from .scan import Hits, Snapshot, cosine_scores, scan, vote_scores
+from .scan import Hits, cosine_scores, scan, vote_scores
+from .snapshot import Snapshot
 from .weighting import length_norm
 
 __all__ = ["SCORINGS", "Clock", "Match", "Ranking", "SearchOptions", "describe", "rank"]
@@ -62,7 +63,7 @@ class Match:
     """An image that a search found.
 
     Attributes:
-        image: its path, as it was indexed.
+        image: its path: of `describe` as it is stored, of `ImageIndex.search` one that can be opened.
         score: orders the matches of one search; not comparable between searches.
         inliers: features of the query that agree geometrically with this image.
         verified: whether that agreement is hardly chance (see `log_false_alarms`: below -2).
@@ -147,7 +148,7 @@ def shortlist(ranking: NDArray[np.float64], count: int) -> tuple[NDArray[np.int6
 
 def first_images(snapshot: Snapshot, scores: NDArray[np.float64], k: int) -> list[int]:
     """The k best images with any score, best first; ties go by path."""
-    return sorted(best_of(scores, k).tolist(), key=lambda image: (-scores[image], snapshot.path(image)))[:k]
+    return sorted(best_of(scores, k).tolist(), key=lambda image: (-scores[image], snapshot.record(image).path))[:k]
 
 
 def best_of(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
@@ -212,7 +213,7 @@ def match_of(
     snapshot: Snapshot, query: EncodedImage, image: int, score: float, mirrored: bool, agreement: Agreement | None, matches: Matches
 ) -> Match:
     """One match with its place."""
-    path = snapshot.path(image)
+    path = snapshot.record(image).path
     if agreement is None:
         return Match(path, score, 0, False, 0.0, False, None, None, np.zeros((0, 4)))
     segment, ordinal = snapshot.locate(image)

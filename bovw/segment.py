@@ -1,27 +1,45 @@
-"""One immutable batch of images on disk: its writer, its memory-mapped reader, and the merging of several."""
+"""One immutable batch of images on disk: its writer and its memory-mapped reader. docs/format.md describes the files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .encoding import EncodedImage
 from .errors import IndexCorruptError, IndexVersionError
-from .storage import Directory
+from .manifest import SegmentEntry
+from .storage import Directory, NewFile, array_header
 
-__all__ = ["ImageRecord", "Segment", "merge_segments", "write_segment"]
+__all__ = [
+    "COUNTED_FEATURES",
+    "COUNT_TYPES",
+    "ImageRecord",
+    "Segment",
+    "SegmentFiles",
+    "narrow",
+    "path_hashes",
+    "starts_of",
+    "word_blocks",
+    "write_segment",
+]
 
 FORMAT = "bovw-segment-1"
 SCALE_STEPS = 21.25
 SCALE_OCTAVES = 12
-BLOCK = 8_000_000
+# Postings that are worked on at a time, by whatever goes through all of them.
+BLOCK = 1_000_000
 COUNT_TYPES = ("|u1", "<u2", "<u4")
+# Segments of at most so many features leave it to their reader to count the images with each word: that takes 10 ms.
+COUNTED_FEATURES = 131_072
 
 
 @dataclass(frozen=True)
@@ -29,15 +47,17 @@ class ImageRecord:
     """An image as a segment knows it.
 
     Attributes:
-        path: as it was indexed.
+        path: relative to the root of the index with forward slashes, or absolute.
         bytes: size of the file.
         mtime: modification time of the file, nanoseconds since 1970.
+        sha256: of the content of the file, hexadecimal.
         width, height: pixels, upright.
     """
 
     path: str
     bytes: int
     mtime: int
+    sha256: str
     width: int
     height: int
 
@@ -48,64 +68,114 @@ class Segment:
     Feature f of the segment belongs to the image i with feature_starts[i] <= f < feature_starts[i + 1].
     """
 
-    def __init__(self, directory: Directory, name: str, words: int) -> None:
-        """Open the segment; its vocabulary has `words` words.
+    def __init__(self, directory: Directory, entry: SegmentEntry, words: int) -> None:
+        """Open the segment that a manifest names; its vocabulary has `words` words.
 
         Raises:
             IndexCorruptError, IndexVersionError: it cannot be used.
         """
-        self.directory, self.name = directory, name
-        folder = f"segments/{name}"
-        try:
-            header = json.loads(directory.read(f"{folder}/segment.json"))
-        except FileNotFoundError:
-            raise IndexCorruptError(f"{directory.root}/{folder}/segment.json: the file is missing") from None
-        except ValueError as error:
-            raise IndexCorruptError(f"{directory.root}/{folder}/segment.json: {error}") from error
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise IndexVersionError(f"{directory.root}/{folder}: not a segment that this version reads ({FORMAT})")
-        try:
-            self.images, self.features = int(header["images"]), int(header["features"])
-            lengths = {str(file): int(entry["bytes"]) for file, entry in header["files"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise IndexCorruptError(f"{directory.root}/{folder}/segment.json: damaged ({error})") from error
-        images, features = self.images, self.features
-        for file, length in lengths.items():
-            directory.require_length(f"{folder}/{file}", length)
+        self.directory, self.entry, self.folder = directory, entry, f"segments/{entry.name}"
+        self.images, self.features = images, features = entry.images, entry.features
+        files = self.read_files(directory, entry)
 
-        def array(file: str, dtype: tuple[str, ...], *shape: int | None) -> NDArray[Any]:
-            return directory.array(f"{folder}/{file}.npy", dtype, shape)
+        def array(file: str, dtypes: tuple[str, ...], *shape: int) -> NDArray[Any]:
+            return directory.array(f"{self.folder}/{file}.npy", dtypes, shape)
 
-        self.feature_starts = array("feature_starts", ("<u4",), images + 1).astype(np.int64)
-        self.sizes = array("sizes", ("<u4",), images, 2)
         self.line_starts = array("line_starts", ("<u8",), images + 1)
+        self.path_hashes = array("path_hashes", ("<u8",), images)
+        self.sizes = array("sizes", ("<u4",), images, 2)
+        self.feature_starts = array("feature_starts", ("<u4",), images + 1).astype(np.int64)
         self.places = array("places", ("<u2",), features, 2)
         self.shapes = array("shapes", ("|u1",), features, 2)
-        self.word_counts = array("word_counts", COUNT_TYPES, words)
-        self.document_counts = array("document_counts", COUNT_TYPES, words)
+        present = np.unpackbits(array("word_bits", ("|u1",), -(-words // 8)), count=words, bitorder="little").astype(bool)
+        self.word_counts = np.zeros(words, np.int64)
+        self.word_counts[present] = array("word_counts", COUNT_TYPES, int(present.sum()))
         self.posting_features = array("posting_features", ("<u4",), features)
         self.posting_signatures = array("posting_signatures", ("<u8",), features)
-        self.lines = directory.bytes(f"{folder}/images.jsonl")
-        self.word_starts = np.concatenate(([0], np.cumsum(self.word_counts, dtype=np.int64)))
-        ends_fit = self.word_starts[-1] == features and int(self.feature_starts[-1]) == features and int(self.feature_starts[0]) == 0
-        if not ends_fit or (np.diff(self.feature_starts) < 0).any():
-            raise IndexCorruptError(f"{directory.root}/{folder}: the counts of words and features contradict one another")
+        self.lines = directory.bytes(f"{self.folder}/images.jsonl")
+        self.word_starts = starts_of(self.word_counts)
+        for file, counted, starts in (
+            ("word_counts.npy", features, self.word_starts),
+            ("feature_starts.npy", features, self.feature_starts),
+            ("line_starts.npy", files.get("images.jsonl", {"bytes": -1})["bytes"], self.line_starts.astype(np.int64)),
+        ):
+            if starts[0] != 0 or starts[-1] != counted or (np.diff(starts) < 0).any():
+                raise self.corrupt(file, f"does not add up to {counted:,}")
+        if len(self.lines) != self.line_starts[-1]:
+            raise self.corrupt("images.jsonl", f"has {len(self.lines):,} bytes instead of {int(self.line_starts[-1]):,}")
+        if features > COUNTED_FEATURES:
+            self.document_counts = np.zeros(words, np.int64)
+            self.document_counts[present] = array("document_counts", COUNT_TYPES, int(present.sum()))
+        else:
+            self.document_counts = self.documents_of(np.ones(images, bool))
+
+    def corrupt(self, file: str, what: str) -> IndexCorruptError:
+        """The error about one of the segment's files."""
+        return IndexCorruptError(self.directory.root / self.folder / file, what)
+
+    @staticmethod
+    def read_files(directory: Directory, entry: SegmentEntry) -> dict[str, dict[str, Any]]:
+        """The lengths and checksums of a segment's files by name, as its segment.json has them.
+
+        Raises:
+            IndexCorruptError, IndexVersionError: segment.json cannot be used.
+        """
+        path = directory.root / "segments" / entry.name / "segment.json"
+        try:
+            content = directory.read(f"segments/{entry.name}/segment.json")
+        except FileNotFoundError:
+            raise IndexCorruptError(path, "the file is missing") from None
+        if hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise IndexCorruptError(path, "damaged (its checksum is not the one in the manifest)")
+        try:
+            header = json.loads(content)
+            if header["format"] != FORMAT:
+                raise IndexVersionError(f"{path}: not a segment that this version reads ({FORMAT})")
+            if (header["images"], header["features"]) != (entry.images, entry.features):
+                raise IndexCorruptError(path, "its counts are not those of the manifest")
+            return {str(name): {"bytes": int(file["bytes"]), "sha256": str(file["sha256"])} for name, file in header["files"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise IndexCorruptError(path, f"damaged ({error!r})") from error
 
     def record(self, ordinal: int) -> ImageRecord:
         """The record of one image."""
         first, last = self.line_starts[ordinal : ordinal + 2].tolist()
         try:
             return ImageRecord(**json.loads(self.lines[first:last].tobytes()))
-        except (ValueError, TypeError) as error:
-            raise IndexCorruptError(f"{self.directory.root}/segments/{self.name}/images.jsonl: line {ordinal + 1}: {error}") from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise self.corrupt("images.jsonl", f"line {ordinal + 1}: {error!r}") from error
 
-    def records(self) -> Iterator[ImageRecord]:
-        """The records of all images, in order."""
-        return (self.record(ordinal) for ordinal in range(self.images))
+    @cached_property
+    def by_hash(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """The path hashes ascending, and the ordinals that they belong to."""
+        order = np.argsort(self.path_hashes, kind="stable")
+        return self.path_hashes[order], order
+
+    def with_hashes(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All pairs of a wanted hash (n,), by its place in `hashes`, and an image of that hash, by its ordinal."""
+        ordered, order = self.by_hash
+        low = np.searchsorted(ordered, hashes)
+        counts = np.searchsorted(ordered, hashes, side="right") - low
+        wanted = np.repeat(np.arange(len(hashes)), counts)
+        return wanted, order[np.arange(len(wanted)) + np.repeat(low - np.cumsum(counts) + counts, counts)]
 
     def image_of(self, features: NDArray[np.integer]) -> NDArray[np.int64]:
         """The ordinals of the images that features (n,) belong to."""
         return np.searchsorted(self.feature_starts, features, side="right") - 1
+
+    def features_at(self, postings: NDArray[np.int64] | slice) -> NDArray[np.int64]:
+        """The features of some postings.
+
+        Raises:
+            IndexCorruptError: one names a feature that is not there.
+        """
+        return self.checked(self.posting_features[postings])
+
+    def checked(self, features: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Features as postings name them, all of which are there."""
+        if features.max(initial=0) >= max(self.features, 1):
+            raise self.corrupt("posting_features.npy", "names features that are not there")
+        return features.astype(np.int64)
 
     def geometry(
         self, features: NDArray[np.integer], ordinals: NDArray[np.int64]
@@ -117,19 +187,27 @@ class Segment:
         scale = np.exp2(shapes[:, 0] / SCALE_STEPS - SCALE_OCTAVES) * side
         return places[:, 0] + 1j * places[:, 1], scale, shapes[:, 1] * (2 * np.pi / 256)
 
-    def postings(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The postings of words first .. last - 1 as (word, image)."""
-        block = slice(self.word_starts[first], self.word_starts[last])
+    def read_postings(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The postings of words first .. last - 1 as (word, feature), read and not mapped.
+
+        Raises:
+            IndexCorruptError: a posting names a feature that is not there.
+        """
         word = np.repeat(np.arange(first, last), self.word_counts[first:last])
-        return word, self.image_of(self.posting_features[block])
+        rows = self.directory.rows(f"{self.folder}/posting_features.npy", "<u4", *self.word_starts[[first, last]].tolist())
+        return word, self.checked(rows)
 
     def documents_of(self, images: NDArray[np.bool_]) -> NDArray[np.int64]:
         """How many of some images, given as (images,) flags, have each word: (W,)."""
         documents = np.zeros(len(self.word_counts), np.int64)
+        # runs of wanted images are runs of features: odd gaps between the bounds are inside
+        turns = np.flatnonzero(np.diff(np.concatenate(([False], images, [False])).astype(np.int8)))
+        bounds = self.feature_starts[turns]
         for first, last in word_blocks(self.word_starts):
-            word, image = self.postings(first, last)
-            key = np.unique((word * self.images + image)[images[image]])
-            documents += np.bincount(key // self.images, minlength=len(documents))
+            word, feature = self.read_postings(first, last)
+            inside = np.searchsorted(bounds, feature, side="right") % 2 == 1
+            key = np.unique(word[inside] * self.images + self.image_of(feature[inside]))
+            documents += np.bincount(key // max(self.images, 1), minlength=len(documents))
         return documents
 
 
@@ -142,7 +220,7 @@ def packed_geometry(image: EncodedImage) -> tuple[NDArray[np.uint16], NDArray[np
     return places, np.column_stack([np.rint(scale).clip(0, 255), np.rint(angle) % 256]).astype(np.uint8)
 
 
-def write_segment(directory: Directory, name: str, images: Sequence[tuple[ImageRecord, EncodedImage]], words: int) -> None:
+def write_segment(directory: Directory, name: str, images: Sequence[tuple[ImageRecord, EncodedImage]], words: int) -> SegmentEntry:
     """Write a segment of some images under a temporary name, and rename it when all of it has reached the disk."""
     sizes = np.array([len(image) for _, image in images], np.int64)
     word = np.concatenate([image.words[:, 0] for _, image in images]).astype(np.int64)
@@ -151,85 +229,25 @@ def write_segment(directory: Directory, name: str, images: Sequence[tuple[ImageR
     geometry = [packed_geometry(image) for _, image in images]
     lines = [record_line(record) for record, _ in images]
     seen = np.unique(word * len(images) + owner) // len(images)
-    with SegmentFiles(directory, name) as files:
-        files.write("images.jsonl", b"".join(lines))
-        files.array("line_starts", starts_of([len(line) for line in lines]), np.uint64)
-        files.array("feature_starts", starts_of(sizes), np.uint32)
-        files.array("sizes", np.array([(record.width, record.height) for record, _ in images]), np.uint32)
-        files.array("places", np.concatenate([places for places, _ in geometry]), np.uint16)
-        files.array("shapes", np.concatenate([shapes for _, shapes in geometry]), np.uint8)
-        files.counts("word_counts", np.bincount(word, minlength=words))
-        files.counts("document_counts", np.bincount(seen, minlength=words))
-        files.array("posting_features", order, np.uint32)
-        files.array("posting_signatures", np.concatenate([image.signatures[:, 0] for _, image in images])[order], np.uint64)
-        files.finish(len(images), int(sizes.sum()))
+    with SegmentFiles.written(directory, name) as files:
+        with files.create("images.jsonl") as file:
+            file.write(b"".join(lines))
+        files.array("line_starts", starts_of([len(line) for line in lines]), "<u8")
+        files.array("path_hashes", path_hashes([record.path for record, _ in images]), "<u8")
+        files.array("sizes", np.array([(record.width, record.height) for record, _ in images]), "<u4")
+        files.array("feature_starts", starts_of(sizes), "<u4")
+        files.array("places", np.concatenate([places for places, _ in geometry]), "<u2")
+        files.array("shapes", np.concatenate([shapes for _, shapes in geometry]), "|u1")
+        files.words(np.bincount(word, minlength=words), np.bincount(seen, minlength=words))
+        files.array("posting_features", order, "<u4")
+        files.array("posting_signatures", np.concatenate([image.signatures[:, 0] for _, image in images])[order], "<u8")
+        return files.finish(len(images), int(sizes.sum()))
 
 
-def merge_segments(directory: Directory, name: str, segments: Sequence[Segment], kept: Sequence[NDArray[np.bool_]], words: int) -> None:
-    """Write one segment with the kept images of several, in order. Works through blocks, so memory stays bounded.
-
-    Args:
-        kept: for each segment which of its images (n,) go on.
-    """
-    renumbered = [renumbering(segment, keep) for segment, keep in zip(segments, kept, strict=True)]
-    moved = np.cumsum([0] + [numbers[-1] for _, numbers in renumbered])
-    alive = [np.repeat(keep, np.diff(segment.feature_starts)) for segment, keep in zip(segments, kept, strict=True)]
-    sizes = np.concatenate([np.diff(s.feature_starts)[keep] for s, keep in zip(segments, kept, strict=True)])
-    word_counts, document_counts = np.zeros(words, np.int64), np.zeros(words, np.int64)
-    with SegmentFiles(directory, name) as files:
-        lengths: list[int] = []
-        with files.open("images.jsonl") as handle:
-            for segment, keep in zip(segments, kept, strict=True):
-                for ordinal in np.flatnonzero(keep).tolist():
-                    line = record_line(segment.record(ordinal))
-                    lengths.append(len(line))
-                    handle.write(line)
-        files.array("line_starts", starts_of(lengths), np.uint64)
-        files.array("feature_starts", starts_of(sizes), np.uint32)
-        files.array("sizes", np.concatenate([s.sizes[keep] for s, keep in zip(segments, kept, strict=True)]), np.uint32)
-        for file, dtype in (("places", np.uint16), ("shapes", np.uint8)):
-            with files.stream(file, dtype, (int(sizes.sum()), 2)) as handle:
-                for segment, live in zip(segments, alive, strict=True):
-                    source = getattr(segment, file)
-                    for first in range(0, segment.features, BLOCK):
-                        block = slice(first, first + BLOCK)
-                        handle.write(np.ascontiguousarray(source[block][live[block]]).tobytes())
-        with (
-            files.stream("posting_features", np.uint32, (int(sizes.sum()),)) as features,
-            files.stream("posting_signatures", np.uint64, (int(sizes.sum()),)) as signatures,
-        ):
-            for first, last in word_blocks(np.sum([segment.word_starts for segment in segments], axis=0)):
-                word: list[NDArray[np.int64]] = []
-                feature: list[NDArray[np.int64]] = []
-                signature: list[NDArray[np.uint64]] = []
-                image: list[NDArray[np.int64]] = []
-                for number, segment in enumerate(segments):
-                    block = slice(segment.word_starts[first], segment.word_starts[last])
-                    found = segment.posting_features[block]
-                    live = alive[number][found]
-                    word.append(np.repeat(np.arange(first, last), segment.word_counts[first:last])[live])
-                    # features move by the number of dropped ones before them: a constant for each image
-                    owner = segment.image_of(found[live])
-                    feature.append(renumbered[number][0][owner] + found[live] + moved[number])
-                    signature.append(segment.posting_signatures[block][live])
-                    image.append(owner + sum(s.images for s in segments[:number]))
-                words_here = np.concatenate(word)
-                order = np.argsort(words_here, kind="stable")
-                features.write(np.concatenate(feature)[order].astype("<u4").tobytes())
-                signatures.write(np.concatenate(signature)[order].astype("<u8").tobytes())
-                word_counts += np.bincount(words_here, minlength=words)
-                total = sum(s.images for s in segments)
-                document_counts += np.bincount(np.unique(words_here * total + np.concatenate(image)) // max(total, 1), minlength=words)
-        files.counts("word_counts", word_counts)
-        files.counts("document_counts", document_counts)
-        files.finish(len(lengths), int(sizes.sum()))
-
-
-def renumbering(segment: Segment, keep: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each image the shift of its feature numbers, (images,); and the new feature starts of all images (images + 1,)."""
-    sizes = np.diff(segment.feature_starts)
-    starts = starts_of(np.where(keep, sizes, 0))
-    return starts[:-1] - segment.feature_starts[:-1], starts
+def narrow(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], str]:
+    """Counts, and the narrowest type that holds them."""
+    largest = int(counts.max(initial=0))
+    return counts, next(dtype for dtype in COUNT_TYPES if largest <= np.iinfo(dtype).max)
 
 
 def word_blocks(word_starts: NDArray[np.int64], limit: int = BLOCK) -> Iterator[tuple[int, int]]:
@@ -247,81 +265,70 @@ def record_line(record: ImageRecord) -> bytes:
     return (json.dumps(asdict(record), separators=(",", ":"), sort_keys=True) + "\n").encode()
 
 
-def starts_of(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+def path_hashes(paths: Sequence[str]) -> NDArray[np.uint64]:
+    """(n,) the first 8 bytes of the SHA-256 of each path, to find an image by its path without reading all records."""
+    digests = b"".join(hashlib.sha256(os.fsencode(path)).digest()[:8] for path in paths)
+    return np.frombuffer(digests, "<u8").astype(np.uint64)
+
+
+def starts_of(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
     """Where each of some runs begins when they are laid end to end, and where the last ends."""
-    return np.concatenate(([0], np.cumsum(np.asarray(lengths, np.int64), dtype=np.int64)))
+    return np.concatenate(([0], np.cumsum(np.asarray(lengths), dtype=np.int64)))
 
 
 class SegmentFiles:
-    """The files of a segment that is being written; they vanish unless `finish` was reached."""
+    """The files of a segment that is being written."""
 
     def __init__(self, directory: Directory, name: str) -> None:
         self.directory, self.name = directory, name
         self.temporary = f"segments/tmp-{name}"
-        self.digests: dict[str, dict[str, Any]] = {}
+        self.files: dict[str, dict[str, Any]] = {}
 
-    def __enter__(self) -> SegmentFiles:
-        self.directory.remove(self.temporary)
-        self.directory.make(self.temporary)
-        return self
+    @classmethod
+    @contextmanager
+    def written(cls, directory: Directory, name: str) -> Iterator[SegmentFiles]:
+        """A new segment; what was written of it vanishes unless `finish` was reached."""
+        files = cls(directory, name)
+        directory.remove(files.temporary)
+        directory.make(files.temporary)
+        try:
+            yield files
+        except BaseException:
+            directory.remove(files.temporary)
+            raise
 
-    def __exit__(self, *_: object) -> None:
-        self.directory.remove(self.temporary)
+    @contextmanager
+    def create(self, file: str) -> Iterator[NewFile]:
+        """A new file of the segment; its length and SHA-256 go into segment.json."""
+        with self.directory.create(f"{self.temporary}/{file}") as new:
+            yield new
+        self.files[file] = {"bytes": new.length, "sha256": new.digest.hexdigest()}
 
-    def open(self, file: str) -> HashedFile:
-        """A new file of the segment to write to."""
-        return HashedFile(self, file)
-
-    def write(self, file: str, content: bytes) -> None:
-        """A whole file."""
-        with self.open(file) as handle:
-            handle.write(content)
-
-    def array(self, file: str, values: NDArray[Any], dtype: Any) -> None:
-        """A whole array."""
-        with self.stream(file, dtype, values.shape) as handle:
-            handle.write(np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<")).tobytes())
-
-    def counts(self, file: str, values: NDArray[np.int64]) -> None:
-        """An array of counts in the narrowest type that holds them."""
-        self.array(file, values, np.min_scalar_type(int(values.max(initial=0))))
-
-    def stream(self, file: str, dtype: Any, shape: tuple[int, ...]) -> HashedFile:
+    @contextmanager
+    def stream(self, file: str, dtype: str, shape: tuple[int, ...]) -> Iterator[NewFile]:
         """An array whose content follows in pieces."""
-        handle = HashedFile(self, f"{file}.npy")
-        handle.header = {"descr": np.dtype(dtype).newbyteorder("<").str, "fortran_order": False, "shape": shape}
-        return handle
+        with self.create(f"{file}.npy") as new:
+            new.write(array_header(dtype, shape))
+            yield new
 
-    def finish(self, images: int, features: int) -> None:
+    def array(self, file: str, values: NDArray[Any], dtype: str) -> None:
+        """A whole array."""
+        with self.stream(file, dtype, values.shape) as new:
+            new.write(np.ascontiguousarray(values, dtype).tobytes())
+
+    def words(self, word_counts: NDArray[np.int64], document_counts: NDArray[np.int64]) -> None:
+        """How many postings and images have each word: which words are present as bits, and counts of these alone."""
+        present = word_counts > 0
+        self.array("word_bits", np.packbits(present, bitorder="little"), "|u1")
+        self.array("word_counts", *narrow(word_counts[present]))
+        if word_counts.sum() > COUNTED_FEATURES:
+            self.array("document_counts", *narrow(document_counts[present]))
+
+    def finish(self, images: int, features: int) -> SegmentEntry:
         """Write segment.json and give the segment its name."""
-        header = {"format": FORMAT, "images": images, "features": features, "files": self.digests}
-        self.directory.write(f"{self.temporary}/segment.json", (json.dumps(header, indent=1, sort_keys=True) + "\n").encode())
+        header = {"format": FORMAT, "images": images, "features": features, "files": self.files}
+        content = (json.dumps(header, indent=1, sort_keys=True) + "\n").encode()
+        self.directory.write(f"{self.temporary}/segment.json", content)
         self.directory.sync(self.temporary)
         self.directory.rename(self.temporary, f"segments/{self.name}")
-
-
-class HashedFile:
-    """A file being written whose length and SHA-256 go into segment.json when it is closed."""
-
-    header: dict[str, Any] | None = None
-
-    def __init__(self, files: SegmentFiles, file: str) -> None:
-        self.files, self.file = files, file
-        self.digest, self.length = hashlib.sha256(), 0
-        self.context = files.directory.create(f"{files.temporary}/{file}")
-
-    def __enter__(self) -> HashedFile:
-        self.handle: BinaryIO = self.context.__enter__()
-        if self.header is not None:
-            np.lib.format.write_array_header_1_0(self, self.header)
-        return self
-
-    def write(self, content: bytes) -> int:
-        """Append some bytes."""
-        self.digest.update(content)
-        self.length += len(content)
-        return self.handle.write(content)
-
-    def __exit__(self, *error: Any) -> None:
-        self.context.__exit__(*error)
-        self.files.digests[self.file] = {"bytes": self.length, "sha256": self.digest.hexdigest()}
+        return SegmentEntry(self.name, images, features, hashlib.sha256(content).hexdigest())

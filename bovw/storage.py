@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import os
-import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,11 +17,30 @@ from numpy.typing import NDArray
 
 from .errors import ImageIndexError, IndexCorruptError, IndexLockedError
 
-__all__ = ["Directory"]
+__all__ = ["Directory", "NewFile", "array_bytes", "array_header"]
+
+# Every array file of an index begins with so many bytes that say what it holds (.npy format 1.0).
+HEADER = 128
+
+
+class NewFile:
+    """A file being written: content is appended, and counted and hashed on the way."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.digest, self.length = hashlib.sha256(), 0
+
+    def write(self, content: bytes) -> None:
+        """Append some bytes."""
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self.descriptor, rest) :]
+        self.digest.update(content)
+        self.length += len(content)
 
 
 class Directory:
-    """Files below one folder, named by relative paths with forward slashes."""
+    """Files below one folder, named by relative paths with forward slashes. What cannot be written is an ImageIndexError."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
@@ -34,117 +55,176 @@ class Directory:
             raise ImageIndexError(f"{self.root / folder}: cannot be listed: {error.strerror}") from error
 
     def make(self, folder: str = ".") -> None:
-        """Create a folder and those above it, unless it is there. Raises ImageIndexError."""
-        try:
-            (self.root / folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ImageIndexError(f"{self.root}: the folder cannot be made: {error.strerror}") from error
+        """Create a folder and those above it, unless it is there."""
+        path = self.root / folder
+        with self.changing(folder):
+            for missing in reversed([parent for parent in (path, *path.parents) if not parent.exists()]):
+                with suppress(FileExistsError):  # somebody else makes one, too
+                    os.mkdir(missing)
+            if not path.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
     def read(self, name: str) -> bytes:
-        """The content of a file. Raises FileNotFoundError."""
-        return (self.root / name).read_bytes()
+        """The content of a file. Raises FileNotFoundError, or IndexCorruptError for one that cannot be read."""
+        with self.opened(name) as file:
+            return file.read()
 
     @contextmanager
-    def create(self, name: str) -> Iterator[BinaryIO]:
+    def opened(self, name: str) -> Iterator[BinaryIO]:
+        """An existing file to read; a pipe or another thing that is no file cannot make us wait."""
+        path = self.root / name
+        try:
+            with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise IndexCorruptError(path, "is not a regular file")
+                yield file
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise IndexCorruptError(path, f"cannot be read: {error.strerror or error}") from error
+
+    @contextmanager
+    def create(self, name: str) -> Iterator[NewFile]:
         """A new file to write; on leaving, its content has reached the disk."""
-        with open(self.root / name, "xb") as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
+        with self.changing(name):
+            descriptor = os.open(self.root / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            try:
+                yield NewFile(descriptor)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a new file; its content has reached the disk when this returns."""
-        with self.create(name) as handle:
-            handle.write(content)
+        with self.create(name) as file:
+            file.write(content)
 
     def publish(self, name: str, content: bytes) -> None:
         """Write a file that appears whole or not at all. Raises FileExistsError if there is one of that name."""
         temporary = f"tmp-{name}"
         self.remove(temporary)
         self.write(temporary, content)
-        os.link(self.root / temporary, self.root / name)
-        os.unlink(self.root / temporary)
+        with self.changing(name):
+            os.link(self.root / temporary, self.root / name)
         self.sync()
+        self.remove(temporary)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file or folder another name, and see to it that the name has reached the disk."""
-        os.rename(self.root / old, self.root / new)
+        with self.changing(new):
+            os.rename(self.root / old, self.root / new)
         self.sync(os.path.dirname(new) or ".")
 
     def sync(self, folder: str = ".") -> None:
         """Make the names in a folder reach the disk."""
-        descriptor = os.open(self.root / folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with self.changing(folder):
+            descriptor = os.open(self.root / folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all in it; nothing if it is absent."""
         path = self.root / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-    def array(self, name: str, dtype: tuple[str, ...], shape: tuple[int | None, ...]) -> NDArray[Any]:
-        """A memory-mapped .npy file, read-only.
-
-        Args:
-            dtype: the accepted types, as NumPy spells them.
-            shape: the accepted shape; None accepts any length.
-
-        Raises:
-            IndexCorruptError: it is missing, no .npy file, cut off, or of another type or shape.
-        """
-        path = self.root / name
-        try:
-            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise IndexCorruptError(f"{path}: the file is missing") from None
-        except (OSError, ValueError, EOFError, SyntaxError, OverflowError) as error:
-            raise IndexCorruptError(f"{path}: not a whole .npy file ({error})") from error
-        fits = array.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, array.shape, strict=True))
-        if array.dtype.str not in dtype or not fits or not array.flags.c_contiguous:
-            raise IndexCorruptError(f"{path}: holds {array.dtype.str} {array.shape}, expected {'/'.join(dtype)} {shape}")
-        return np.asarray(array)  # a plain view: indexing a memmap costs tens of microseconds
-
-    def require_length(self, name: str, length: int) -> None:
-        """Raise IndexCorruptError unless a file is there and has so many bytes."""
-        path = self.root / name
-        try:
-            found = path.stat().st_size
-        except FileNotFoundError:
-            raise IndexCorruptError(f"{path}: the file is missing") from None
-        if found != length:
-            raise IndexCorruptError(f"{path}: has {found:,} bytes instead of {length:,}")
-
-    def bytes(self, name: str) -> NDArray[np.uint8]:
-        """A memory-mapped file as (bytes,) uint8, read-only. Raises IndexCorruptError if it is missing or empty."""
-        path = self.root / name
-        try:
-            return np.asarray(np.memmap(path, np.uint8, "r"))
-        except FileNotFoundError:
-            raise IndexCorruptError(f"{path}: the file is missing") from None
-        except (OSError, ValueError) as error:
-            raise IndexCorruptError(f"{path}: cannot be mapped ({error})") from error
+        with self.changing(name):
+            try:
+                folder = stat.S_ISDIR(os.lstat(path).st_mode)
+            except FileNotFoundError:
+                return
+            if folder:
+                for inside in os.listdir(path):
+                    self.remove(f"{name}/{inside}")
+                os.rmdir(path)
+            else:
+                os.unlink(path)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the writer's lock. The kernel drops it when the process ends, however that happens.
+    def changing(self, name: str) -> Iterator[None]:
+        """What the system refuses while something here is changed is our error, but for a name that is taken."""
+        try:
+            yield
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise ImageIndexError(f"{self.root / name}: cannot be written: {error.strerror}") from error
+
+    def size(self, name: str = ".") -> int:
+        """Bytes of a file, or of all files below a folder; 0 where there is nothing."""
+        path = self.root / name
+        try:
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                return sum(self.size(f"{name}/{inside}") for inside in self.names(name))
+            return os.lstat(path).st_size
+        except FileNotFoundError:
+            return 0
+
+    def array(self, name: str, dtypes: tuple[str, ...], shape: tuple[int, ...]) -> NDArray[Any]:
+        """A memory-mapped array file, read-only.
+
+        Args:
+            dtypes: the accepted types, as NumPy spells them.
+            shape: the shape that it must have.
 
         Raises:
-            IndexLockedError: another process or thread holds it.
+            IndexCorruptError: it is missing, of another length, type or shape.
         """
+        path = self.root / name
+        content = self.bytes(name)
+        start = content[:HEADER].tobytes()
+        for dtype in dtypes:
+            if start == array_header(dtype, shape):
+                length = HEADER + int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
+                if len(content) != length:
+                    raise IndexCorruptError(path, f"has {len(content):,} bytes instead of {length:,}")
+                return content[HEADER:].view(dtype).reshape(shape)
+        raise IndexCorruptError(path, f"does not begin as an array of {' or '.join(dtypes)} and shape {shape} does")
+
+    def rows(self, name: str, dtype: Any, first: int, last: int) -> NDArray[Any]:
+        """Items first .. last - 1 of an array file, read and not mapped, so that memory stays bounded."""
+        dtype = np.dtype(dtype)
+        return np.fromfile(self.root / name, dtype, last - first, offset=HEADER + first * dtype.itemsize)
+
+    def bytes(self, name: str) -> NDArray[np.uint8]:
+        """A memory-mapped file as (bytes,) uint8, read-only. Raises IndexCorruptError if it is missing or no file."""
         try:
+            with self.opened(name) as file:
+                if not os.fstat(file.fileno()).st_size:
+                    return np.zeros(0, np.uint8)
+                return np.asarray(np.memmap(file, np.uint8, "r"))  # a plain view: indexing a memmap costs tens of microseconds
+        except FileNotFoundError:
+            raise IndexCorruptError(self.root / name, "the file is missing") from None
+
+    @contextmanager
+    def lock(self, wait: bool = False) -> Iterator[None]:
+        """Hold the writer's lock. The kernel drops it when the process ends, however that happens.
+
+        Args:
+            wait: wait while another process or thread holds it.
+
+        Raises:
+            IndexLockedError: another holds it.
+        """
+        with self.changing(".lock"):
             descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise ImageIndexError(f"{self.root}: cannot be written to: {error.strerror}") from error
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
-                raise IndexLockedError(f"{self.root}: another process is writing to this index; try again when it has finished") from None
+                raise IndexLockedError(
+                    f"{self.root}: another process is writing to this index; try again when it has finished, or wait for it (--wait)"
+                ) from None
             yield
         finally:
             os.close(descriptor)
+
+
+def array_header(dtype: Any, shape: tuple[int, ...]) -> bytes:
+    """How an array file begins: .npy format 1.0, padded to 128 bytes whatever the version of NumPy."""
+    text = f"{{'descr': '{np.dtype(dtype).str}', 'fortran_order': False, 'shape': {shape}, }}"
+    return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + text.ljust(HEADER - 11).encode() + b"\n"
+
+
+def array_bytes(values: NDArray[Any], dtype: str) -> bytes:
+    """A whole array file."""
+    return array_header(dtype, values.shape) + np.ascontiguousarray(values, dtype).tobytes()

@@ -182,7 +182,7 @@ class Vocabulary:
             header = json.loads((folder / "vocabulary.json").read_bytes())
         except FileNotFoundError:
             raise VocabularyError(f"{folder}: there is no vocabulary here (vocabulary.json is missing)") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise VocabularyError(f"{folder}: vocabulary.json cannot be read: {error}") from error
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             found = header.get("format") if isinstance(header, dict) else None
@@ -206,7 +206,9 @@ class Vocabulary:
             and self.cells.dtype == np.float32
             and self.cells.ndim == 2
             and self.cells.shape[1] == dimension
+            and self.cell_starts.dtype == np.int64
             and self.cell_starts.shape == (len(self.cells) + 1,)
+            and self.projection.dtype == np.float32
             and self.projection.shape == (SIGNATURE_BITS, dimension)
             and self.cell_starts[0] == 0
             and self.cell_starts[-1] == len(self.words)
@@ -262,7 +264,7 @@ def npy_array(content: bytes) -> NDArray[Any]:
     """An array from the bytes of a .npy file; ValueError, whatever is wrong with them."""
     try:
         return np.asarray(np.lib.format.read_array(io.BytesIO(content), allow_pickle=False))
-    except (MemoryError, SyntaxError, tokenize.TokenError, TypeError) as error:
+    except (MemoryError, SyntaxError, tokenize.TokenError, TypeError, RecursionError, Warning) as error:
         raise ValueError(str(error)) from error
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from pictures import crop_query, textured
 
-from bovw.cli import printable
+from bovw.console import printable
 from bovw.images import read_colours
 
 
@@ -103,7 +103,7 @@ def test_orb_works_through_every_command(folder: Path, tmp_path: Path) -> None:
     made = run("index", "photos", "--index", tmp_path / "i.bovw", "--vocab", tmp_path / "v", cwd=folder)
     assert made.returncode == 0
     found = answers(run("search", "--crop", "query.png", "--index", tmp_path / "i.bovw", "--json", cwd=folder))[0]
-    assert found["matches"][0]["image"] == "photos/sub dir/bild 3 é.jpg"
+    assert found["matches"][0]["image"] == str(folder / "photos/sub dir/bild 3 é.jpg")
     other = run("index", "photos", "--index", tmp_path / "i.bovw", "--features", "rootsift", cwd=folder)
     assert other.returncode == 1 and "features orb, asked for is rootsift" in other.stderr
 

@@ -16,8 +16,8 @@ from pictures import crop_query, textured
 from threadpoolctl import threadpool_info
 
 from bovw import ImageIndex, SearchOptions, Vocabulary, shipped_vocabulary
-from bovw import index as indexing
 from bovw import manifest as manifests
+from bovw import segment as segments
 from bovw.encoding import encode, load_picture
 from bovw.errors import (
     BovwError,
@@ -32,9 +32,9 @@ from bovw.errors import (
 )
 from bovw.features import extract
 from bovw.geometry import project
-from bovw.index import mergeable
-from bovw.manifest import SegmentEntry
+from bovw.manifest import Deletion, SegmentEntry
 from bovw.search import rank
+from bovw.writer import foldable
 
 COUNT = 12
 CROP = SearchOptions(crop=True)
@@ -139,7 +139,7 @@ def test_tfidf_is_the_cosine_that_scipy_computes(index: ImageIndex, photos: Path
     weighted = table.multiply(idf).tocsr()
     expected = weighted @ vector / np.sqrt(weighted.power(2).sum(axis=1)) / np.linalg.norm(vector * (documents > 0))
     ranking = rank(index.snapshot, [query], SearchOptions(k=count, scoring="tfidf", verify=0))
-    found = {name_of(index.snapshot.path(image)): score for image, score in zip(ranking.images, ranking.scores, strict=True)}
+    found = {name_of(index.snapshot.record(image).path): score for image, score in zip(ranking.images, ranking.scores, strict=True)}
     for number in range(count):
         assert found.get(f"{number:02d}.png", 0.0) == pytest.approx(expected[number], rel=1e-9, abs=1e-12)
 
@@ -163,7 +163,7 @@ def test_batches_merges_and_replacements_answer_like_one_go(photos: Path, tmp_pa
     with ImageIndex.create(tmp_path / "many.bovw") as many:
         for file in files:
             many.add([file])
-        assert len(many.manifest.segments) < COUNT
+        assert len(many.snapshot.manifest.segments) < COUNT
         for number, file in enumerate(files):
             file.write_bytes((photos / f"{number:02d}.png").read_bytes())
             os.utime(file, ns=(1, number + 1))
@@ -192,9 +192,9 @@ def test_the_same_pictures_give_the_same_bytes_whatever_the_number_of_processes(
 def test_adding_again_changes_nothing(photos: Path, tmp_path: Path) -> None:
     with ImageIndex.create(tmp_path / "i.bovw") as index:
         index.add([photos])
-        before = index.manifest
+        before = index.snapshot.manifest
         report = index.add([photos])
-        assert (report.added, report.unchanged, index.manifest) == (0, COUNT, before)
+        assert (report.added, report.unchanged, index.snapshot.manifest) == (0, COUNT, before)
 
 
 def test_bad_pictures_are_named_and_the_rest_goes_on(photos: Path, tmp_path: Path) -> None:
@@ -260,16 +260,20 @@ def test_states_of_the_folder_have_their_own_errors(photos: Path, tmp_path: Path
         index.add([photos / "01.png"])
         with index.directory.lock(), pytest.raises(IndexLockedError):
             index.add([photos])
+        newest = index.snapshot.manifest
     with pytest.raises(IndexExistsError):
         ImageIndex.create(path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_text("mine")
     with pytest.raises(IndexExistsError):
         ImageIndex.create(tmp_path / "other")
-    manifest = path / manifests.file_name(index.manifest.generation)
+    manifest = path / manifests.file_name(newest.generation)
     content = manifest.read_text()
-    manifest.write_text(content.replace('"version": 1', '"version": 2'))
-    with pytest.raises(IndexVersionError, match="version 2"):
+    manifest.write_text(content.replace('"version": 2', '"version": 3'))
+    with pytest.raises(IndexVersionError, match=r"version 3.*use the version that wrote it"):
+        ImageIndex.open(path)
+    manifest.write_text(content.replace('"version": 2', '"version": 1'))
+    with pytest.raises(IndexVersionError, match=r"version 1.*index the pictures again"):
         ImageIndex.open(path)
     manifest.write_text(content.replace('"images": 1', '"images": 2'))
     with pytest.raises(IndexCorruptError, match="checksum"):
@@ -278,7 +282,7 @@ def test_states_of_the_folder_have_their_own_errors(photos: Path, tmp_path: Path
     with pytest.raises(IndexCorruptError):
         ImageIndex.open(path)
     manifest.write_text(content)
-    postings = path / "segments" / index.manifest.segments[0].name / "posting_features.npy"
+    postings = path / "segments" / newest.segments[0].name / "posting_features.npy"
     whole = postings.read_bytes()
     postings.write_bytes(whole[:-100])
     with pytest.raises(IndexCorruptError, match="posting_features"):
@@ -308,21 +312,26 @@ def test_options_out_of_range_are_refused(bad: dict[str, object]) -> None:
     ],
 )
 def test_segments_gather_before_they_merge(images: list[int], run: int) -> None:
-    assert mergeable([SegmentEntry(str(number), count, count) for number, count in enumerate(images)]) == run
+    found = foldable([SegmentEntry(str(number), count, count, "") for number, count in enumerate(images)])
+    assert found == (slice(len(images) - run, len(images)) if run else None)
 
 
-def test_changed_pictures_replace_themselves_and_no_others_while_segments_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexing, "BATCH", 2)
+def test_a_segment_that_is_mostly_deleted_is_rewritten() -> None:
+    entries = [SegmentEntry(str(number), 10, 10, "", Deletion("", gone, "", "") if gone else None) for number, gone in enumerate((0, 5, 6))]
+    assert foldable(entries) == slice(2, 3) and foldable(entries[:2]) is None
+
+
+def test_changed_pictures_replace_themselves_and_no_others_while_segments_merge(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(14):
         cv2.imwrite(str(folder / f"{number:02d}.png"), textured(number, 200, 150))
     with ImageIndex.create(tmp_path / "i.bovw", max_features=100) as index:
-        index.add([folder])
+        index.add([folder], batch=2)
         for number, path in enumerate(sorted(folder.iterdir())):
             os.utime(path, ns=(1, number))
-        assert index.add([folder]).changed == 14
-        live = [record.path for _, record in index.known_images().values()]
+        assert index.add([folder], batch=2).changed == 14
+        live = [record.path for record in index.images()]
         assert sorted(live) == [str(path) for path in sorted(folder.iterdir())] and len(index) == 14
 
 
@@ -344,14 +353,18 @@ def test_what_a_crash_left_behind_is_removed_by_the_next_writer(photos: Path, tm
     assert names == []
 
 
-def test_damage_inside_a_file_is_an_error_not_a_wrong_answer(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("counted", [0, 131_072])
+def test_damage_inside_a_file_is_an_error_not_a_wrong_answer(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: int
+) -> None:
+    monkeypatch.setattr(segments, "COUNTED_FEATURES", counted)
     with ImageIndex.create(tmp_path / "i.bovw") as index:
         index.add([photos / "01.png"])
-        postings = tmp_path / "i.bovw" / "segments" / index.manifest.segments[0].name / "posting_features.npy"
+        postings = tmp_path / "i.bovw" / "segments" / index.snapshot.manifest.segments[0].name / "posting_features.npy"
     content = postings.read_bytes()
     postings.write_bytes(content[:128] + b"\xff" * (len(content) - 128))
-    with ImageIndex.open(tmp_path / "i.bovw") as index, pytest.raises(IndexCorruptError, match="posting_features"):
-        index.search(textured(1, 480, 360))
+    with pytest.raises(IndexCorruptError, match="posting_features"), ImageIndex.open(tmp_path / "i.bovw") as index:
+        index.search(textured(1, 480, 360), CROP)
 
 
 def test_one_path_is_a_path_and_names_are_made_plain(photos: Path, tmp_path: Path) -> None:

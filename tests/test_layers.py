@@ -13,13 +13,15 @@ import bovw
 PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
     {"errors", "threads", "version"},
-    {"storage", "images", "weighting", "geometry"},
+    {"storage", "images", "weighting", "geometry", "root", "console"},
     {"features", "manifest"},
     {"vocabulary"},
     {"encoding", "training"},
     {"segment"},
-    {"scan"},
-    {"search"},
+    {"extraction", "merge"},
+    {"snapshot"},
+    {"scan", "writer"},
+    {"search", "update", "check"},
     {"index", "render"},
     {"cli"},
     {"__main__", "__init__"},
@@ -48,8 +50,9 @@ def test_only_training_imports_scikit_learn() -> None:
 
 def test_public_names_exist_and_are_documented() -> None:
     assert set(dir(bovw)) == set(bovw.__all__) == {
-        "AddReport", "BovwError", "FeatureSpec", "ImageError", "ImageIndex", "Match", "SearchOptions", "SearchResult",
-        "TrainingReport", "Vocabulary", "__version__", "draw_match", "shipped_vocabulary", "train_vocabulary",
+        "AddReport", "BovwError", "CheckReport", "Damage", "FeatureSpec", "ImageError", "ImageIndex", "IndexInfo", "Match",
+        "RemoveReport", "SearchOptions", "SearchResult", "TrainingReport", "Vocabulary", "__version__", "check_index", "draw_match",
+        "shipped_vocabulary", "train_vocabulary",
     }  # fmt: skip
     for name in bovw.__all__:
         thing = getattr(bovw, name)

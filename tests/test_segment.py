@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 from bovw import scan as scanning
 from bovw.encoding import EncodedImage
 from bovw.errors import IndexCorruptError
-from bovw.scan import Snapshot, close_postings
-from bovw.segment import ImageRecord, Segment, merge_segments, word_blocks, write_segment
+from bovw.features import FeatureSpec
+from bovw.manifest import Manifest
+from bovw.merge import Part, merge_segments
+from bovw.scan import close_postings
+from bovw.segment import ImageRecord, Segment, path_hashes, word_blocks, write_segment
+from bovw.snapshot import Snapshot
 from bovw.storage import Directory
 
 WORDS = 50
@@ -31,7 +35,11 @@ def image(seed: int, features: int) -> tuple[ImageRecord, EncodedImage]:
         size=size,
         box=(0, 0, *size),
     )
-    return ImageRecord(f"näme\n{seed}\udcff.jpg", seed, seed * 7, *size), encoded
+    return ImageRecord(f"näme\n{seed}\udcff.jpg", seed, seed * 7, f"{seed:064x}", *size), encoded
+
+
+def written(directory: Directory, name: str, images: list[tuple[ImageRecord, EncodedImage]]) -> Segment:
+    return Segment(directory, write_segment(directory, name, images, WORDS), WORDS)
 
 
 def content(root: Path, name: str) -> dict[str, bytes]:
@@ -41,16 +49,17 @@ def content(root: Path, name: str) -> dict[str, bytes]:
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     images = [image(seed, count) for seed, count in enumerate((30, 1, 200))]
-    write_segment(directory, "a", images, WORDS)
-    segment = Segment(directory, "a", WORDS)
-    assert list(segment.records()) == [record for record, _ in images]
+    segment = written(directory, "a", images)
+    assert [segment.record(ordinal) for ordinal in range(3)] == [record for record, _ in images]
+    wanted, found = segment.with_hashes(path_hashes(["absent", images[2][0].path, images[0][0].path]))
+    assert (wanted.tolist(), found.tolist()) == ([1, 2], [2, 0])
     everything = sorted(
         (int(word), number, int(signature))
         for number, (_, encoded) in enumerate(images)
         for word, signature in zip(encoded.words[:, 0], encoded.signatures[:, 0], strict=True)
     )
-    word, owner = segment.postings(0, WORDS)
-    assert sorted(zip(word.tolist(), owner.tolist(), segment.posting_signatures.tolist(), strict=True)) == everything
+    word, feature = segment.read_postings(0, WORDS)
+    assert sorted(zip(word.tolist(), segment.image_of(feature).tolist(), segment.posting_signatures.tolist(), strict=True)) == everything
     for number, (_, encoded) in enumerate(images):
         features = np.arange(segment.feature_starts[number], segment.feature_starts[number + 1])
         place, scale, angle = segment.geometry(features, np.full(len(features), number))
@@ -71,7 +80,7 @@ def test_merging_equals_writing_the_kept_images_in_one_go(
 ) -> None:
     root = tmp_path_factory.mktemp("merge")
     directory = Directory(root)
-    kept, segments, flags, seed = [], [], [], 0
+    kept, parts, seed = [], [], 0
     for number, batch in enumerate(plan):
         images = []
         for features, keep in batch:
@@ -79,38 +88,26 @@ def test_merging_equals_writing_the_kept_images_in_one_go(
             if keep:
                 kept.append(images[-1])
             seed += 1
-        write_segment(directory, f"part{number}", images, WORDS)
-        segments.append(Segment(directory, f"part{number}", WORDS))
-        flags.append(np.array([keep for _, keep in batch]))
+        segment, alive = written(directory, f"part{number}", images), np.array([keep for _, keep in batch])
+        parts.append(Part(segment, alive, segment.documents_of(alive)))
     if not kept:
         return
-    merge_segments(directory, "merged", segments, flags, WORDS)
+    merge_segments(directory, "merged", parts, WORDS)
     write_segment(directory, "whole", kept, WORDS)
     assert content(root, "merged") == content(root, "whole")
-
-
-def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
-    class Full(Directory):
-        def sync(self, folder: str = ".") -> None:
-            assert folder
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="space"):
-        write_segment(Full(tmp_path), "a", [image(1, 5)], WORDS)
-    assert Directory(tmp_path).names("segments") == []
 
 
 @pytest.mark.parametrize("file", ["places", "word_counts", "feature_starts", "images.jsonl", "segment.json"])
 def test_missing_and_foreign_files_are_corruption(tmp_path: Path, file: str) -> None:
     directory = Directory(tmp_path)
-    write_segment(directory, "a", [image(1, 5), image(2, 9)], WORDS)
+    entry = write_segment(directory, "a", [image(1, 5), image(2, 9)], WORDS)
     path = tmp_path / "segments" / "a" / (file if "." in file else f"{file}.npy")
     path.write_bytes(b"")
     with pytest.raises(IndexCorruptError, match=path.name):
-        Segment(directory, "a", WORDS)
+        Segment(directory, entry, WORDS)
     path.unlink()
     with pytest.raises(IndexCorruptError, match="missing"):
-        Segment(directory, "a", WORDS)
+        Segment(directory, entry, WORDS)
 
 
 @pytest.mark.parametrize("long_list", [0, 7, 10_000])
@@ -118,8 +115,7 @@ def test_the_scan_finds_what_brute_force_finds(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(scanning, "LONG_LIST", long_list)
     monkeypatch.setattr(scanning, "BLOCK", 100)
     directory = Directory(tmp_path)
-    write_segment(directory, "a", [image(seed, 150) for seed in range(6)], WORDS)
-    segment = Segment(directory, "a", WORDS)
+    segment = written(directory, "a", [image(seed, 150) for seed in range(6)])
     rng = np.random.default_rng(5)
     words = rng.integers(0, WORDS, 80)
     signatures = rng.choice(np.asarray(segment.posting_signatures), 80) ^ (np.uint64(1) << rng.integers(0, 64, 80, np.uint64))
@@ -137,9 +133,9 @@ def test_the_scan_finds_what_brute_force_finds(tmp_path: Path, monkeypatch: pyte
 def test_tfidf_lengths_are_those_of_the_whole_vectors(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     images = [image(seed, 60) for seed in range(5)]
-    write_segment(directory, "a", images, WORDS)
-    segment = Segment(directory, "a", WORDS)
-    snapshot = Snapshot([segment], [np.zeros(5, bool)], segment.document_counts.astype(np.int64), 1024)
+    segment = written(directory, "a", images)
+    everything = np.ones(5, bool)
+    snapshot = Snapshot(Manifest(1, FeatureSpec(), ""), [Part(segment, everything, segment.documents_of(everything))], WORDS)
     counts = np.array([np.bincount(encoded.words[:, 0], minlength=WORDS) for _, encoded in images])
     np.testing.assert_allclose(snapshot.lengths, np.linalg.norm(counts * snapshot.idf, axis=1))
 

@@ -1,0 +1,101 @@
+"""What the command needs to talk: paths from stdin, names that are safe to print, progress, and errors in one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from .errors import BovwError, ImageError, ParameterError
+
+__all__ = ["INTERRUPTED", "Bar", "complain", "explained", "fail", "named_paths", "print_path", "printable", "progress"]
+
+INTERRUPTED = 130
+Bar = Callable[[str, int, int], None]
+
+
+def named_paths(arguments: list[str], nul: bool) -> list[str]:
+    """The paths of the command line, with - replaced by those on stdin."""
+    paths: list[str] = []
+    for argument in arguments:
+        if argument == "-":
+            lines = sys.stdin.buffer.read().split(b"\0" if nul else b"\n")
+            paths += [os.fsdecode(line) for line in lines if line]
+        else:
+            paths.append(argument)
+    return paths
+
+
+def printable(name: str) -> str:
+    """A path that is safe to print: control characters and undecodable bytes escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
+
+
+def complain(error: ImageError) -> None:
+    """Name a picture that was left out."""
+    typer.echo(f"bovw: {printable(error.path)}: {printable(error.reason)}", err=True)
+
+
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """Progress that nobody sees."""
+
+
+@contextmanager
+def progress() -> Iterator[Bar]:
+    """A progress bar with rate and time left on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done)
+
+        yield advance
+
+
+def fail(message: str, code: int) -> None:
+    """Say what went wrong in one line and end."""
+    typer.echo(f"bovw: error: {message}", err=True)
+    sys.exit(code)
+
+
+def print_path(path: str, nul: bool) -> None:
+    """Print a path as a line that is safe to show, or exactly, ended by NUL."""
+    if nul:
+        sys.stdout.buffer.write(os.fsencode(path) + b"\0")
+    else:
+        typer.echo(printable(path))
+
+
+def explained(error: BaseException) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    if isinstance(error, typer.TyperException):
+        return printable(error.format_message()), 2
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return "interrupted; what was committed is kept", INTERRUPTED
+    if isinstance(error, BovwError):
+        return printable(str(error)), 2 if isinstance(error, ParameterError) else 1
+    if isinstance(error, ImportError):
+        return f"a library cannot be loaded: {error}; on Debian `apt install libgl1 libglib2.0-0` gives what OpenCV needs", 1
+    if isinstance(error, OSError):
+        return f"{printable(str(error.filename or 'input or output'))}: {error.strerror or error}", 1
+    return repr(error), 1
