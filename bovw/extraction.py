@@ -17,7 +17,7 @@ from .images import content_hash
 from .segment import ImageRecord
 from .vocabulary import Vocabulary
 
-__all__ = ["Task", "encoded_files"]
+__all__ = ["CHUNK", "Task", "encoded_files"]
 
 # Pictures that a process encodes together.
 CHUNK = 8

@@ -249,10 +249,9 @@ class ImageIndex:
             self.refresh()
             remove_rubbish(self.directory, self.snapshot.manifest)
             writer = Writer(self.directory, self.snapshot, self.move)
-            if self.moved_root not in (None, writer.root):
-                writer.root = self.moved_root
-                writer.move_root()
             try:
+                if self.moved_root not in (None, writer.root):
+                    writer.move_root(self.moved_root)
                 yield writer
             except BaseException:
                 with suppress(ImageIndexError):

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from .encoding import EncodedImage
 from .errors import ParameterError
 from .geometry import Agreement, Matches, Tolerances, agree, log_false_alarms, project, settle
-from .scan import Hits, cosine_scores, scan, vote_scores
+from .scan import Hits, Tally, cosine_scores, scan
+from .segment import starts_of
 from .snapshot import Snapshot
-from .weighting import length_norm
 
 __all__ = ["SCORINGS", "Clock", "Match", "Ranking", "SearchOptions", "describe", "rank"]
 
@@ -113,87 +113,69 @@ def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOpt
     clock = clock or Clock()
     hits = scan(snapshot, queries)
     clock.lap("scan")
-    if options.scoring == "tfidf":
-        totals = np.stack([cosine_scores(snapshot, query) for query in queries])
-    else:
-        totals = np.stack([vote_scores(snapshot, hit) for hit in hits])
+    images = len(snapshot.alive)
+    scores = np.concatenate([cosine_scores(snapshot, query) for query in queries]) if options.scoring == "tfidf" else None
+    tally = Tally(hits, len(queries) * images, scores)
     powers = (0.0, 0.0) if options.crop or options.scoring == "tfidf" else (VOTE_POWER, VERIFIED_POWER if options.verify else VOTE_POWER)
-    variants, images = shortlist(totals / length_norm(snapshot.features, powers[0]), options.verify)
+    shortlist = tally.best(snapshot.length_norm(powers[0]), options.verify)
     clock.lap("rank")
-    matches = tentative_matches(snapshot, queries, hits, variants, images)
+    matches = tentative_matches(snapshot, queries, tally.hits_of(shortlist), shortlist)
     agreements = agree(matches, Tolerances())
-    weights = np.zeros_like(totals)
-    weights[variants, images] = [agreement.weight if agreement else 0.0 for agreement in agreements]
-    share = VOTE_SHARE if options.verify and options.scoring == "hamming" else 1.0
-    scores = (weights + share * totals) / length_norm(snapshot.features, powers[1])
-    variant, best = scores.argmax(axis=0), scores.max(axis=0)
-    found = first_images(snapshot, best, options.k)
-    verified = dict(zip(zip(variants.tolist(), images.tolist(), strict=True), agreements, strict=True))
+    entries = np.union1d(shortlist, tally.best(snapshot.length_norm(powers[1]), options.k + len(shortlist)))
+    score = (VOTE_SHARE if options.verify and options.scoring == "hamming" else 1.0) * tally.exact(entries)
+    score[np.searchsorted(entries, shortlist)] += [agreement.weight if agreement else 0.0 for agreement in agreements]
+    score /= snapshot.length_norm(powers[1])[entries % images]
+    best = best_of(entries % images, entries // images, score)
+    found = first_images(snapshot, entries[best] % images, score[best], options.k)
+    verified = dict(zip(shortlist.tolist(), agreements, strict=True))
     clock.lap("verify")
     return Ranking(
-        images=found,
-        scores=best[found].tolist(),
-        variants=variant[found].tolist(),
-        agreements=[verified.get((int(variant[image]), image)) for image in found],
+        images=(entries[best][found] % images).tolist(),
+        scores=score[best][found].tolist(),
+        variants=(entries[best][found] // images).tolist(),
+        agreements=[verified.get(entry) for entry in entries[best][found].tolist()],
         matches=matches,
     )
 
 
-def shortlist(ranking: NDArray[np.float64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The best `count` (variant, image) pairs of scores (variants, images) and all that tie with the last, sorted."""
-    flat = ranking.ravel()
-    best = best_of(flat, count)
-    return best // ranking.shape[1], best % ranking.shape[1]
+def best_of(images: NDArray[np.int64], variants: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The best-scored row of each image, the lower variant where they tie."""
+    order = np.lexsort((variants, -scores, images))
+    return order[np.concatenate(([True], np.diff(images[order]) > 0))] if len(order) else order
 
 
-def first_images(snapshot: Snapshot, scores: NDArray[np.float64], k: int) -> list[int]:
-    """The k best images with any score, best first; ties go by path."""
-    return sorted(best_of(scores, k).tolist(), key=lambda image: (-scores[image], snapshot.record(image).path))[:k]
+def first_images(snapshot: Snapshot, images: NDArray[np.int64], scores: NDArray[np.float64], k: int) -> list[int]:
+    """Which rows are the k best, best first; ties go by path."""
+    rows = np.flatnonzero(scores >= np.partition(scores, -k)[-k]) if len(scores) > k else np.arange(len(scores))
+    return sorted(rows.tolist(), key=lambda row: (-scores[row], snapshot.record(int(images[row])).path))[:k]
 
 
-def best_of(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Where the `count` highest scores above 0 are, with all that tie with the last; ascending."""
-    candidates = np.flatnonzero(scores > 0)
-    if count == 0:
-        return candidates[:0]
-    if len(candidates) > count:
-        threshold = np.partition(scores[candidates], -count)[-count]
-        candidates = candidates[scores[candidates] >= threshold]
-    return candidates
+def tentative_matches(snapshot: Snapshot, queries: Sequence[EncodedImage], hits: Hits, shortlist: NDArray[np.int64]) -> Matches:
+    """The matches that the scan found for the shortlisted entries, with the geometry of both sides.
 
-
-def tentative_matches(
-    snapshot: Snapshot, queries: Sequence[EncodedImage], hits: Sequence[Hits], variants: NDArray[np.int64], images: NDArray[np.int64]
-) -> Matches:
-    """The matches that the scan found for the candidates (variant, image), with the geometry of both sides."""
-    parts: list[list[NDArray[np.generic]]] = []
-    count = 0
-    for variant, (query, hit) in enumerate(zip(queries, hits, strict=True)):
-        wanted = images[variants == variant]
-        low, high = np.searchsorted(hit.image, wanted), np.searchsorted(hit.image, wanted, side="right")
-        sizes = high - low
-        candidate = np.repeat(np.arange(len(wanted)), sizes)
-        chosen = np.arange(len(candidate)) + np.repeat(low - np.cumsum(sizes) + sizes, sizes)
-        order = np.lexsort((chosen, -hit.weight[chosen], candidate))
-        candidate, chosen = candidate[order], chosen[order]
-        image, feature, own = hit.image[chosen], hit.feature[chosen], hit.query[chosen]
-        place, scale, angle, side = snapshot.places(image, feature)
-        unit, own_unit = working_unit(side, snapshot.max_side), working_unit(max(query.box[2:]), snapshot.max_side)
-        parts.append(
-            [
-                candidate + count,
-                (query.xy[own, 0].astype(np.float64) + 1j * query.xy[own, 1]) / own_unit,
-                place / unit,
-                np.log(scale / unit) - np.log(query.scale[own] / own_unit),
-                angle - query.angle[own],
-                hit.weight[chosen],
-                own,
-                feature,
-            ]
-        )
-        count += len(wanted)
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Matches(columns[0], count, *columns[1:])
+    Args:
+        hits: of these entries, sorted by entry, query feature and feature.
+        shortlist: ascending; candidate c of the result is entry shortlist[c].
+    """
+    candidate = np.searchsorted(shortlist, hits.entry)
+    order = np.lexsort((np.arange(len(candidate)), -hits.weight, candidate))
+    candidate, hits = candidate[order], hits[order]
+    variant, image = np.divmod(hits.entry, max(len(snapshot.alive), 1))
+    own = hits.query + starts_of([len(query) for query in queries])[variant]
+    xy, scales, angles = (np.concatenate([getattr(query, name) for query in queries]) for name in ("xy", "scale", "angle"))
+    place, scale, angle, side = snapshot.places(image, hits.feature)
+    unit, own_unit = working_unit(side, snapshot.max_side), working_unit(max(queries[0].box[2:]), snapshot.max_side)
+    return Matches(
+        candidate=candidate,
+        count=len(shortlist),
+        query=(xy[own, 0].astype(np.float64) + 1j * xy[own, 1]) / own_unit,
+        image=place / unit,
+        log_scale=np.log(scale / unit) - np.log(scales[own] / own_unit),
+        turn=angle - angles[own],
+        weight=hits.weight,
+        query_feature=hits.query,
+        image_feature=hits.feature,
+    )
 
 
 def working_unit(side: NDArray[np.float64] | int, max_side: int) -> NDArray[np.float64]:

@@ -38,6 +38,8 @@ SCALE_OCTAVES = 12
 # Postings that are worked on at a time, by whatever goes through all of them.
 BLOCK = 1_000_000
 COUNT_TYPES = ("|u1", "<u2", "<u4")
+# Features between those whose images are known at once.
+RUN = 256
 # Segments of at most so many features leave it to their reader to count the images with each word: that takes 10 ms.
 COUNTED_FEATURES = 131_072
 
@@ -159,9 +161,22 @@ class Segment:
         wanted = np.repeat(np.arange(len(hashes)), counts)
         return wanted, order[np.arange(len(wanted)) + np.repeat(low - np.cumsum(counts) + counts, counts)]
 
+    @cached_property
+    def run_images(self) -> NDArray[np.int32]:
+        """The image of every RUN-th feature, and the last image: where to look for the image of a feature."""
+        firsts = np.arange(0, self.features, RUN)
+        images = np.searchsorted(self.feature_starts, firsts, side="right") - 1
+        return np.asarray(np.append(images, self.images - 1), np.int32)
+
     def image_of(self, features: NDArray[np.integer]) -> NDArray[np.int64]:
-        """The ordinals of the images that features (n,) belong to."""
-        return np.searchsorted(self.feature_starts, features, side="right") - 1
+        """The ordinals of the images that features (n,) belong to: a bisection of the few that it can be."""
+        run = features // RUN
+        low, high = self.run_images[run], self.run_images[run + 1]
+        for _ in range(int((high - low).max(initial=0)).bit_length()):
+            middle = (low + high + 1) >> 1
+            before = self.feature_starts[middle] <= features
+            low, high = np.where(before, middle, low), np.where(before, high, middle - 1)
+        return np.asarray(low, np.int64)
 
     def features_at(self, postings: NDArray[np.int64] | slice) -> NDArray[np.int64]:
         """The features of some postings.
@@ -205,9 +220,8 @@ class Segment:
         bounds = self.feature_starts[turns]
         for first, last in word_blocks(self.word_starts):
             word, feature = self.read_postings(first, last)
-            inside = np.searchsorted(bounds, feature, side="right") % 2 == 1
-            key = np.unique(word[inside] * self.images + self.image_of(feature[inside]))
-            documents += np.bincount(key // max(self.images, 1), minlength=len(documents))
+            inside = np.flatnonzero(np.searchsorted(bounds, feature, side="right") % 2)
+            documents += documents_of(word[inside], self.image_of(feature[inside]), len(documents))
         return documents
 
 
@@ -225,10 +239,9 @@ def write_segment(directory: Directory, name: str, images: Sequence[tuple[ImageR
     sizes = np.array([len(image) for _, image in images], np.int64)
     word = np.concatenate([image.words[:, 0] for _, image in images]).astype(np.int64)
     owner = np.repeat(np.arange(len(images)), sizes)
-    order = np.argsort(word, kind="stable")
+    order = np.argsort(word.astype(np.uint16) if words <= 1 << 16 else word, kind="stable")  # 16 bits are sorted by radix
     geometry = [packed_geometry(image) for _, image in images]
     lines = [record_line(record) for record, _ in images]
-    seen = np.unique(word * len(images) + owner) // len(images)
     with SegmentFiles.written(directory, name) as files:
         with files.create("images.jsonl") as file:
             file.write(b"".join(lines))
@@ -238,10 +251,16 @@ def write_segment(directory: Directory, name: str, images: Sequence[tuple[ImageR
         files.array("feature_starts", starts_of(sizes), "<u4")
         files.array("places", np.concatenate([places for places, _ in geometry]), "<u2")
         files.array("shapes", np.concatenate([shapes for _, shapes in geometry]), "|u1")
-        files.words(np.bincount(word, minlength=words), np.bincount(seen, minlength=words))
+        files.words(np.bincount(word, minlength=words), documents_of(word[order], owner[order], words))
         files.array("posting_features", order, "<u4")
         files.array("posting_signatures", np.concatenate([image.signatures[:, 0] for _, image in images])[order], "<u8")
         return files.finish(len(images), int(sizes.sum()))
+
+
+def documents_of(word: NDArray[np.int64], image: NDArray[np.int64], words: int) -> NDArray[np.int64]:
+    """How many images have each word (W,), of postings sorted by word and image."""
+    first = np.concatenate(([True], (np.diff(word) != 0) | (np.diff(image) != 0)))[: len(word)]
+    return np.bincount(word[first], minlength=words)
 
 
 def narrow(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], str]:

@@ -15,7 +15,7 @@ from .manifest import Manifest, SegmentEntry, read_latest
 from .merge import Part
 from .segment import COUNT_TYPES, ImageRecord, Segment, path_hashes, starts_of, word_blocks
 from .storage import Directory
-from .weighting import idf
+from .weighting import idf, length_norm
 
 __all__ = ["Snapshot", "deletion_files", "newest_snapshot"]
 
@@ -26,7 +26,7 @@ class Snapshot:
     Attributes:
         parts: the segments, and what is alive in each.
         alive: (all images,) flags.
-        images: how many are alive.
+        images: how many are alive; `all_alive`: whether these are all.
         idf: (W,) over the live images.
         features: (all images,) features of each.
         max_side: long side of the pictures at extraction.
@@ -39,6 +39,8 @@ class Snapshot:
         self.first_image = starts_of([segment.images for segment in self.segments])
         self.alive = np.concatenate([np.zeros(0, bool), *(part.alive for part in parts)])
         self.images = int(self.alive.sum())
+        self.all_alive = self.images == len(self.alive)
+        self.norms: dict[float, NDArray[np.float64]] = {}
         self.idf = idf(np.sum([np.zeros(words, np.int64), *(part.documents for part in parts)], axis=0), self.images)
         self.features = np.concatenate([np.zeros(0, np.int64), *(part.sizes for part in parts)])
 
@@ -58,6 +60,12 @@ class Snapshot:
                 weight = (count * self.idf[key // segment.images]) ** 2
                 squares += np.bincount(key % segment.images + first, weights=weight, minlength=len(squares))
         return np.sqrt(squares)
+
+    def length_norm(self, power: float) -> NDArray[np.float64]:
+        """(all images,) what scores are divided by (see `weighting.length_norm`), worked out once."""
+        if power not in self.norms:
+            self.norms[power] = length_norm(self.features, power)
+        return self.norms[power]
 
     def record(self, image: int) -> ImageRecord:
         """The record of an image."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .encoding import EncodedImage
 from .errors import ImageError
-from .extraction import Task, encoded_files
+from .extraction import CHUNK, Task, encoded_files
 from .root import Root, chosen_root
 from .segment import ImageRecord
 from .snapshot import Snapshot
@@ -71,7 +71,8 @@ class Update:
         self.report.absent = len(problems)
         todo = self.to_read(files)
         batch: dict[str, tuple[ImageRecord, EncodedImage]] = {}
-        results = encoded_files(self.tasks(todo), str(self.writer.directory.root / "vocabulary"), self.writer.manifest.features, self.jobs)
+        jobs = min(self.jobs, 1 + len(todo) // CHUNK)  # starting a process takes longer than a few pictures
+        results = encoded_files(self.tasks(todo), str(self.writer.directory.root / "vocabulary"), self.writer.manifest.features, jobs)
         for done, (path, result) in enumerate(zip(todo, results, strict=True), 1):
             if result is None:
                 self.report.unchanged += 1

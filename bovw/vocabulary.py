@@ -23,8 +23,8 @@ __all__ = ["SIGNATURE_BITS", "Vocabulary", "shipped_vocabulary"]
 
 FORMAT = "bovw-vocabulary-1"
 SIGNATURE_BITS = 64
-# OpenBLAS has a path of its own for products of fewer than about 1,200 results.
-SMALL_PRODUCT = 4096
+# So many products of visitors and words are looked at together: 1 MB.
+VISITED = 1 << 18
 ARRAYS = ("words", "cells", "cell_starts", "projection")
 
 
@@ -60,14 +60,49 @@ class Vocabulary:
             return vectors(self.words[words])
         return self.words[words].astype(np.float32) * np.float32(self.word_scale)
 
+    def steps(self, descriptors: NDArray[Any]) -> NDArray[np.float32]:
+        """Descriptors (n,) in the units of the words, rounded: (n, d) whole numbers as float32.
+
+        Their products with words, cells and projection stay below 2^24, so float32 holds every sum exactly: the result does
+        not depend on the order of summation, thus neither on the matrix library, nor the CPU, nor the size of a batch.
+        """
+        return self.whole(vectors(descriptors), self.word_scale)
+
+    def whole(self, points: NDArray[np.float32], unit: float) -> NDArray[np.float32]:
+        """Vectors in units, rounded; ORB's are +-1 for +-1/16."""
+        return np.asarray(np.rint(points * np.float32(16 if self.spec.name == "orb" else 1 / unit)), np.float32)
+
+    def word_steps(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
+        """Some words in the same units."""
+        if self.spec.name == "orb":
+            return self.whole(self.centres(words), 1.0)
+        return self.words[words].astype(np.float32)
+
     @cached_property
     def blocks(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """The words of each cell, ready to be multiplied with: (d, n) float32, and half their squared lengths (n,)."""
         blocks = []
         for first, last in pairwise(self.cell_starts.tolist()):
-            centres = self.centres(slice(first, last))
+            centres = self.word_steps(slice(first, last))
             blocks.append((np.ascontiguousarray(centres.T), half_norms(centres)))
         return blocks
+
+    @cached_property
+    def by_size(self) -> NDArray[np.int64]:
+        """The cells by ascending number of words."""
+        return np.argsort(np.diff(self.cell_starts), kind="stable")
+
+    @cached_property
+    def cell_block(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The same of the cells. ORB's lie near 0, so that they are in finer units than the words."""
+        fine = 127.0 if self.spec.name == "orb" else 1.0
+        cells = np.rint(self.cells * np.float32(16 * fine if self.spec.name == "orb" else 1 / self.word_scale))
+        return np.ascontiguousarray(cells.T), half_norms(cells) / np.float32(fine)
+
+    @cached_property
+    def whole_projection(self) -> NDArray[np.float32]:
+        """The projection (d, 64) as whole numbers up to 127."""
+        return np.ascontiguousarray(np.rint(self.projection * (127 / np.abs(self.projection).max())).T)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -95,42 +130,69 @@ class Vocabulary:
         """
         if not 1 <= count <= len(self):
             raise ParameterError(f"count: {count} is outside 1..{len(self)}")
-        points = vectors(descriptors)
-        if not len(points):
-            return np.zeros((0, count), np.int32)
+        points = self.steps(descriptors)
         cells = min(max(cells, 1), len(self.cells))
         while (np.sort(np.diff(self.cell_starts))[:cells].sum()) < count:
             cells += 1
-        visited = nearest_cells(points, self.cells, cells)
+        return self.nearest_of(points, count, cells) if len(points) else np.zeros((0, count), np.int32)
+
+    def nearest_of(self, points: NDArray[np.float32], count: int, cells: int) -> NDArray[np.int32]:
+        """The `count` nearest words of some points, given in steps, in their `cells` nearest cells; ties go to lower words."""
+        block, half_norm = self.cell_block
+        visited = nearest_cells(points @ block - half_norm, cells)
         # visits sorted by cell: each cell then serves all its visitors with one matrix product
-        order = np.argsort(visited.ravel(), kind="stable")
-        visitors = order // cells
-        bounds = np.searchsorted(visited.ravel()[order], np.arange(len(self.cells) + 1)).tolist()
-        scores = np.full((len(order), count), -np.inf, np.float32)
-        words = np.zeros((len(order), count), np.int32)
-        for cell, (block, half_norm) in enumerate(self.blocks):
-            low, high = bounds[cell], bounds[cell + 1]
-            if low == high or not len(half_norm):
-                continue
-            similarity = product(points, visitors[low:high], block)
-            similarity -= half_norm
-            rows = np.arange(high - low)
-            for place in range(min(count, len(half_norm))):
-                best = similarity.argmax(axis=1)
-                scores[low:high, place] = similarity[rows, best]
-                words[low:high, place] = best + self.cell_starts[cell]
-                similarity[rows, best] = -np.inf
-        # back to the order of the points, then the best of what their cells gave
-        back = np.argsort(order, kind="stable")
-        scores = scores[back].reshape(len(points), cells * count)
+        place_of = np.argsort(self.by_size)
+        order = np.argsort(place_of[visited].ravel().astype(np.uint16), kind="stable")
+        bounds = np.concatenate(([0], np.cumsum(np.bincount(visited.ravel(), minlength=len(self.cells))[self.by_size])))
+        closeness, words = self.visit(points[order // cells], bounds.tolist(), count)
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        closeness = closeness[back].reshape(len(points), cells * count)
         words = words[back].reshape(len(points), cells * count)
         found = np.empty((len(points), count), np.int32)
-        rows = np.arange(len(points))
+        each = np.arange(len(points))
         for place in range(count):
-            best = scores.argmax(axis=1)
-            found[:, place] = words[rows, best]
-            scores[rows, best] = -np.inf
+            best = closeness.argmax(axis=1)
+            found[:, place] = words[each, best]
+            closeness[each, best] = -np.inf
         return found
+
+    def visit(self, visitors: NDArray[np.float32], bounds: list[int], count: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Compare visitors (n, d) with the words of the cell that each has come to.
+
+        Cells are taken by size and in groups, so that few calls do much and what they fill stays in the cache.
+
+        Args:
+            bounds: the visitors bounds[i] .. bounds[i + 1] - 1 have come to cell by_size[i].
+
+        Returns closeness and number of the `count` nearest words of each: (n, count).
+        """
+        closeness = np.full((len(visitors), count), -np.inf, np.float32)
+        words = np.zeros((len(visitors), count), np.int32)
+        sizes = np.diff(self.cell_starts)[self.by_size].tolist()
+        first = 0
+        while first < len(sizes):
+            last = first + 1
+            while last < len(sizes) and (bounds[last + 1] - bounds[first]) * sizes[last] <= VISITED:
+                last += 1
+            start, end = bounds[first], bounds[last]
+            seen = np.full((end - start, sizes[last - 1]), -np.inf, np.float32)
+            for place in range(first, last):
+                low, high = bounds[place], bounds[place + 1]
+                if low < high and sizes[place]:
+                    block, half_norm = self.blocks[self.by_size[place]]
+                    inside = seen[low - start : high - start, : sizes[place]]
+                    np.matmul(visitors[low:high], block, out=inside)
+                    inside -= half_norm
+            cell = np.repeat(self.by_size[first:last], np.diff(bounds[first : last + 1]))
+            each = np.arange(end - start)
+            for place in range(min(count, seen.shape[1]) if end > start else 0):
+                best = seen.argmax(axis=1)
+                closeness[start:end, place] = seen[each, best]
+                words[start:end, place] = self.cell_starts[cell] + best
+                seen[each, best] = -np.inf
+            first = last
+        return closeness, words
 
     def mirrored(self, words: NDArray[np.int32]) -> NDArray[np.int32]:
         """The mirror images of RootSIFT words: the nearest words of the mirrored descriptors."""
@@ -142,9 +204,8 @@ class Vocabulary:
         Bit j says on which side of the word's centre the descriptor lies along direction j of the projection
         (Hamming embedding: Jegou, Douze, Schmid, ECCV 2008; the centre instead of their median needs no table).
         """
-        points = vectors(descriptors)
-        side = np.repeat(points, words.shape[1], axis=0) - self.centres(words.ravel())
-        bits = product(side, np.arange(len(side)), self.projection.T) > 0
+        side = np.repeat(self.steps(descriptors), words.shape[1], axis=0) - self.word_steps(words.ravel())
+        bits = side @ self.whole_projection > 0
         packed = np.packbits(bits, axis=1, bitorder="little")
         return np.ascontiguousarray(packed).view("<u8").reshape(words.shape).astype(np.uint64, copy=False)
 
@@ -200,7 +261,8 @@ class Vocabulary:
         """Raise VocabularyError unless the arrays fit one another and have this fingerprint."""
         dimension, width = self.spec.dimension, 32 if self.spec.name == "orb" else self.spec.dimension
         fits = (
-            self.words.dtype == np.uint8
+            0 < self.word_scale < np.inf
+            and self.words.dtype == np.uint8
             and self.words.ndim == 2
             and self.words.shape[1] == width
             and self.cells.dtype == np.float32
@@ -241,23 +303,11 @@ def half_norms(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.einsum("ij,ij->i", points, points) / 2, np.float32)
 
 
-def nearest_cells(points: NDArray[np.float32], cells: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """The `count` nearest cells of each point, in any order: (n, count)."""
-    similarity = product(points, np.arange(len(points)), cells.T) - half_norms(cells)
-    if count == len(cells):
-        return np.broadcast_to(np.arange(count), similarity.shape)
-    return np.argpartition(similarity, -count, axis=1)[:, -count:]
-
-
-def product(points: NDArray[np.float32], rows: NDArray[np.int64], block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Some rows of points (n, d) times a block (d, m), where each row of the result depends on its point alone.
-
-    BLAS libraries take another path for small products, whose last bits differ; rows are repeated until it is not taken.
-    So a picture has the same words alone as in a batch.
-    """
-    enough = -(-SMALL_PRODUCT // max(1, block.shape[1]))
-    taken = rows if len(rows) >= enough else np.resize(rows, enough)
-    return np.asarray((points[taken] @ block)[: len(rows)], np.float32) if len(rows) else np.zeros((0, block.shape[1]), np.float32)
+def nearest_cells(closeness: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """The `count` cells of the highest closeness (n, cells) of each point, ascending: (n, count)."""
+    if count == closeness.shape[1]:
+        return np.broadcast_to(np.arange(count), closeness.shape)
+    return np.sort(np.argpartition(closeness, -count, axis=1)[:, -count:], axis=1)
 
 
 def npy_array(content: bytes) -> NDArray[Any]:

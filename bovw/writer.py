@@ -59,8 +59,9 @@ class Writer:
             self.publish(self.with_deleted(images))
             self.fold_small()
 
-    def move_root(self) -> None:
-        """Record the root."""
+    def move_root(self, root: str | None) -> None:
+        """Record another root."""
+        self.root = root
         self.publish(self.manifest.segments)
 
     def fold_all(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from pictures import crop_query, textured
 
 from bovw.console import printable
 from bovw.images import read_colours
+
+NAMES = [("bild 0 é.jpg",), ("bild 2 é.jpg",), ("bild 4 é.jpg",), ("sub dir", "bild 1 é.jpg"), ("sub dir", "bild 3 é.jpg")]
 
 
 def run(*arguments: str | Path, cwd: Path, stdin: bytes = b"", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -170,3 +173,38 @@ def test_an_interrupted_index_run_says_so_and_goes_on_later(folder: Path, tmp_pa
     _, stderr = process.communicate()
     assert (process.returncode, stderr) == (130, "bovw: error: interrupted; what was committed is kept\n")
     assert "40 images: 40 added" in run("index", tmp_path, "--index", tmp_path / "i.bovw", cwd=folder).stdout
+
+
+def test_the_life_of_an_index(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "photos", tmp_path / "a" / "photos")
+    here = tmp_path / "a"
+    assert run("index", "photos", "--batch", "2", "--jobs", "1", cwd=here).returncode == 0
+    listed = run("list", cwd=here).stdout.splitlines()
+    assert listed == [os.path.join("photos", *name) for name in NAMES]
+    assert run("list", "-0", cwd=here).stdout == "".join(f"{path}\0" for path in listed)
+    facts = json.loads(run("info", "--json", cwd=here).stdout)
+    assert (facts["images"], facts["deleted"], facts["segments"], facts["root"]) == (5, 0, 3, ".")
+    removed = run("remove", listed[0], "photos/sub dir", "absent.jpg", cwd=here)
+    assert (removed.returncode, removed.stdout) == (1, "index.bovw: 2 images: 3 removed\n")
+    assert removed.stderr == "bovw: absent.jpg: is not in the index\n"
+    os.unlink(here / listed[1])
+    pruned = run("index", "photos", "--prune", "--jobs", "1", cwd=here)
+    assert pruned.stdout == "index.bovw: 4 images: 3 added, 0 changed, 1 removed, 1 unchanged, 0 left out\n"
+    merged = run("merge", cwd=here)
+    assert merged.returncode == 0 and "segments -> 1, " in merged.stdout
+    assert "images             4" in run("info", cwd=here).stdout
+    assert run("check", cwd=here).stdout.startswith("index.bovw: sound: 4 images")
+    here = here.rename(tmp_path / "b")
+    found = answers(run("search", "--crop", folder / "query.png", "--index", here / "index.bovw", "--json", cwd=tmp_path))[0]
+    assert found["matches"][0]["image"] == str(here / "photos/sub dir/bild 3 é.jpg")
+    (here / "photos").rename(tmp_path / "c")
+    draw = ("search", "--crop", folder / "query.png", "--draw", tmp_path / "drawing.png")
+    lost = run(*draw, cwd=here)
+    assert lost.returncode == 1 and "there is no such file" in lost.stderr
+    assert run(*draw, "--root", tmp_path, cwd=here).returncode == 1
+    (tmp_path / "d").mkdir()
+    (tmp_path / "c").rename(tmp_path / "d" / "photos")
+    assert run(*draw, "--root", tmp_path / "d", cwd=here).returncode == 0
+    moved = run("index", tmp_path / "d" / "photos", "--root", tmp_path / "d", cwd=here)
+    assert moved.stdout == "index.bovw: 4 images: 0 added, 0 changed, 4 unchanged, 0 left out\n"
+    assert run(*draw, cwd=here).returncode == 0
