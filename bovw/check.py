@@ -72,8 +72,8 @@ def check_index(path: str | os.PathLike[str], progress: CheckProgress | None = N
         while True:
             manifest = read_latest(directory)
             report = Check(directory, manifest, progress).report
-            if not report.damages or read_latest(directory) == manifest:
-                return report  # otherwise a writer has moved on, and removed what we were looking at
+            if read_latest(directory) == manifest or not (report.damages or report.leftovers):
+                return report  # otherwise a writer has moved on, and removed or added what we were looking at
     except IndexCorruptError as error:
         return CheckReport(damages=[Damage(error.path, error.reason, 0)])
 

@@ -182,7 +182,7 @@ class ImageIndex:
 
     def move(self, snapshot: Snapshot) -> None:
         """Go on to a generation."""
-        self.root = Root(self.directory.root, self.moved_root or snapshot.manifest.root or ".")
+        self.root = Root(self.directory.root, self.moved_root or snapshot.manifest.root or ".", self.directory.relative)
         self.snapshot = snapshot
 
     def refresh(self) -> bool:

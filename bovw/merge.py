@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,10 +53,10 @@ def merge_segments(directory: Directory, name: str, parts: Sequence[Part], words
         files.array("path_hashes", np.concatenate([part.segment.path_hashes[part.alive] for part in parts]), "<u8")
         files.array("sizes", np.concatenate([part.segment.sizes[part.alive] for part in parts]), "<u4")
         files.array("feature_starts", starts_of(sizes), "<u4")
-        for array, dtype, row in (("places", "<u2", "<u4"), ("shapes", "|u1", "<u2")):
+        for array, dtype in (("places", "<u2"), ("shapes", "|u1")):
             with files.stream(array, dtype, (features, 2)) as file:
                 for part in parts:
-                    write_rows(file, part, array, row)
+                    write_rows(file, part, getattr(part.segment, array))
         counts = np.zeros(words, np.int64)
         with (
             files.stream("posting_features", "<u4", (features,)) as feature_file,
@@ -79,11 +80,11 @@ def write_lines(file: NewFile, part: Part) -> None:
         file.write(block.tobytes())
 
 
-def write_rows(file: NewFile, part: Part, array: str, row: str) -> None:
-    """Append the rows of an array by feature, each of the type `row`, that belong to live images."""
+def write_rows(file: NewFile, part: Part, values: NDArray[Any]) -> None:
+    """Append the rows of an array by feature that belong to live images."""
     starts = part.segment.feature_starts
     for first, last in word_blocks(starts):
-        rows = part.segment.directory.rows(f"{part.segment.folder}/{array}.npy", row, int(starts[first]), int(starts[last]))
+        rows = values[starts[first] : starts[last]]
         if not part.whole:
             rows = rows[np.repeat(part.alive[first:last], part.sizes[first:last])]
         file.write(rows.tobytes())
@@ -98,8 +99,7 @@ def merged_postings(parts: Sequence[Part]) -> Iterator[tuple[NDArray[np.int64], 
         for part, moved, start in zip(parts, before.tolist(), starts, strict=False):
             segment = part.segment
             word, feature = segment.read_postings(first, last)
-            bounds = segment.word_starts[[first, last]].tolist()
-            signature = segment.directory.rows(f"{segment.folder}/posting_signatures.npy", "<u8", *bounds)
+            signature = segment.posting_signatures[segment.word_starts[first] : segment.word_starts[last]]
             if not part.whole:
                 owner = segment.image_of(feature)
                 live = part.alive[owner]

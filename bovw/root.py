@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 __all__ = ["Root", "chosen_root", "stored_root"]
@@ -13,54 +12,55 @@ __all__ = ["Root", "chosen_root", "stored_root"]
 class Root:
     """Translates between paths that can be opened and paths as they are stored.
 
-    Pictures below the root are stored relative to it, others by their absolute path. Where the root is known relative to
-    the index, paths come out as the path of the index was given: relative to the current folder, or absolute.
+    A picture is known by the folder it really lies in, whatever links lead there, and by its name. Below the root it is
+    stored relative to it, elsewhere by its absolute path.
+
+    Attributes:
+        real: the root, absolute and without links.
     """
 
-    def __init__(self, index: Path, root: str) -> None:
-        """Args: the folder of the index, and the root as a manifest has it."""
-        self.folder = resolved(index, root)
+    def __init__(self, index: Path, root: str, relative: bool = False) -> None:
+        """Args: the absolute path of the index; the root as a manifest has it; whether paths come out relative to the
+        current folder, if the root is not absolute."""
+        home = os.fspath(home_of(index))
+        self.real, self.relative = os.path.realpath(os.path.join(home, root)), relative and not os.path.isabs(root)
+        # what is above a link is not what is above the folder that it leads to
+        direct = not root.startswith(os.pardir) or os.path.realpath(home) == os.path.normpath(home)
+        self.shown = os.path.normpath(os.path.join(home, root)) if direct else self.real
+        self.known_folders: dict[str, str] = {}
+
+    @property
+    def folder(self) -> str:
+        """The root as a path that can be opened."""
+        return os.path.relpath(self.shown) if self.relative else self.shown
 
     def full(self, stored: str) -> str:
-        """A stored path as one that can be opened."""
-        return os.path.normpath(os.path.join(self.folder, stored)) if self.folder != "." else stored
+        """A stored path as one that can be opened from the current folder."""
+        folder = self.folder
+        return stored if folder == os.curdir else os.path.join(folder, stored)
 
     def stored(self, path: str) -> str:
-        """How a picture's path is stored. Links are followed only where the root cannot be seen in the path itself."""
-        plain = os.path.abspath(path)
-        real = os.path.join(real_folder(os.path.dirname(path) or "."), os.path.basename(path))
-        if os.pardir in path.split(os.sep):
-            plain = real  # what is above a link is not what is above the folder that it leads to
-        for name, folder in ((plain, os.path.abspath(self.folder)), (real, real_folder(self.folder))):
-            above = os.path.join(folder, "")
-            if name.startswith(above):
-                return name[len(above) :]
-            if name == folder:
-                return ""
-        return plain
+        """How a picture's path is stored."""
+        above, name = os.path.split(os.path.join(os.getcwd(), path).rstrip(os.sep))
+        if name in (os.curdir, os.pardir):
+            above, name = os.path.split(os.path.realpath(os.path.join(above, name)))
+        if above not in self.known_folders:
+            self.known_folders[above] = os.path.realpath(above)
+        return self.below(os.path.join(self.known_folders[above], name))
+
+    def below(self, path: str) -> str:
+        """An absolute path relative to the root, if it lies below it."""
+        above = os.path.join(self.real, "")
+        return path[len(above) :] if path.startswith(above) else path
 
     def absolute(self, stored: str) -> str:
-        """A stored path as an absolute one; two of these can be compared."""
-        return os.path.join(os.path.abspath(self.folder), stored).rstrip(os.sep)
-
-
-@lru_cache(maxsize=4096)
-def real_folder(folder: str) -> str:
-    """A folder without links."""
-    return os.path.realpath(folder)
+        """A stored path as an absolute one."""
+        return os.path.join(self.real, stored) if stored else self.real
 
 
 def home_of(index: Path) -> Path:
     """The folder that holds the folder of an index; that of the index itself if its path is a link."""
     return (Path(os.path.realpath(index)) if index.is_symlink() else index).parent
-
-
-def resolved(index: Path, root: str) -> str:
-    """The root of an index as a path that can be opened."""
-    home = home_of(index)
-    if root.startswith(os.pardir) and os.path.realpath(home) != os.path.abspath(home):
-        home = Path(os.path.realpath(home))
-    return os.path.normpath(os.path.join(home, root))
 
 
 def stored_root(index: Path, folder: str) -> str:
@@ -72,6 +72,6 @@ def stored_root(index: Path, folder: str) -> str:
 def chosen_root(index: Path, pictures: Sequence[str]) -> str:
     """The root for an index that has none: the folder above the index and all pictures, or above the pictures alone."""
     home = os.path.realpath(home_of(index))
-    folders = sorted({real_folder(os.path.dirname(os.path.abspath(picture))) for picture in pictures})
+    folders = sorted({os.path.realpath(folder) for folder in {os.path.dirname(os.path.join(os.getcwd(), picture)) for picture in pictures}})
     common = os.path.commonpath([home, *folders])
     return stored_root(index, common if common != os.sep else os.path.commonpath(folders))

@@ -19,8 +19,8 @@ __all__ = ["Hits", "Tally", "cosine_scores", "scan"]
 MATCH_DISTANCE = 23
 SIGMA = 16.0
 # Posting lists longer than this are scanned where they lie, shorter ones are gathered by the block.
-LONG_LIST = 512
-BLOCK = 1_000_000
+LONG_LIST = 4096
+BLOCK = 1 << 16
 # Values of which only the highest is looked at first.
 VALUES = 64
 
@@ -133,6 +133,7 @@ def close_postings(
     scanned in place.
     """
     starts, lengths = segment.word_starts[words], np.diff(segment.word_starts)[words]
+    none = np.zeros(0, np.uint64)
     slots: list[NDArray[np.int64]] = []
     postings: list[NDArray[np.int64]] = []
     distances: list[NDArray[np.uint8]] = []
@@ -146,13 +147,15 @@ def close_postings(
     short = np.flatnonzero((lengths > 0) & (lengths <= LONG_LIST))
     cuts = np.searchsorted(np.cumsum(lengths[short]), np.arange(BLOCK, int(lengths[short].sum()), BLOCK))
     for group in np.split(short, cuts):
-        runs = lengths[group]
-        before = np.cumsum(runs) - runs
-        posting = np.arange(int(runs.sum())) + np.repeat(starts[group] - before, runs)
-        distance = np.bitwise_count(segment.posting_signatures[posting] ^ np.repeat(signatures[group], runs))
+        ends = np.cumsum(lengths[group])
+        bounds = zip(starts[group].tolist(), (starts[group] + lengths[group]).tolist(), strict=True)
+        near = np.concatenate([none, *(segment.posting_signatures[first:last] for first, last in bounds)])
+        near ^= np.repeat(signatures[group], lengths[group])
+        distance = np.bitwise_count(near)
         close = np.flatnonzero(distance <= MATCH_DISTANCE)
-        slots.append(np.repeat(group, runs)[close])
-        postings.append(posting[close])
+        which = np.searchsorted(ends, close, side="right")
+        slots.append(group[which])
+        postings.append(close + (starts[group] + lengths[group] - ends)[which])
         distances.append(distance[close])
     return np.concatenate(slots), np.concatenate(postings), np.concatenate(distances)
 

@@ -184,10 +184,7 @@ class Segment:
         Raises:
             IndexCorruptError: one names a feature that is not there.
         """
-        return self.checked(self.posting_features[postings])
-
-    def checked(self, features: NDArray[np.uint32]) -> NDArray[np.int64]:
-        """Features as postings name them, all of which are there."""
+        features = self.posting_features[postings]
         if features.max(initial=0) >= max(self.features, 1):
             raise self.corrupt("posting_features.npy", "names features that are not there")
         return features.astype(np.int64)
@@ -203,14 +200,13 @@ class Segment:
         return places[:, 0] + 1j * places[:, 1], scale, shapes[:, 1] * (2 * np.pi / 256)
 
     def read_postings(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The postings of words first .. last - 1 as (word, feature), read and not mapped.
+        """The postings of words first .. last - 1 as (word, feature).
 
         Raises:
             IndexCorruptError: a posting names a feature that is not there.
         """
         word = np.repeat(np.arange(first, last), self.word_counts[first:last])
-        rows = self.directory.rows(f"{self.folder}/posting_features.npy", "<u4", *self.word_starts[[first, last]].tolist())
-        return word, self.checked(rows)
+        return word, self.features_at(slice(*self.word_starts[[first, last]].tolist()))
 
     def documents_of(self, images: NDArray[np.bool_]) -> NDArray[np.int64]:
         """How many of some images, given as (images,) flags, have each word: (W,)."""

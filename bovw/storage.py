@@ -40,10 +40,17 @@ class NewFile:
 
 
 class Directory:
-    """Files below one folder, named by relative paths with forward slashes. What cannot be written is an ImageIndexError."""
+    """Files below one folder, named by relative paths with forward slashes. What cannot be written is an ImageIndexError.
+
+    Attributes:
+        root: the folder, absolute: it stays the same when the current folder changes.
+        relative: whether it was given relative to the current folder.
+    """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root)
+        above_a_link = os.pardir in Path(root).parts  # is not what is above the folder that the link leads to
+        self.root = Path(os.path.realpath(root) if above_a_link else os.path.join(os.getcwd(), root))
+        self.relative = not os.path.isabs(root)
 
     def names(self, folder: str = ".") -> list[str]:
         """The names in a folder, sorted; none where the folder is absent. Raises ImageIndexError."""
@@ -179,11 +186,6 @@ class Directory:
                     raise IndexCorruptError(path, f"has {len(content):,} bytes instead of {length:,}")
                 return content[HEADER:].view(dtype).reshape(shape)
         raise IndexCorruptError(path, f"does not begin as an array of {' or '.join(dtypes)} and shape {shape} does")
-
-    def rows(self, name: str, dtype: Any, first: int, last: int) -> NDArray[Any]:
-        """Items first .. last - 1 of an array file, read and not mapped, so that memory stays bounded."""
-        dtype = np.dtype(dtype)
-        return np.fromfile(self.root / name, dtype, last - first, offset=HEADER + first * dtype.itemsize)
 
     def bytes(self, name: str) -> NDArray[np.uint8]:
         """A memory-mapped file as (bytes,) uint8, read-only. Raises IndexCorruptError if it is missing or no file."""

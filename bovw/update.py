@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .encoding import EncodedImage
@@ -87,25 +87,23 @@ class Update:
         self.commit(batch)
 
     def to_read(self, files: Sequence[str]) -> list[str]:
-        """The files that are new or may have changed; the others are counted."""
-        if self.check_content:
-            return list(files)
+        """The files that are new or may have changed, each once; the others are counted."""
         todo = []
         root, snapshot = self.root(), self.writer.snapshot
         for first in range(0, len(files), SLICE):
-            stored = {root.stored(path): path for path in files[first : first + SLICE]}
-            known = snapshot.find(list(stored))
-            todo += [path for name, path in stored.items() if name not in known or is_changed(path, known[name][1])]
-        self.report.unchanged = len(files) - len(todo)
+            for path, (_, record) in known_as(snapshot, root, files[first : first + SLICE]).items():
+                if self.check_content or record is None or is_changed(path, record):
+                    todo.append(path)
+                else:
+                    self.report.unchanged += 1
         return todo
 
-    def tasks(self, files: Iterable[str]) -> Iterator[Task]:
+    def tasks(self, files: Sequence[str]) -> Iterator[Task]:
         """What the processes have to do for some files."""
         root, snapshot = self.root(), self.writer.snapshot
-        for path in files:
-            stored = root.stored(path)
-            known = snapshot.find([stored]) if self.check_content else {}
-            yield Task(path, stored, known[stored][1].sha256 if known else "")
+        for first in range(0, len(files), CHUNK):
+            for path, (stored, record) in known_as(snapshot, root, files[first : first + CHUNK]).items():
+                yield Task(path, stored, record.sha256 if record and self.check_content else "")
 
     def commit(self, batch: dict[str, tuple[ImageRecord, EncodedImage]]) -> None:
         """Commit the images of a batch, count and forget them."""
@@ -121,19 +119,35 @@ class Update:
         A folder that is absent itself may be a disk that is not there now: nothing below it is removed.
         """
         root, snapshot = self.root(), self.writer.snapshot
-        named = snapshot.find([root.stored(path) for path in paths if is_gone(path)])
-        gone = {image for image, _ in named.values()}
-        folders = [path for path in paths if os.path.isdir(path)]
-        gone |= {image for image, record, _ in images_below(snapshot, root, folders) if is_gone(root.full(record.path))}
-        self.writer.delete(sorted(gone))
+        named = [record for _, record in known_as(snapshot, root, paths).values() if record]
+        below = [record for record, _ in images_below(snapshot, root, [path for path in paths if os.path.isdir(path)])]
+        gone = sorted({record.path for record in named + below if is_gone(root.absolute(record.path))})
+        self.writer.delete([image for image, _ in snapshot.find(gone).values()])
         self.report.removed = len(gone)
-        absent = [error for error in self.report.failed[: self.report.absent] if root.stored(error.path) not in named]
+        names = set(gone)
+        absent = [error for error in self.report.failed[: self.report.absent] if root.stored(error.path) not in names]
         self.report.failed[: self.report.absent] = absent
         self.report.absent = len(absent)
 
     def root(self) -> Root:
         """The root of this run."""
         return Root(self.writer.directory.root, self.writer.root or ".")
+
+
+def known_as(snapshot: Snapshot, root: Root, paths: Sequence[str]) -> dict[str, tuple[str, ImageRecord | None]]:
+    """How some pictures are stored and, if they are in the index, their records; of several paths of one, the first.
+
+    A picture that was outside of an earlier root is found by its absolute path, and keeps it.
+    """
+    stored: dict[str, str] = {}
+    for path in paths:
+        stored.setdefault(root.stored(path), path)
+    known = snapshot.find([*stored, *(root.absolute(name) for name in stored)])
+    result: dict[str, tuple[str, ImageRecord | None]] = {}
+    for name, path in stored.items():
+        used = name if name in known else root.absolute(name)
+        result[path] = (used, known[used][1]) if used in known else (name, None)
+    return result
 
 
 def is_changed(path: str, record: ImageRecord) -> bool:
@@ -159,24 +173,22 @@ def is_gone(path: str) -> bool:
 def remove(writer: Writer, paths: Sequence[str]) -> RemoveReport:
     """Remove the images of some names, and those below some folders; whether they are on disk does not matter."""
     root, snapshot = Root(writer.directory.root, writer.root or "."), writer.snapshot
-    stored = {path: root.stored(path) for path in paths}
-    named = snapshot.find(list(stored.values()))
-    gone = {image for image, _ in named.values()}
-    folders = [path for path, name in stored.items() if name not in named]
+    gone = {record.path for _, record in known_as(snapshot, root, paths).values() if record}
+    folders = [path for path in paths if not {root.stored(path), root.absolute(root.stored(path))} & gone]
     hit = set()
-    for image, _, folder in images_below(snapshot, root, folders) if folders else ():
-        gone.add(image)
+    for record, folder in images_below(snapshot, root, folders):
+        gone.add(record.path)
         hit.add(folder)
-    writer.delete(sorted(gone))
-    return RemoveReport(len(gone), [ImageError(path, "is not in the index") for path in folders if path not in hit])
+    writer.delete([image for image, _ in snapshot.find(sorted(gone)).values()])
+    return RemoveReport(len(gone), [ImageError(path, "is not in the index") for path in folders if os.path.realpath(path) not in hit])
 
 
-def images_below(snapshot: Snapshot, root: Root, folders: Sequence[str]) -> Iterator[tuple[int, ImageRecord, str]]:
-    """The live images below some folders: number, record, and which folder."""
-    wanted = {root.absolute(root.stored(folder)): folder for folder in folders}
-    for image, record in snapshot.live_records():
-        above = os.path.dirname(root.absolute(record.path))
-        while above not in wanted and above not in ("", os.sep):
-            above = os.path.dirname(above)
-        if above in wanted:
-            yield image, record, wanted[above]
+def images_below(snapshot: Snapshot, root: Root, folders: Sequence[str]) -> Iterator[tuple[ImageRecord, str]]:
+    """The live images below some folders, with each of these, absolute and without links, that they are below."""
+    wanted = {os.path.realpath(folder) for folder in folders}
+    for _, record in snapshot.live_records() if wanted else ():
+        above, before = os.path.dirname(root.absolute(record.path)), ""
+        while above != before:
+            if above in wanted:
+                yield record, above
+            above, before = os.path.dirname(above), above
