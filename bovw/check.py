@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -158,7 +159,7 @@ class Check:
             self.check_paths(snapshot)
         except IndexCorruptError as error:
             file = os.path.relpath(error.path, self.directory.root)
-            lost = sum(entry.live for entry in self.manifest.segments if entry.name in file)
+            lost = sum(entry.live for entry in self.manifest.segments if re.split("[/-]", file)[1:2] == [entry.name])
             self.damage(file, error.reason, lost)
 
     def check_records(self, segment: Segment) -> None:

@@ -16,6 +16,7 @@ from .features import Features, FeatureSpec, extract, one_opencv_thread
 from .images import content_hash
 from .segment import ImageRecord
 from .vocabulary import Vocabulary
+from .workers import in_processes
 
 __all__ = ["CHUNK", "Task", "encoded_files"]
 
@@ -49,7 +50,7 @@ def encoded_files(tasks: Iterable[Task], vocabulary: str, spec: FeatureSpec, job
     """
     source = iter(tasks)
     chunks = (joblib.delayed(encode_chunk)(chunk, vocabulary, spec) for chunk in iter(lambda: list(islice(source, CHUNK)), []))
-    return chain.from_iterable(joblib.Parallel(n_jobs=jobs, return_as="generator")(chunks))
+    return chain.from_iterable(in_processes(chunks, jobs))
 
 
 @lru_cache(maxsize=1)

@@ -133,13 +133,15 @@ class ImageIndex:
         directory.make("segments")
         with directory.lock():
             require_free(directory)  # another process may have made one meanwhile
-            directory.remove("vocabulary")
-            directory.make("vocabulary")
-            for name, content in vocabulary.files().items():
-                directory.write(f"vocabulary/{name}", content)
-            directory.sync("vocabulary")
             stored = None if root is None else stored_root(directory.root, os.fspath(root))
-            manifests.publish(directory, Manifest(1, spec, vocabulary.fingerprint, stored))
+            try:
+                write_first(directory, vocabulary, Manifest(1, spec, vocabulary.fingerprint, stored))
+            except BaseException:
+                with suppress(ImageIndexError):
+                    directory.remove(f"tmp-{manifests.file_name(1)}")
+                    if not manifests.generations(directory):
+                        directory.remove("vocabulary")
+                raise
         return cls(directory, vocabulary)
 
     @classmethod
@@ -254,8 +256,8 @@ class ImageIndex:
                     writer.move_root(self.moved_root)
                 yield writer
             except BaseException:
-                with suppress(ImageIndexError):
-                    remove_rubbish(self.directory, writer.manifest)
+                with suppress(ImageIndexError):  # what failed may have come after the commit
+                    remove_rubbish(self.directory, manifests.read_latest(self.directory))
                 raise
 
     def add(
@@ -364,6 +366,16 @@ class ImageIndex:
             clock.lap("describe")
         name = "<array>" if isinstance(query, np.ndarray) else os.fspath(query)
         return SearchResult(name, picture.size, picture.box, len(features), clock.seconds, matches)
+
+
+def write_first(directory: Directory, vocabulary: Vocabulary, manifest: Manifest) -> None:
+    """Write the first generation of an index, with its vocabulary."""
+    directory.remove("vocabulary")
+    directory.make("vocabulary")
+    for name, content in vocabulary.files().items():
+        directory.write(f"vocabulary/{name}", content)
+    directory.sync("vocabulary")
+    manifests.publish(directory, manifest)
 
 
 def require_free(directory: Directory) -> None:

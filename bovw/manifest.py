@@ -118,7 +118,7 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
         if body["version"] != VERSION:
             advice = "use the version that wrote it" if body["version"] > VERSION else "index the pictures again"
             raise IndexVersionError(f"{where}: format version {body['version']}, this program reads version {VERSION}: {advice}")
-        if body.pop("sha256") != checksum(body):
+        if content != serialised({name: value for name, value in body.items() if name != "sha256"}):
             raise IndexCorruptError(where, "damaged (its checksum does not match)")
         if body["generation"] != generation:
             raise IndexCorruptError(where, f"is the manifest of generation {body['generation']} under another name")
@@ -145,13 +145,13 @@ def publish(directory: Directory, manifest: Manifest) -> None:
         IndexLockedError: another writer has committed this generation.
     """
     body: dict[str, Any] = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
-    body["sha256"] = checksum(body)
     try:
-        directory.publish(file_name(manifest.generation), (json.dumps(body, indent=1, sort_keys=True) + "\n").encode())
+        directory.publish(file_name(manifest.generation), serialised(body))
     except FileExistsError:
         raise IndexLockedError(f"{directory.root}: another writer has committed generation {manifest.generation}; open it again") from None
 
 
-def checksum(body: dict[str, Any]) -> str:
-    """SHA-256 of a manifest without its own checksum."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+def serialised(body: dict[str, Any]) -> bytes:
+    """A manifest as the bytes of its file: with a SHA-256 of itself as it is without."""
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return (json.dumps({**body, "sha256": digest}, indent=1, sort_keys=True) + "\n").encode()

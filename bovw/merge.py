@@ -44,30 +44,30 @@ def merge_segments(directory: Directory, name: str, parts: Sequence[Part], words
     """Write one segment with the live images of several, in order: the same bytes as if they had been written in one go."""
     sizes = np.concatenate([part.sizes[part.alive] for part in parts])
     features = int(sizes.sum())
-    with SegmentFiles.written(directory, name) as files:
-        with files.create("images.jsonl") as file:
+    files = SegmentFiles(directory, name)
+    with files.create("images.jsonl") as file:
+        for part in parts:
+            write_lines(file, part)
+    lengths = np.concatenate([np.diff(part.segment.line_starts.astype(np.int64))[part.alive] for part in parts])
+    files.array("line_starts", starts_of(lengths), "<u8")
+    files.array("path_hashes", np.concatenate([part.segment.path_hashes[part.alive] for part in parts]), "<u8")
+    files.array("sizes", np.concatenate([part.segment.sizes[part.alive] for part in parts]), "<u4")
+    files.array("feature_starts", starts_of(sizes), "<u4")
+    for array, dtype in (("places", "<u2"), ("shapes", "|u1")):
+        with files.stream(array, dtype, (features, 2)) as file:
             for part in parts:
-                write_lines(file, part)
-        lengths = np.concatenate([np.diff(part.segment.line_starts.astype(np.int64))[part.alive] for part in parts])
-        files.array("line_starts", starts_of(lengths), "<u8")
-        files.array("path_hashes", np.concatenate([part.segment.path_hashes[part.alive] for part in parts]), "<u8")
-        files.array("sizes", np.concatenate([part.segment.sizes[part.alive] for part in parts]), "<u4")
-        files.array("feature_starts", starts_of(sizes), "<u4")
-        for array, dtype in (("places", "<u2"), ("shapes", "|u1")):
-            with files.stream(array, dtype, (features, 2)) as file:
-                for part in parts:
-                    write_rows(file, part, getattr(part.segment, array))
-        counts = np.zeros(words, np.int64)
-        with (
-            files.stream("posting_features", "<u4", (features,)) as feature_file,
-            files.stream("posting_signatures", "<u8", (features,)) as signature_file,
-        ):
-            for word, feature, signature in merged_postings(parts):
-                counts += np.bincount(word, minlength=words)
-                feature_file.write(feature.astype("<u4").tobytes())
-                signature_file.write(signature.astype("<u8").tobytes())
-        files.words(counts, np.sum([part.documents for part in parts], axis=0))
-        return files.finish(len(sizes), features)
+                write_rows(file, part, getattr(part.segment, array))
+    counts = np.zeros(words, np.int64)
+    with (
+        files.stream("posting_features", "<u4", (features,)) as feature_file,
+        files.stream("posting_signatures", "<u8", (features,)) as signature_file,
+    ):
+        for word, feature, signature in merged_postings(parts):
+            counts += np.bincount(word, minlength=words)
+            feature_file.write(feature.astype("<u4").tobytes())
+            signature_file.write(signature.astype("<u8").tobytes())
+    files.words(counts, np.sum([part.documents for part in parts], axis=0))
+    return files.finish(len(sizes), features)
 
 
 def write_lines(file: NewFile, part: Part) -> None:

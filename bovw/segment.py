@@ -238,19 +238,19 @@ def write_segment(directory: Directory, name: str, images: Sequence[tuple[ImageR
     order = np.argsort(word.astype(np.uint16) if words <= 1 << 16 else word, kind="stable")  # 16 bits are sorted by radix
     geometry = [packed_geometry(image) for _, image in images]
     lines = [record_line(record) for record, _ in images]
-    with SegmentFiles.written(directory, name) as files:
-        with files.create("images.jsonl") as file:
-            file.write(b"".join(lines))
-        files.array("line_starts", starts_of([len(line) for line in lines]), "<u8")
-        files.array("path_hashes", path_hashes([record.path for record, _ in images]), "<u8")
-        files.array("sizes", np.array([(record.width, record.height) for record, _ in images]), "<u4")
-        files.array("feature_starts", starts_of(sizes), "<u4")
-        files.array("places", np.concatenate([places for places, _ in geometry]), "<u2")
-        files.array("shapes", np.concatenate([shapes for _, shapes in geometry]), "|u1")
-        files.words(np.bincount(word, minlength=words), documents_of(word[order], owner[order], words))
-        files.array("posting_features", order, "<u4")
-        files.array("posting_signatures", np.concatenate([image.signatures[:, 0] for _, image in images])[order], "<u8")
-        return files.finish(len(images), int(sizes.sum()))
+    files = SegmentFiles(directory, name)
+    with files.create("images.jsonl") as file:
+        file.write(b"".join(lines))
+    files.array("line_starts", starts_of([len(line) for line in lines]), "<u8")
+    files.array("path_hashes", path_hashes([record.path for record, _ in images]), "<u8")
+    files.array("sizes", np.array([(record.width, record.height) for record, _ in images]), "<u4")
+    files.array("feature_starts", starts_of(sizes), "<u4")
+    files.array("places", np.concatenate([places for places, _ in geometry]), "<u2")
+    files.array("shapes", np.concatenate([shapes for _, shapes in geometry]), "|u1")
+    files.words(np.bincount(word, minlength=words), documents_of(word[order], owner[order], words))
+    files.array("posting_features", order, "<u4")
+    files.array("posting_signatures", np.concatenate([image.signatures[:, 0] for _, image in images])[order], "<u8")
+    return files.finish(len(images), int(sizes.sum()))
 
 
 def documents_of(word: NDArray[np.int64], image: NDArray[np.int64], words: int) -> NDArray[np.int64]:
@@ -292,25 +292,14 @@ def starts_of(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]
 
 
 class SegmentFiles:
-    """The files of a segment that is being written."""
+    """The files of a segment that is being written: under a temporary name, until `finish`."""
 
     def __init__(self, directory: Directory, name: str) -> None:
         self.directory, self.name = directory, name
         self.temporary = f"segments/tmp-{name}"
         self.files: dict[str, dict[str, Any]] = {}
-
-    @classmethod
-    @contextmanager
-    def written(cls, directory: Directory, name: str) -> Iterator[SegmentFiles]:
-        """A new segment; what was written of it vanishes unless `finish` was reached."""
-        files = cls(directory, name)
-        directory.remove(files.temporary)
-        directory.make(files.temporary)
-        try:
-            yield files
-        except BaseException:
-            directory.remove(files.temporary)
-            raise
+        directory.remove(self.temporary)
+        directory.make(self.temporary)
 
     @contextmanager
     def create(self, file: str) -> Iterator[NewFile]:

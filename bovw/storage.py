@@ -62,12 +62,13 @@ class Directory:
             raise ImageIndexError(f"{self.root / folder}: cannot be listed: {error.strerror}") from error
 
     def make(self, folder: str = ".") -> None:
-        """Create a folder and those above it, unless it is there."""
+        """Create a folder and those above it, unless it is there, and see to it that their names have reached the disk."""
         path = self.root / folder
         with self.changing(folder):
             for missing in reversed([parent for parent in (path, *path.parents) if not parent.exists()]):
                 with suppress(FileExistsError):  # somebody else makes one, too
                     os.mkdir(missing)
+                sync_folder(missing.parent)
             if not path.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
@@ -125,11 +126,7 @@ class Directory:
     def sync(self, folder: str = ".") -> None:
         """Make the names in a folder reach the disk."""
         with self.changing(folder):
-            descriptor = os.open(self.root / folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_folder(self.root / folder)
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all in it; nothing if it is absent."""
@@ -219,6 +216,15 @@ class Directory:
             yield
         finally:
             os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder reach the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def array_header(dtype: Any, shape: tuple[int, ...]) -> bytes:

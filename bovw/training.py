@@ -16,6 +16,7 @@ from .errors import ImageError, ParameterError, VocabularyError
 from .features import MIRRORED, FeatureSpec, extract, one_opencv_thread, vectors
 from .images import read_picture
 from .vocabulary import SIGNATURE_BITS, Vocabulary, half_norms
+from .workers import in_processes
 
 __all__ = ["TrainingReport", "train_vocabulary"]
 
@@ -126,7 +127,7 @@ def sample_descriptors(
     tasks = (joblib.delayed(sample_image)(os.fspath(path), spec, quota, (seed, number)) for number, path in enumerate(images))
     parts: list[NDArray[Any]] = []
     failed: list[ImageError] = []
-    results = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
+    results = in_processes(tasks, jobs)
     for done, result in enumerate(results, 1):
         if isinstance(result, ImageError):
             failed.append(result)

@@ -68,10 +68,9 @@ class Writer:
         """Fold everything into one segment without deletions, or into as few as can hold it."""
         first = 0
         while first < len(self.manifest.segments):
-            entries = self.manifest.segments[first:]
-            features = np.cumsum([entry.features for entry in entries])
+            features = np.cumsum([int(part.sizes[part.alive].sum()) for part in self.snapshot.parts[first:]])
             run = max(1, int(np.searchsorted(features, MAX_FEATURES)))
-            if run > 1 or entries[0].deletion:
+            if run > 1 or self.manifest.segments[first].deletion:
                 self.fold(slice(first, first + run))
             first += 1
 
@@ -131,7 +130,10 @@ class Writer:
 
 def remove_rubbish(directory: Directory, manifest: Manifest) -> None:
     """Remove what the current manifest does not name: older generations, and what a crash left behind."""
-    for name in rubbish(directory, manifest):
+    names = rubbish(directory, manifest)
+    if names:
+        directory.sync()  # only when the manifest is on the disk for certain, nobody needs them
+    for name in names:
         directory.remove(name)
 
 

@@ -12,7 +12,7 @@ import bovw
 
 PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
-    {"errors", "threads", "version"},
+    {"errors", "threads", "version", "workers"},
     {"storage", "images", "weighting", "geometry", "root", "console"},
     {"features", "manifest"},
     {"vocabulary"},
