@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,7 +85,7 @@ class Check:
         self.directory, self.manifest, self.progress = directory, manifest, progress
         self.report = CheckReport(images=sum(entry.live for entry in manifest.segments))
         self.report.leftovers = [str(directory.root / name) for name in rubbish(directory, manifest)]
-        self.total = sum(directory.size(f"segments/{entry.name}") for entry in manifest.segments)
+        self.total = sum(directory.size(f"segments/{entry.name}") for entry in manifest.segments) + directory.size("vocabulary")
         words = self.check_vocabulary()
         sound = [self.check_files(entry) for entry in manifest.segments]
         if words and all(sound):
@@ -98,22 +97,24 @@ class Check:
 
     def check_vocabulary(self) -> int:
         """Whether the vocabulary is the one that the images were made with; how many words it has, 0 if it is damaged."""
+        before, files = len(self.report.damages), self.manifest.vocabulary_files
+        for name, sha256 in files.items():
+            self.check_file(f"vocabulary/{name}", sha256, None, self.report.images)
+        self.check_strangers("vocabulary", files)
+        if len(self.report.damages) > before:
+            return 0
         try:
             vocabulary = Vocabulary.load(self.directory.root / "vocabulary")
         except BovwError as error:
             self.damage("vocabulary", str(error), self.report.images)
             return 0
-        if vocabulary.fingerprint != self.manifest.vocabulary:
+        if (vocabulary.fingerprint, vocabulary.spec.name) != (self.manifest.vocabulary, self.manifest.features.name):
             self.damage("vocabulary", f"is another vocabulary than {self.manifest.vocabulary[:12]}", self.report.images)
             return 0
-        before = len(self.report.damages)
-        for name, content in vocabulary.files().items():
-            if self.directory.read(f"vocabulary/{name}") != content:
-                self.damage(f"vocabulary/{name}", "differs from what was written", self.report.images)
-        return len(vocabulary) if len(self.report.damages) == before else 0
+        return len(vocabulary)
 
     def check_files(self, entry: SegmentEntry) -> bool:
-        """Whether the files of a segment have their checksums."""
+        """Whether the files of a segment, and those of its deletion, have their checksums."""
         folder, before = f"segments/{entry.name}", len(self.report.damages)
         try:
             files = Segment.read_files(self.directory, entry)
@@ -121,31 +122,32 @@ class Check:
             self.damage(f"{folder}/segment.json", getattr(error, "reason", str(error)), entry.live)
             return False
         for name, file in files.items():
-            self.check_file(f"{folder}/{name}", file["bytes"], file["sha256"], entry.live)
-        for name in sorted({*self.directory.names(folder)} - {"segment.json", *files}):
-            self.damage(f"{folder}/{name}", "does not belong there", 0)
+            self.check_file(f"{folder}/{name}", file["sha256"], file["bytes"], entry.live)
+        self.check_strangers(folder, {"segment.json", *files})
+        if entry.deletion:
+            for name, sha256 in zip(deletion_files(entry.deletion.name), (entry.deletion.flags, entry.deletion.documents), strict=True):
+                if sha256:
+                    self.check_file(name, sha256, None, entry.live)
         return len(self.report.damages) == before
 
-    def check_file(self, name: str, length: int, sha256: str, lost: int) -> None:
-        """Compare a file with its length and checksum."""
-        digest, found = hashlib.sha256(), 0
+    def check_file(self, name: str, sha256: str, length: int | None, lost: int) -> None:
+        """Compare a file with its checksum and length."""
         try:
-            with self.directory.opened(name) as file:
-                while content := file.read(1 << 20):
-                    digest.update(content)
-                    found += len(content)
-                    self.report.bytes += len(content)
-                    if self.progress:
-                        self.progress(self.report.bytes, self.total)
-        except FileNotFoundError:
-            self.damage(name, "the file is missing", lost)
+            self.directory.verify(name, sha256, length, self.count)
         except IndexCorruptError as error:
             self.damage(name, error.reason, lost)
-        else:
-            if found != length:
-                self.damage(name, f"has {found:,} bytes instead of {length:,}", lost)
-            elif digest.hexdigest() != sha256:
-                self.damage(name, "damaged (its checksum does not match)", lost)
+
+    def check_strangers(self, folder: str, files: Container[str]) -> None:
+        """Whether a folder holds something else than its files."""
+        for name in self.directory.names(folder):
+            if name not in files:
+                self.damage(f"{folder}/{name}", "does not belong there", 0)
+
+    def count(self, read: int) -> None:
+        """Count what was read."""
+        self.report.bytes += read
+        if self.progress:
+            self.progress(self.report.bytes, self.total)
 
     def check_contents(self, words: int) -> None:
         """Open the generation and compare what its files say of one another."""

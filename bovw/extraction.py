@@ -29,7 +29,7 @@ class Task:
     """A picture file to encode.
 
     Attributes:
-        path: to open it.
+        path: to open it; absolute, since processes may be older than the current folder.
         stored: to record it.
         known: SHA-256 of the content that needs no encoding, because it is known already.
     """

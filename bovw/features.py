@@ -49,6 +49,8 @@ class FeatureSpec:
     def __post_init__(self) -> None:
         if self.name not in DIMENSIONS:
             raise ParameterError(f"features: {self.name!r} is unknown, take one of {', '.join(FEATURE_NAMES)}")
+        if type(self.max_features) is not int or type(self.max_side) is not int:
+            raise ParameterError(f"max_features, max_side: {self.max_features!r}, {self.max_side!r} are not whole numbers")
         if not 1 <= self.max_features <= 65_535:
             raise ParameterError(f"max_features: {self.max_features} is outside 1..65535")
         if not 16 <= self.max_side <= 16_384:

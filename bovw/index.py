@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -135,7 +136,7 @@ class ImageIndex:
             require_free(directory)  # another process may have made one meanwhile
             stored = None if root is None else stored_root(directory.root, os.fspath(root))
             try:
-                write_first(directory, vocabulary, Manifest(1, spec, vocabulary.fingerprint, stored))
+                write_first(directory, vocabulary, Manifest(1, spec, vocabulary.fingerprint, root=stored))
             except BaseException:
                 with suppress(ImageIndexError):
                     directory.remove(f"tmp-{manifests.file_name(1)}")
@@ -157,10 +158,10 @@ class ImageIndex:
         directory = Directory(path)
         manifest = manifests.read_latest(directory)
         vocabulary = Vocabulary.load(directory.root / "vocabulary")
-        if vocabulary.fingerprint != manifest.vocabulary:
+        if (vocabulary.fingerprint, vocabulary.spec.name) != (manifest.vocabulary, manifest.features.name):
             raise IncompatibleError(
-                f"{directory.root}: the index was made with vocabulary {manifest.vocabulary[:12]}, its folder holds "
-                f"{vocabulary.describe()}: put the right one back"
+                f"{directory.root}: the index was made with {manifest.features.name} and vocabulary {manifest.vocabulary[:12]}, "
+                f"its folder holds {vocabulary.describe()}: put the right one back"
             )
         return cls(directory, vocabulary, root)
 
@@ -372,10 +373,12 @@ def write_first(directory: Directory, vocabulary: Vocabulary, manifest: Manifest
     """Write the first generation of an index, with its vocabulary."""
     directory.remove("vocabulary")
     directory.make("vocabulary")
-    for name, content in vocabulary.files().items():
+    contents = vocabulary.files()
+    for name, content in contents.items():
         directory.write(f"vocabulary/{name}", content)
     directory.sync("vocabulary")
-    manifests.publish(directory, manifest)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    manifests.publish(directory, replace(manifest, vocabulary_files=digests))
 
 
 def require_free(directory: Directory) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from .errors import IndexCorruptError, IndexLockedError, IndexMissingError, IndexVersionError
@@ -20,6 +21,8 @@ VERSION = 2
 # How often to look for a manifest before there is none.
 ATTEMPTS = 100
 NAME = re.compile(r"manifest-(\d{8})\.json")
+SEGMENT, DELETION = re.compile(r"\d{8}", re.ASCII), re.compile(r"\d{8}-\d{8}", re.ASCII)
+CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Manifest:
         generation: counts commits, from 1.
         features: how the images were extracted.
         vocabulary: the fingerprint of the vocabulary.
+        vocabulary_files: SHA-256 of each of its files, by name.
         root: the folder that stored paths are relative to: absolute, or relative to the folder that holds the index
             folder. None as long as nobody has chosen it.
         segments: in the order in which they were added.
@@ -78,6 +82,7 @@ class Manifest:
     generation: int
     features: FeatureSpec
     vocabulary: str
+    vocabulary_files: dict[str, str] = field(default_factory=dict, hash=False)
     root: str | None = None
     segments: tuple[SegmentEntry, ...] = field(default_factory=tuple)
 
@@ -122,10 +127,14 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
             raise IndexCorruptError(where, "damaged (its checksum does not match)")
         if body["generation"] != generation:
             raise IndexCorruptError(where, f"is the manifest of generation {body['generation']} under another name")
+        require(set(body) == {"format", "version", "sha256", *(each.name for each in fields(Manifest))})
+        require(type(body["vocabulary_files"]) is dict and all(map(is_checksum, body["vocabulary_files"].values())))
+        require(body["root"] is None or (os.fsencode(body["root"]) and "\0" not in body["root"]))
         return Manifest(
             generation=generation,
             features=FeatureSpec(**body["features"]),
             vocabulary=str(body["vocabulary"]),
+            vocabulary_files=body["vocabulary_files"],
             root=body["root"],
             segments=tuple(entry_of(**entry) for entry in body["segments"]),
         )
@@ -133,9 +142,30 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
         raise IndexCorruptError(where, f"damaged ({error!r})") from error
 
 
-def entry_of(deletion: dict[str, Any] | None, **entry: Any) -> SegmentEntry:
-    """A segment entry from its JSON values."""
-    return SegmentEntry(**entry, deletion=Deletion(**deletion) if deletion else None)
+def entry_of(deletion: dict[str, Any] | None, **values: Any) -> SegmentEntry:
+    """A segment entry from its JSON values. Raises TypeError or ValueError for any that cannot be."""
+    entry = SegmentEntry(**values, deletion=Deletion(**deletion) if deletion else None)
+    require(SEGMENT.fullmatch(entry.name) and is_count(entry.images) and is_count(entry.features) and is_checksum(entry.sha256))
+    if entry.deletion:
+        require(DELETION.fullmatch(entry.deletion.name) and is_count(entry.deletion.images) and is_checksum(entry.deletion.flags))
+        require(entry.deletion.documents is None or is_checksum(entry.deletion.documents))
+    return entry
+
+
+def require(condition: object) -> None:
+    """Raise ValueError unless a condition holds."""
+    if not condition:
+        raise ValueError("a value that cannot be")
+
+
+def is_count(value: object) -> bool:
+    """Whether a JSON value is a whole number, not negative."""
+    return type(value) is int and value >= 0
+
+
+def is_checksum(value: object) -> bool:
+    """Whether a JSON value is a SHA-256 in hexadecimal digits."""
+    return isinstance(value, str) and CHECKSUM.fullmatch(value) is not None
 
 
 def publish(directory: Directory, manifest: Manifest) -> None:

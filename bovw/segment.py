@@ -78,7 +78,7 @@ class Segment:
         """
         self.directory, self.entry, self.folder = directory, entry, f"segments/{entry.name}"
         self.images, self.features = images, features = entry.images, entry.features
-        files = self.read_files(directory, entry)
+        self.files = self.read_files(directory, entry)
 
         def array(file: str, dtypes: tuple[str, ...], *shape: int) -> NDArray[Any]:
             return directory.array(f"{self.folder}/{file}.npy", dtypes, shape)
@@ -87,6 +87,8 @@ class Segment:
         self.path_hashes = array("path_hashes", ("<u8",), images)
         self.sizes = array("sizes", ("<u4",), images, 2)
         self.feature_starts = array("feature_starts", ("<u4",), images + 1).astype(np.int64)
+        if not self.sizes.all():
+            raise self.corrupt("sizes.npy", "has an image without pixels")
         self.places = array("places", ("<u2",), features, 2)
         self.shapes = array("shapes", ("|u1",), features, 2)
         present = np.unpackbits(array("word_bits", ("|u1",), -(-words // 8)), count=words, bitorder="little").astype(bool)
@@ -99,7 +101,7 @@ class Segment:
         for file, counted, starts in (
             ("word_counts.npy", features, self.word_starts),
             ("feature_starts.npy", features, self.feature_starts),
-            ("line_starts.npy", files.get("images.jsonl", {"bytes": -1})["bytes"], self.line_starts.astype(np.int64)),
+            ("line_starts.npy", self.files.get("images.jsonl", {"bytes": -1})["bytes"], self.line_starts.astype(np.int64)),
         ):
             if starts[0] != 0 or starts[-1] != counted or (np.diff(starts) < 0).any():
                 raise self.corrupt(file, f"does not add up to {counted:,}")
@@ -136,16 +138,24 @@ class Segment:
             if (header["images"], header["features"]) != (entry.images, entry.features):
                 raise IndexCorruptError(path, "its counts are not those of the manifest")
             return {str(name): {"bytes": int(file["bytes"]), "sha256": str(file["sha256"])} for name, file in header["files"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise IndexCorruptError(path, f"damaged ({error!r})") from error
 
     def record(self, ordinal: int) -> ImageRecord:
         """The record of one image."""
         first, last = self.line_starts[ordinal : ordinal + 2].tolist()
         try:
-            return ImageRecord(**json.loads(self.lines[first:last].tobytes()))
+            record = ImageRecord(**json.loads(self.lines[first:last].tobytes()))
+            if not os.fsencode(record.path) or "\0" in record.path:
+                raise ValueError("no path")
+            return record
         except (ValueError, TypeError, RecursionError) as error:
             raise self.corrupt("images.jsonl", f"line {ordinal + 1}: {error!r}") from error
+
+    def verify(self) -> None:
+        """Compare all files with their checksums. Raises IndexCorruptError."""
+        for name, file in self.files.items():
+            self.directory.verify(f"{self.folder}/{name}", file["sha256"], file["bytes"])
 
     @cached_property
     def by_hash(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:

@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -53,12 +53,12 @@ class Directory:
         self.relative = not os.path.isabs(root)
 
     def names(self, folder: str = ".") -> list[str]:
-        """The names in a folder, sorted; none where the folder is absent. Raises ImageIndexError."""
+        """The names in a folder, sorted; none where there is no folder. Raises ImageIndexError."""
         try:
             return sorted(os.listdir(self.root / folder))
-        except FileNotFoundError:
-            return []
         except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return []
             raise ImageIndexError(f"{self.root / folder}: cannot be listed: {error.strerror}") from error
 
     def make(self, folder: str = ".") -> None:
@@ -160,7 +160,7 @@ class Directory:
             if stat.S_ISDIR(os.lstat(path).st_mode):
                 return sum(self.size(f"{name}/{inside}") for inside in self.names(name))
             return os.lstat(path).st_size
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return 0
 
     def array(self, name: str, dtypes: tuple[str, ...], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -183,6 +183,29 @@ class Directory:
                     raise IndexCorruptError(path, f"has {len(content):,} bytes instead of {length:,}")
                 return content[HEADER:].view(dtype).reshape(shape)
         raise IndexCorruptError(path, f"does not begin as an array of {' or '.join(dtypes)} and shape {shape} does")
+
+    def verify(self, name: str, sha256: str, length: int | None = None, read: Callable[[int], object] = int) -> None:
+        """Compare a file with its checksum and length.
+
+        Args:
+            read: called with the number of bytes after each piece that was read.
+
+        Raises:
+            IndexCorruptError: it is missing or damaged.
+        """
+        digest, found = hashlib.sha256(), 0
+        try:
+            with self.opened(name) as file:
+                while content := file.read(1 << 20):
+                    digest.update(content)
+                    found += len(content)
+                    read(len(content))
+        except FileNotFoundError:
+            raise IndexCorruptError(self.root / name, "the file is missing") from None
+        if length is not None and found != length:
+            raise IndexCorruptError(self.root / name, f"has {found:,} bytes instead of {length:,}")
+        if digest.hexdigest() != sha256:
+            raise IndexCorruptError(self.root / name, "damaged (its checksum does not match)")
 
     def bytes(self, name: str) -> NDArray[np.uint8]:
         """A memory-mapped file as (bytes,) uint8, read-only. Raises IndexCorruptError if it is missing or no file."""

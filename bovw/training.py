@@ -124,13 +124,15 @@ def sample_descriptors(
     Returns descriptors (n, d) as float16 RootSIFT or packed ORB, the number of images that gave any, and the failures.
     """
     quota = max(1, limit // max(1, len(images)))
-    tasks = (joblib.delayed(sample_image)(os.fspath(path), spec, quota, (seed, number)) for number, path in enumerate(images))
+    tasks = (
+        joblib.delayed(sample_image)(os.path.join(os.getcwd(), path), spec, quota, (seed, number)) for number, path in enumerate(images)
+    )
     parts: list[NDArray[Any]] = []
     failed: list[ImageError] = []
     results = in_processes(tasks, jobs)
-    for done, result in enumerate(results, 1):
+    for done, (path, result) in enumerate(zip(images, results, strict=True), 1):
         if isinstance(result, ImageError):
-            failed.append(result)
+            failed.append(ImageError(path, result.reason))
         elif len(result):
             parts.append(result)
         if progress:

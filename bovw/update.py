@@ -74,10 +74,11 @@ class Update:
         jobs = min(self.jobs, 1 + len(todo) // CHUNK)  # starting a process takes longer than a few pictures
         results = encoded_files(self.tasks(todo), str(self.writer.directory.root / "vocabulary"), self.writer.manifest.features, jobs)
         for done, (path, result) in enumerate(zip(todo, results, strict=True), 1):
-            if result is None:
-                self.report.unchanged += 1
-            elif isinstance(result, ImageError):
+            if isinstance(result, ImageError):
+                result = ImageError(path, result.reason)
                 self.report.failed.append(result)
+            elif result is None:
+                self.report.unchanged += 1
             else:
                 batch[result[0].path] = result
             if len(batch) == self.batch:
@@ -103,7 +104,7 @@ class Update:
         root, snapshot = self.root(), self.writer.snapshot
         for first in range(0, len(files), CHUNK):
             for path, (stored, record) in known_as(snapshot, root, files[first : first + CHUNK]).items():
-                yield Task(path, stored, record.sha256 if record and self.check_content else "")
+                yield Task(os.path.join(os.getcwd(), path), stored, record.sha256 if record and self.check_content else "")
 
     def commit(self, batch: dict[str, tuple[ImageRecord, EncodedImage]]) -> None:
         """Commit the images of a batch, count and forget them."""

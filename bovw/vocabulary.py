@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import IncompatibleError, ParameterError, VocabularyError
+from .errors import IncompatibleError, IndexCorruptError, ParameterError, VocabularyError
 from .features import MIRRORED, FeatureSpec, vectors
+from .storage import Directory
 
 __all__ = ["SIGNATURE_BITS", "Vocabulary", "shipped_vocabulary"]
 
@@ -238,23 +239,23 @@ class Vocabulary:
         Raises:
             VocabularyError: a file is missing, damaged or of another format.
         """
-        folder = Path(path)
+        folder = Directory(path)
         try:
-            header = json.loads((folder / "vocabulary.json").read_bytes())
+            header = json.loads(folder.read("vocabulary.json"))
         except FileNotFoundError:
-            raise VocabularyError(f"{folder}: there is no vocabulary here (vocabulary.json is missing)") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise VocabularyError(f"{folder}: vocabulary.json cannot be read: {error}") from error
+            raise VocabularyError(f"{path}: there is no vocabulary here (vocabulary.json is missing)") from None
+        except (IndexCorruptError, ValueError, RecursionError) as error:
+            raise VocabularyError(f"{path}: vocabulary.json cannot be read: {getattr(error, 'reason', error)}") from error
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             found = header.get("format") if isinstance(header, dict) else None
-            raise VocabularyError(f"{folder}: the format is {found!r}, this version reads {FORMAT!r}")
+            raise VocabularyError(f"{path}: the format is {found!r}, this version reads {FORMAT!r}")
         try:
             spec = FeatureSpec(**header["features"])
-            arrays = {name: npy_array((folder / f"{name}.npy").read_bytes()) for name in ARRAYS}
+            arrays = {name: npy_array(folder.read(f"{name}.npy")) for name in ARRAYS}
             vocabulary = cls(spec=spec, word_scale=float(header["word_scale"]), **arrays)
-        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
-            raise VocabularyError(f"{folder}: the vocabulary is damaged: {error}") from error
-        vocabulary.check(str(folder), str(header.get("fingerprint")))
+        except (OSError, IndexCorruptError, ValueError, TypeError, KeyError, EOFError, OverflowError) as error:
+            raise VocabularyError(f"{path}: the vocabulary is damaged: {getattr(error, 'reason', error)}") from error
+        vocabulary.check(str(path), str(header.get("fingerprint")))
         return vocabulary
 
     def check(self, where: str, fingerprint: str) -> None:

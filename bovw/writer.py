@@ -80,8 +80,10 @@ class Writer:
             self.fold(run)
 
     def fold(self, run: slice) -> None:
-        """Replace a run of segments by one with their live images."""
+        """Replace a run of segments by one with their live images; not if one is damaged, which nobody could find out then."""
         entries, parts = list(self.manifest.segments), self.snapshot.parts[run]
+        for part in parts:
+            part.segment.verify()
         merged = [merge_segments(self.directory, self.next_name(), parts, len(self.snapshot.idf))] if has_live(parts) else []
         entries[run] = merged
         self.publish(entries)
