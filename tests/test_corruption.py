@@ -193,12 +193,14 @@ def test_swapped_segments_are_found_when_the_index_is_opened(mutant: Mutant) -> 
     assert "its checksum is not the one in the manifest" in str(opening_error(mutant))
 
 
-@pytest.mark.parametrize("thing", ["nothing", "a file"])
+@pytest.mark.parametrize("thing", ["nothing", "a file", "a loop"])
 @pytest.mark.parametrize("folder", ["segments", "segments/00000003", "deleted", "vocabulary"])
 def test_a_check_names_a_folder_that_is_gone(mutant: Mutant, folder: str, thing: str) -> None:
     shutil.rmtree(mutant.folder / folder)
     if thing == "a file":
         (mutant.folder / folder).write_bytes(b"")
+    elif thing == "a loop":
+        (mutant.folder / folder).symlink_to(os.path.basename(folder))
     found = damages(mutant)
     assert found and all(name == folder or name.startswith(f"{folder}/") for name in found)
     assert folder in str(opening_error(mutant))
@@ -433,6 +435,26 @@ def test_a_vocabulary_whose_scale_is_too_large_is_damaged(mutant: Mutant) -> Non
     mutant.write(name, json.dumps({**body, "word_scale": 10**400}).encode())
     assert isinstance(opening_error(mutant), VocabularyError)
     assert damages(mutant)
+
+
+@pytest.mark.parametrize(("name", "value"), [("cells", np.inf), ("projection", np.nan), ("projection", 0.0), ("projection", 1e-40)])
+def test_a_vocabulary_of_impossible_numbers_is_damaged_whatever_the_checksums_say(mutant: Mutant, name: str, value: float) -> None:
+    """A query would be multiplied and divided by them."""
+    file = f"vocabulary/{name}.npy"
+    values = np.full((len(mutant.read(file)) - 128) // 4, value, "<f4")
+    mutant.write(file, mutant.read(file)[:128] + values.tobytes())
+    seal(mutant, file)
+    assert isinstance(opening_error(mutant), VocabularyError)
+    assert damages(mutant)
+
+
+@pytest.mark.parametrize("kind", ["()", "('<u4',)", "'|O'", "[('a', '<u4')]", "3", "'x"])
+@pytest.mark.parametrize("shape", ["(64, 128)", "(-1,)", "(9223372036854775807, 9)", "None"])
+def test_a_vocabulary_array_of_another_kind_is_damaged(mutant: Mutant, kind: str, shape: str) -> None:
+    header = f"{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+    mutant.write("vocabulary/words.npy", b"\x93NUMPY\x01\x00v\x00" + header + mutant.read("vocabulary/words.npy")[128:])
+    assert isinstance(opening_error(mutant), VocabularyError)
+    assert list(damages(mutant)) == ["vocabulary/words.npy"]
 
 
 @pytest.mark.parametrize("seed", [11, 12])
