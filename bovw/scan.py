@@ -47,14 +47,16 @@ class Hits:
 
 def scan(snapshot: Snapshot, queries: Sequence[EncodedImage]) -> Hits:
     """All postings of the words of some variants of a query, whose signatures are close to its own; in no special order."""
+    none = np.zeros(0, np.int64)
+    parts = [Hits(none, none, none, np.zeros(0))]
+    if not queries:
+        return parts[0]
     words = np.concatenate([query.words.ravel() for query in queries]).astype(np.int64)
     signatures = np.concatenate([query.signatures.ravel() for query in queries])
     per_feature = queries[0].words.shape[1]
     variant = np.repeat(np.arange(len(queries)), [query.words.size for query in queries])
     feature_of = np.concatenate([np.repeat(np.arange(len(query)), per_feature) for query in queries])
     vote = votes(snapshot.idf[words][:, None], np.arange(MATCH_DISTANCE + 1), SIGMA)
-    none = np.zeros(0, np.int64)
-    parts = [Hits(none, none, none, np.zeros(0))]
     for first, segment in zip(snapshot.first_image.tolist(), snapshot.segments, strict=False):
         slot, posting, distance = close_postings(segment, words, signatures)
         feature = segment.features_at(posting)

@@ -111,7 +111,7 @@ def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOpt
     The clock receives the time of each step.
     """
     clock = clock or Clock()
-    hits = scan(snapshot, queries)
+    hits = scan(snapshot, queries if options.scoring == "hamming" or options.verify else [])
     clock.lap("scan")
     images = len(snapshot.alive)
     scores = np.concatenate([cosine_scores(snapshot, query) for query in queries]) if options.scoring == "tfidf" else None

@@ -308,7 +308,7 @@ def change_json(mutant: Mutant, name: str) -> str:
 
 
 def changed_value(mutant: Mutant, body: Any) -> tuple[Any, str]:
-    """JSON with one value changed: it is a hostile one, that of another place, twice there, or not at all."""
+    """JSON with one value changed: it is a hostile one, that of another place, twice there, under another key, or not at all."""
     whole = {"all": body}
     places: list[tuple[Any, Any]] = []
     found: list[Any] = [whole]
@@ -330,8 +330,9 @@ def changed_value(mutant: Mutant, body: Any) -> tuple[Any, str]:
         container.append(container[key])
         return whole["all"], f"item {key} is there twice"
     if action == 2 and container is not whole:
-        container["more"] = 1
-        return whole["all"], f"a key added beside {key}"
+        name = mutant.one([value for value in HOSTILE if isinstance(value, str)])
+        container[name] = container.pop(key) if mutant.below(2) else container[key]
+        return whole["all"], f"{key} renamed to, or repeated as, {name!r:.40}"
     container[key] = mutant.one(HOSTILE)
     return whole["all"], f"{key} set to {container[key]!r:.40}"
 

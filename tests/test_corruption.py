@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fuzz_index import Mutant, Variant, counted, files_of, fuzz, make_variants, seal, time_limit
+from fuzz_index import Mutant, Variant, counted, files_of, fuzz, json_bytes, make_variants, seal, time_limit
 from pictures import textured
 from test_cli import run
 
@@ -427,6 +427,17 @@ def test_a_length_that_is_no_number_is_corrupt(mutant: Mutant) -> None:
     seal(mutant, name)
     assert name in str(opening_error(mutant))
     assert name in damages(mutant)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, f"{FOLDERS[1]}/segment.json"])
+@pytest.mark.parametrize("file", ["\0", "\ud800", "a" * 5000, "../../../photos/0.png", ""])
+def test_a_file_name_that_cannot_be_is_corrupt(mutant: Mutant, name: str, file: str) -> None:
+    body = json.loads(mutant.read(name))
+    files = body["vocabulary_files" if name == MANIFEST else "files"]
+    files[file] = next(iter(files.values()))
+    mutant.write(name, json_bytes(body))
+    seal(mutant, name)
+    assert damages(mutant)
 
 
 def test_a_vocabulary_whose_scale_is_too_large_is_damaged(mutant: Mutant) -> None:
