@@ -14,7 +14,7 @@ from .errors import IndexCorruptError, IndexLockedError, IndexMissingError, Inde
 from .features import FeatureSpec
 from .storage import Directory
 
-__all__ = ["Deletion", "Manifest", "SegmentEntry", "publish", "read_latest"]
+__all__ = ["Deletion", "Manifest", "SegmentEntry", "is_file_name", "publish", "read_latest"]
 
 FORMAT = "bovw-index"
 VERSION = 2
@@ -22,6 +22,7 @@ VERSION = 2
 ATTEMPTS = 100
 NAME = re.compile(r"manifest-(\d{8})\.json")
 SEGMENT, DELETION = re.compile(r"\d{8}", re.ASCII), re.compile(r"\d{8}-\d{8}", re.ASCII)
+FILE = re.compile(r"[a-z_]+\.(npy|json|jsonl)")
 CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
 
@@ -129,6 +130,7 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
             raise IndexCorruptError(where, f"is the manifest of generation {body['generation']} under another name")
         require(set(body) == {"format", "version", "sha256", *(each.name for each in fields(Manifest))})
         require(type(body["vocabulary_files"]) is dict and all(map(is_checksum, body["vocabulary_files"].values())))
+        require(all(map(is_file_name, body["vocabulary_files"])))
         require(body["root"] is None or (os.fsencode(body["root"]) and "\0" not in body["root"]))
         return Manifest(
             generation=generation,
@@ -161,6 +163,11 @@ def require(condition: object) -> None:
 def is_count(value: object) -> bool:
     """Whether a JSON value is a whole number, not negative."""
     return type(value) is int and value >= 0
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name can be that of a file in a folder of an index."""
+    return FILE.fullmatch(name) is not None
 
 
 def is_checksum(value: object) -> bool:

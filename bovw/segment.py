@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .encoding import EncodedImage
 from .errors import IndexCorruptError, IndexVersionError
-from .manifest import SegmentEntry
+from .manifest import SegmentEntry, is_file_name
 from .storage import Directory, NewFile, array_header
 
 __all__ = [
@@ -137,7 +137,9 @@ class Segment:
                 raise IndexVersionError(f"{path}: not a segment that this version reads ({FORMAT})")
             if (header["images"], header["features"]) != (entry.images, entry.features):
                 raise IndexCorruptError(path, "its counts are not those of the manifest")
-            return {str(name): {"bytes": int(file["bytes"]), "sha256": str(file["sha256"])} for name, file in header["files"].items()}
+            if not all(map(is_file_name, header["files"])):
+                raise IndexCorruptError(path, "names files that cannot be")
+            return {name: {"bytes": int(file["bytes"]), "sha256": str(file["sha256"])} for name, file in header["files"].items()}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise IndexCorruptError(path, f"damaged ({error!r})") from error
 

@@ -21,6 +21,8 @@ __all__ = ["Directory", "NewFile", "array_bytes", "array_header"]
 
 # Every array file of an index begins with so many bytes that say what it holds (.npy format 1.0).
 HEADER = 128
+# What the system says of a path where nothing can be.
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class NewFile:
@@ -57,7 +59,7 @@ class Directory:
         try:
             return sorted(os.listdir(self.root / folder))
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            if error.errno in ABSENT:
                 return []
             raise ImageIndexError(f"{self.root / folder}: cannot be listed: {error.strerror}") from error
 
@@ -160,8 +162,10 @@ class Directory:
             if stat.S_ISDIR(os.lstat(path).st_mode):
                 return sum(self.size(f"{name}/{inside}") for inside in self.names(name))
             return os.lstat(path).st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return 0
+        except OSError as error:
+            if error.errno in ABSENT:
+                return 0
+            raise ImageIndexError(f"{path}: cannot be looked at: {error.strerror}") from error
 
     def array(self, name: str, dtypes: tuple[str, ...], shape: tuple[int, ...]) -> NDArray[Any]:
         """A memory-mapped array file, read-only.

@@ -26,6 +26,11 @@ FORMAT = "bovw-vocabulary-1"
 SIGNATURE_BITS = 64
 # So many products of visitors and words are looked at together: 1 MB.
 VISITED = 1 << 18
+# What NumPy raises, beside ValueError, where it cannot make sense of the header of an array.
+NO_ARRAY = (
+    *(IndexError, KeyError, MemoryError, OverflowError, RecursionError, SyntaxError, TypeError, Warning),
+    tokenize.TokenError,
+)
 ARRAYS = ("words", "cells", "cell_starts", "projection")
 
 
@@ -276,6 +281,8 @@ class Vocabulary:
             and self.cell_starts[0] == 0
             and self.cell_starts[-1] == len(self.words)
             and bool((np.diff(self.cell_starts) >= 0).all())
+            and bool((np.abs(self.cells) < 2).all())
+            and bool((np.abs(self.projection) < 2).all() and np.abs(self.projection).max() > 1e-3)
         )
         if fits and self.spec.name == "rootsift":
             fits = is_paired(self.words) and is_paired(self.cells)
@@ -315,7 +322,17 @@ def npy_array(content: bytes) -> NDArray[Any]:
     """An array from the bytes of a .npy file; ValueError, whatever is wrong with them."""
     try:
         return np.asarray(np.lib.format.read_array(io.BytesIO(content), allow_pickle=False))
-    except (MemoryError, SyntaxError, tokenize.TokenError, TypeError, RecursionError, Warning) as error:
+    except (
+        MemoryError,
+        SyntaxError,
+        tokenize.TokenError,
+        TypeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        Warning,
+    ) as error:
         raise ValueError(str(error)) from error
 
 
