@@ -21,6 +21,8 @@ SIGMA = 16.0
 # Posting lists longer than this are scanned where they lie, shorter ones are gathered by the block.
 LONG_LIST = 4096
 BLOCK = 1 << 16
+# Shorter ones than this, on average, are copied number by number.
+TINY_LIST = 48
 # Values of which only the highest is looked at first.
 VALUES = 64
 
@@ -135,7 +137,6 @@ def close_postings(
     scanned in place.
     """
     starts, lengths = segment.word_starts[words], np.diff(segment.word_starts)[words]
-    none = np.zeros(0, np.uint64)
     slots: list[NDArray[np.int64]] = []
     postings: list[NDArray[np.int64]] = []
     distances: list[NDArray[np.uint8]] = []
@@ -150,8 +151,7 @@ def close_postings(
     cuts = np.searchsorted(np.cumsum(lengths[short]), np.arange(BLOCK, int(lengths[short].sum()), BLOCK))
     for group in np.split(short, cuts):
         ends = np.cumsum(lengths[group])
-        bounds = zip(starts[group].tolist(), (starts[group] + lengths[group]).tolist(), strict=True)
-        near = np.concatenate([none, *(segment.posting_signatures[first:last] for first, last in bounds)])
+        near = lists(segment.posting_signatures, starts[group], lengths[group])
         near ^= np.repeat(signatures[group], lengths[group])
         distance = np.bitwise_count(near)
         close = np.flatnonzero(distance <= MATCH_DISTANCE)
@@ -160,6 +160,14 @@ def close_postings(
         postings.append(close + (starts[group] + lengths[group] - ends)[which])
         distances.append(distance[close])
     return np.concatenate(slots), np.concatenate(postings), np.concatenate(distances)
+
+
+def lists(signatures: NDArray[np.uint64], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Copies of the signatures of some posting lists, one after the other."""
+    ends = np.cumsum(lengths)
+    if not len(ends) or ends[-1] < TINY_LIST * len(ends):
+        return np.asarray(signatures[np.arange(lengths.sum()) + np.repeat(starts + lengths - ends, lengths)], np.uint64)
+    return np.concatenate([signatures[first:last] for first, last in zip(starts.tolist(), (starts + lengths).tolist(), strict=True)])
 
 
 def cosine_scores(snapshot: Snapshot, query: EncodedImage) -> NDArray[np.float64]:

@@ -121,7 +121,10 @@ def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOpt
     clock.lap("rank")
     matches = tentative_matches(snapshot, queries, tally.hits_of(shortlist), shortlist)
     agreements = agree(matches, Tolerances())
-    entries = np.union1d(shortlist, tally.best(snapshot.length_norm(powers[1]), options.k + len(shortlist)))
+    entries = shortlist
+    # by the same measure nothing beside the shortlist can come before it
+    if powers[0] != powers[1] or len(np.unique(shortlist % max(images, 1))) < options.k:
+        entries = np.union1d(shortlist, tally.best(snapshot.length_norm(powers[1]), options.k + len(shortlist)))
     score = (VOTE_SHARE if options.verify and options.scoring == "hamming" else 1.0) * tally.exact(entries)
     score[np.searchsorted(entries, shortlist)] += [agreement.weight if agreement else 0.0 for agreement in agreements]
     score /= snapshot.length_norm(powers[1])[entries % images]

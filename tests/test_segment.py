@@ -110,9 +110,10 @@ def test_missing_and_foreign_files_are_corruption(tmp_path: Path, file: str) -> 
         Segment(directory, entry, WORDS)
 
 
-@pytest.mark.parametrize("long_list", [0, 7, 10_000])
-def test_the_scan_finds_what_brute_force_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long_list: int) -> None:
+@pytest.mark.parametrize(("long_list", "tiny_list"), [(0, 0), (7, 0), (10_000, 0), (10_000, 10_000)])
+def test_the_scan_finds_what_brute_force_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long_list: int, tiny_list: int) -> None:
     monkeypatch.setattr(scanning, "LONG_LIST", long_list)
+    monkeypatch.setattr(scanning, "TINY_LIST", tiny_list)
     monkeypatch.setattr(scanning, "BLOCK", 100)
     directory = Directory(tmp_path)
     segment = written(directory, "a", [image(seed, 150) for seed in range(6)])
