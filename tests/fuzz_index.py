@@ -456,15 +456,18 @@ def read_all(folder: Path, query: NDArray[np.uint8]) -> None:
         index.info()
 
 
-def outcome(step: Callable[[], Result]) -> tuple[Result | BovwError | None, str]:
-    """What a step ends in: a result or a BovwError that can be told; and else what is wrong."""
+def outcome(step: Callable[[], Result], attempts: int = 2) -> tuple[Result | BovwError | None, str]:
+    """What a step ends in: a result or a BovwError that can be told; and else what is wrong.
+
+    What takes too long is tried again: it may have been the machine that stood still.
+    """
     try:
         with time_limit(LIMIT):
             return step(), ""
     except BovwError as error:
         return error, "" if str(error) else f"{error!r}, which says nothing"
     except TimeLimit:
-        return None, "a hang"
+        return outcome(step, attempts - 1) if attempts > 1 else (None, "a hang")
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return None, f"{type(error).__name__}: {error!s:.120} in {os.path.basename(place.filename)}:{place.name}"
