@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from development import data_folder, make_crops, make_index, read_queries
+from development import database, make_crops, make_index, prepared, read_queries
 
 from bovw import ImageIndex, SearchOptions
 
@@ -99,12 +99,10 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "bovw-bench")
     arguments = parser.parse_args()
-    data = data_folder()
+    data = prepared(arguments.work)
     if data is None:
-        print("the development pictures are not here (set BOVW_BENCH_DATA): nothing to do")
         return
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    names = [str(data / "dev" / line) for line in (data / "dev" / "db.txt").read_text().split("\n") if line]
+    names = database(data)
     images = names[:: max(1, len(names) // arguments.pictures)]
     same, default = bare_cpu(images, 4000, 0.02), bare_cpu(images, 0, 0.04)
     ours = index_cpu(images, arguments.work)

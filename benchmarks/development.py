@@ -56,6 +56,21 @@ def data_folder() -> Path | None:
     return folder if (folder / "dev" / "db.txt").is_file() else None
 
 
+def prepared(work: Path) -> Path | None:
+    """The same, once the folder to work in is there; says so if there is nothing to do."""
+    data = data_folder()
+    if data is None:
+        print("the development pictures are not here (set BOVW_BENCH_DATA): nothing to do")
+    else:
+        work.mkdir(parents=True, exist_ok=True)
+    return data
+
+
+def database(data: Path) -> list[str]:
+    """The pictures of the development database beside train/."""
+    return [str(data / "dev" / line) for line in (data / "dev" / "db.txt").read_text().split("\n") if line]
+
+
 def read_queries(table: Path, images: Path) -> list[Query]:
     """The queries of a table; answers are relative to `images`, queries to the folder of the table."""
     queries = []
@@ -81,11 +96,10 @@ def make_crops(data: Path, work: Path) -> Path:
 def make_index(data: Path, work: Path, features: str) -> Path:
     """An index of the benchmark's database."""
     path = work / f"{features}.bovw"
-    images = [str(data / "dev" / line) for line in (data / "dev" / "db.txt").read_text().split("\n") if line]
     clock = time.perf_counter()
     index = ImageIndex.open(path) if path.exists() else ImageIndex.create(path, Vocabulary.load(shipped_vocabulary(features)))
     with index:
-        report = index.add([*images, str(data / "train")], jobs=2)
+        report = index.add([*database(data), str(data / "train")], jobs=2)
         print(
             f"index: {len(index)} images, {report.added} added, {len(report.failed)} failed, {time.perf_counter() - clock:.0f} s",
             file=sys.stderr,
@@ -178,11 +192,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--failures", action="store_true", help="list the queries whose first answer is wrong")
     arguments = parser.parse_args()
-    data = data_folder()
+    data = prepared(arguments.work)
     if data is None:
-        print("the development pictures are not here (set BOVW_BENCH_DATA): nothing to do")
         return
-    arguments.work.mkdir(parents=True, exist_ok=True)
     path = make_index(data, arguments.work, arguments.features)
     queries = read_queries(data / "dev" / "queries.tsv", data / "dev")
     queries += read_queries(make_crops(data, arguments.work), data / "dev")

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from development import data_folder, make_crops, make_index, read_queries
+from development import database, make_crops, make_index, prepared, read_queries
 from numpy.typing import NDArray
 
 from bovw import ImageIndex, SearchOptions, Vocabulary
@@ -275,12 +275,10 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="a picture, drawn with matplotlib")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "bovw-bench")
     arguments = parser.parse_args()
-    data = data_folder()
+    data = prepared(arguments.work)
     if data is None:
-        print("the development pictures are not here (set BOVW_BENCH_DATA): nothing to do")
         return
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    images = [str(data / "dev" / line) for line in (data / "dev" / "db.txt").read_text().split("\n") if line]
+    images = database(data)
     path = arguments.work / "scale.bovw"
     with ImageIndex.open(make_index(data, arguments.work, "rootsift")) as real:
         real.merge()

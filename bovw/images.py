@@ -18,7 +18,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from .errors import ImageError, ParameterError
 
-__all__ = ["Box", "Picture", "content_hash", "find_images", "picture_from_array", "read_colours", "read_picture"]
+__all__ = ["Box", "Picture", "content_hash", "find_images", "path_list", "picture_from_array", "read_colours", "read_picture"]
 
 Box = tuple[int, int, int, int]
 
@@ -70,9 +70,7 @@ def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
     """
     found: set[str] = set()
     problems: list[ImageError] = []
-    if isinstance(paths, (str, os.PathLike)):
-        paths = [paths]
-    for path in (plain(os.fspath(path)) for path in paths):
+    for path in map(plain, path_list(paths)):
         if os.path.isdir(path):
             walk = os.walk(path, onerror=lambda error: problems.append(ImageError(str(error.filename), str(error.strerror))))
             found.update(os.path.join(folder, name) for folder, _, names in walk for name in names if is_image_name(name))
@@ -81,6 +79,11 @@ def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
         else:
             problems.append(ImageError(path, "there is no such file or folder"))
     return sorted(found), problems
+
+
+def path_list(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
+    """One path or several as a list of strings."""
+    return [os.fspath(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
 
 
 def plain(path: str) -> str:

@@ -17,7 +17,7 @@ from . import manifest as manifests
 from .encoding import encode, encode_mirrored, load_picture
 from .errors import ImageIndexError, IncompatibleError, IndexExistsError, ParameterError
 from .features import FeatureSpec, extract, mirror
-from .images import Box, find_images
+from .images import Box, find_images, path_list
 from .manifest import Manifest
 from .root import Root, stored_root
 from .search import Clock, Match, SearchOptions, describe, rank
@@ -293,7 +293,7 @@ class ImageIndex:
         for name, value in (("jobs", jobs), ("batch", batch)):
             if value < 1:
                 raise ParameterError(f"{name}: {value} is below 1")
-        named = [os.fspath(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+        named = path_list(paths)
         files, problems = find_images(named)
         with self.writer(wait) as writer:
             update = Update(writer, jobs, batch, check_content)
@@ -312,7 +312,7 @@ class ImageIndex:
         Raises:
             IndexLockedError, ImageIndexError: as `add`.
         """
-        named = [os.fspath(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+        named = path_list(paths)
         with self.writer(wait) as writer:
             return remove(writer, named)
 
