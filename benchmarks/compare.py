@@ -1,9 +1,8 @@
 """bovw beside other ways to find a picture: the same pictures, the same queries, one run, one table.
 
-    python benchmarks/compare.py [--pictures 1000] [--every N] [--systems a,b,c] [--exhaustive-queries 6] [--json FILE]
-
-Needs the development pictures (see development.py). The systems are in rivals.py; one whose package is absent is skipped.
-They run one after the other in this process and may use all cores; vocabularies are trained on train/, never on the database.
+The systems are in rivals.py; one whose package is absent is skipped.
+They run one after the other in this process and may use all cores; vocabularies are trained on the training pictures,
+which are in no database here (with --small on the pictures themselves).
 Three systems compare the query with each picture in turn: they get a sample of the queries, and a second part of the table
 has the figures of all systems on that sample.
 """
@@ -13,14 +12,11 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
-import json
 import math
 import os
-import platform
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 import zlib
 from collections import defaultdict
@@ -32,7 +28,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from development import Query, data_folder, make_crops, read_queries
+from collection import Collection, Query
 from rivals import SYSTEMS, Question, System, spread
 
 # The kinds of query, in order of precedence, and what the table calls them.
@@ -96,23 +92,13 @@ def megabytes_used() -> float:
         return math.nan
 
 
-def processor() -> str:
-    """The name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def choose(data: Path, crops: Path, pictures: int, every: int) -> tuple[list[str], list[Query]]:
+def choose(collection: Collection, pictures: int, every: int) -> tuple[list[str], list[Query]]:
     """The database and the queries: every N-th query of each kind whose right answers fit, then other pictures to fill up.
 
     A checksum orders the other pictures, so that a smaller database is a part of a larger one.
     """
-    images = (data / "dev").resolve()  # bovw names the true place of a picture
     by_kind: dict[str, list[Query]] = defaultdict(list)
-    for query in read_queries(crops, images) + read_queries(images / "queries.tsv", images):
+    for query in collection.queries:
         by_kind[query.set].append(query)
     chosen: set[str] = set()
     queries = []
@@ -121,8 +107,8 @@ def choose(data: Path, crops: Path, pictures: int, every: int) -> tuple[list[str
             if len(chosen | query.relevant) <= pictures:
                 chosen |= query.relevant
                 queries.append(query)
-    names = [str(images / line) for line in (images / "db.txt").read_text().split("\n") if line]
-    others = sorted(set(names) - chosen, key=lambda name: zlib.crc32(str(Path(name).relative_to(images)).encode()))
+    base = os.path.commonpath(collection.images)
+    others = sorted(set(collection.images) - chosen, key=lambda name: zlib.crc32(os.path.relpath(name, base).encode()))
     return sorted([*chosen, *others[: pictures - len(chosen)]]), queries
 
 
@@ -219,51 +205,36 @@ def print_table(title: str, runs: Iterable[Run], queries: list[Query]) -> list[d
     return lines
 
 
-def main() -> None:
-    """Run the comparison and print its table."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this part."""
     known = [kind.name for kind in SYSTEMS]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=1000, help="size of the database")
     parser.add_argument("--every", type=int, default=1, help="use every N-th query of each kind only")
     parser.add_argument(
         "--exhaustive-queries", type=int, default=6, help="queries of each kind for the systems that compare with each picture"
     )
-    parser.add_argument("--systems", default=",".join(known), help=f"some of {', '.join(known)}")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "bovw-bench", help="where crops and indexes are kept")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    wanted = arguments.systems.split(",")
-    if unknown := set(wanted) - set(known):
-        parser.error(f"--systems: {', '.join(sorted(unknown))} is unknown, take some of {', '.join(known)}")
-    data = data_folder()
-    if data is None:
-        print("the development pictures are not here (set BOVW_BENCH_DATA): nothing to do")
-        return
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    paths, queries = choose(data, make_crops(data, arguments.work), arguments.pictures, arguments.every)
-    sampled = sample(queries, arguments.exhaustive_queries)
-    training = sorted(str(path) for path in (data / "train").iterdir())
-    machine = f"{os.cpu_count()} cores, {processor()}; Python {platform.python_version()}, NumPy {np.__version__}, OpenCV {cv2.__version__}"
-    print(f"{machine}\n{len(paths)} pictures, {len(queries)} queries, of these {len(sampled)} for the slow systems", flush=True)
+    parser.add_argument("--systems", nargs="+", default=known, choices=known, metavar="SYSTEM", help=f"some of {', '.join(known)}")
+
+
+def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run the comparison, print its table and return it."""
+    pictures, every, slow = (10, 8, 1) if arguments.small else (arguments.pictures, arguments.every, arguments.exhaustive_queries)
+    paths, queries = choose(collection, pictures, every)
+    sampled = sample(queries, slow)
+    training = collection.training or collection.images
+    print(f"{len(paths)} pictures, {len(queries)} queries, of these {len(sampled)} for the slow systems", flush=True)
     runs = []
-    for kind in (kind for kind in SYSTEMS if kind.name in wanted):
-        run = measure(kind, arguments.work / "compare" / kind.name, training, paths, sampled if kind.sampled else queries)
-        print(f"  {run.name} {run.version}: " + (f"SKIPPED, {run.skipped}" if run.skipped else run.settings), flush=True)
-        runs.append(run)
-    done = [run for run in runs if not run.skipped]
-    everything = print_table("All queries", [run for run in done if not run.sampled], queries)
-    part = print_table("The same sample of the queries for all systems", done, sampled)
+    for kind in (kind for kind in SYSTEMS if kind.name in arguments.systems):
+        done = measure(kind, collection.work / "compare" / kind.name, training, paths, sampled if kind.sampled else queries)
+        print(f"  {done.name} {done.version}: " + (f"SKIPPED, {done.skipped}" if done.skipped else done.settings), flush=True)
+        runs.append(done)
+    finished = [each for each in runs if not each.skipped]
+    everything = print_table("All queries", [each for each in finished if not each.sampled], queries)
+    part = print_table("The same sample of the queries for all systems", finished, sampled)
     print(f"\n{FOOTNOTES}")
-    if arguments.json:
-        report = {
-            "machine": machine,
-            "pictures": len(paths),
-            "systems": [{name: getattr(run, name) for name in ("name", "version", "settings", "sampled", "skipped")} for run in runs],
-            "all": {"queries": len(queries), "lines": everything},
-            "sample": {"queries": len(sampled), "lines": part},
-        }
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    return {
+        "pictures": len(paths),
+        "systems": [{name: getattr(each, name) for name in ("name", "version", "settings", "sampled", "skipped")} for each in runs],
+        "all": {"queries": len(queries), "lines": everything},
+        "sample": {"queries": len(sampled), "lines": part},
+    }

@@ -1,8 +1,6 @@
 """What indexing and searching cost, as ratios to bare OpenCV on the same pictures in the same run.
 
-    python benchmarks/costs.py [--pictures 600] [--queries 100]
-
-Needs the development pictures (see development.py). Prints the CPU time of `bovw index --jobs 2` over that of decoding
+Prints the CPU time of `bovw index --jobs 2` over that of decoding
 and SIFT by OpenCV alone in two processes; the time of a warm search, without extraction, over that of the query's
 extraction; and the time that the command needs to start.
 """
@@ -10,7 +8,6 @@ extraction; and the time that the command needs to start.
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import shutil
 import statistics
@@ -19,10 +16,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from development import database, make_crops, make_index, prepared, read_queries
+from collection import Collection
 
-from bovw import ImageIndex, SearchOptions
+from bovw import ImageIndex, SearchOptions, Vocabulary
+from bovw.encoding import encode_all, load_picture
+from bovw.features import extract
+from bovw.search import Clock
+from bovw.segment import ImageRecord
+from bovw.vocabulary import shipped_vocabulary
 
 BARE = """
 import sys, cv2
@@ -92,34 +95,58 @@ def start_seconds(arguments: list[str]) -> float:
     return statistics.median(runs)
 
 
-def main() -> None:
-    """Run the benchmark and print its figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this part."""
     parser.add_argument("--pictures", type=int, default=600)
     parser.add_argument("--queries", type=int, default=100)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "bovw-bench")
-    arguments = parser.parse_args()
-    data = prepared(arguments.work)
-    if data is None:
-        return
-    names = database(data)
-    images = names[:: max(1, len(names) // arguments.pictures)]
-    same, default = bare_cpu(images, 4000, 0.02), bare_cpu(images, 0, 0.04)
-    ours = index_cpu(images, arguments.work)
-    print(f"{os.cpu_count()} cores, {len(images)} pictures, CPU ms a picture:")
-    print(f"  bare decode + SIFT, the same settings   {same / len(images) * 1e3:7.1f}")
-    print(f"  bare decode + SIFT, OpenCV's defaults   {default / len(images) * 1e3:7.1f}")
-    print(f"  bovw index --jobs 2                     {ours / len(images) * 1e3:7.1f}   = {ours / same:.2f} x and {ours / default:.2f} x")
-    with ImageIndex.open(make_index(data, arguments.work, "rootsift")) as index:
-        queries = [query.path for query in read_queries(make_crops(data, arguments.work), data / "dev")]
-        times = search_times(index, queries[:: max(1, len(queries) // arguments.queries)])
+
+
+def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run the benchmark, print its figures and return them."""
+    images = collection.images[:: max(1, len(collection.images) // (5 if arguments.small else arguments.pictures))]
+    cpu = {
+        "bare decode + SIFT, the same settings": bare_cpu(images, 4000, 0.02),
+        "bare decode + SIFT, OpenCV's defaults": bare_cpu(images, 0, 0.04),
+        "bovw index --jobs 2": index_cpu(images, collection.work),
+    }
+    figures: dict[str, Any] = {
+        "pictures": len(images),
+        "cpu_ms": {name: round(value / len(images) * 1e3, 1) for name, value in cpu.items()},
+    }
+    same, default, ours = cpu.values()
+    print(f"{len(images)} pictures, CPU ms a picture:")
+    for name, value in figures["cpu_ms"].items():
+        print(f"  {name:40s} {value:7.1f}")
+    print(f"  that is {ours / same:.2f} and {ours / default:.2f} times as much")
+    figures["build_ms"] = build_times(images[:100])
+    print("of one thread, ms a picture: " + ", ".join(f"{name} {value:.2f}" for name, value in figures["build_ms"].items()))
+    with ImageIndex.open(collection.index()) as index:
+        queries = [query.path for query in collection.crops]
+        times = search_times(index, queries[:: max(1, len(queries) // (5 if arguments.small else arguments.queries))])
         print(f"warm crop search in {len(index)} images, {len(times['search'])} queries, median ms:")
-        for name, values in times.items():
-            print(f"  {name:10s} {statistics.median(values) * 1e3:7.1f}")
-        ratios = [search / extraction for search, extraction in zip(times["search"], times["extract"], strict=True)]
-        print(f"  search / extraction: median of the ratios {statistics.median(ratios):.2f}")
-    print(f"start: python -c pass {start_seconds(['-c', 'pass']):.3f} s, bovw --help {start_seconds(['-m', 'bovw', '--help']):.3f} s")
+        figures["search_ms"] = {name: round(statistics.median(values) * 1e3, 1) for name, values in times.items()}
+    for name, value in figures["search_ms"].items():
+        print(f"  {name:10s} {value:7.1f}")
+    ratios = [search / extraction for search, extraction in zip(times["search"], times["extract"], strict=True)]
+    figures["search_to_extraction"] = round(statistics.median(ratios), 2)
+    print(f"  search / extraction: median of the ratios {figures['search_to_extraction']}")
+    figures["start_s"] = {"python -c pass": start_seconds(["-c", "pass"]), "bovw --help": start_seconds(["-m", "bovw", "--help"])}
+    print("start: " + ", ".join(f"{name} {value:.3f} s" for name, value in figures["start_s"].items()))
+    return figures
 
 
-if __name__ == "__main__":
-    main()
+def build_times(images: list[str]) -> dict[str, float]:
+    """Milliseconds a picture of the parts of indexing, in this thread: extraction, encoding, writing and committing."""
+    vocabulary = Vocabulary.load(shipped_vocabulary("rootsift"))
+    clock = Clock()
+    features = [extract(load_picture(path, vocabulary.spec), vocabulary.spec) for path in images]
+    clock.lap("read and extract")
+    encoded = [image for first in range(0, len(features), 8) for image in encode_all(features[first : first + 8], vocabulary)]
+    clock.lap("encode")
+    batch = [(ImageRecord(path, 1, 1, "0" * 64, *image.size), image) for path, image in zip(images, encoded, strict=True) if len(image)]
+    with tempfile.TemporaryDirectory() as folder, ImageIndex.create(Path(folder) / "index", vocabulary, root="/") as index:
+        clock.lap("create")
+        with index.writer(wait=False) as writer:
+            writer.commit(batch)
+        clock.lap("write")
+    return {name: round(seconds / len(images) * 1e3, 2) for name, seconds in clock.seconds.items() if name != "create"}

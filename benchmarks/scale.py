@@ -1,108 +1,44 @@
-"""What an index costs and finds as it grows: 1,000 to 1,000,000 images, the real ones among distractors.
-
-    python benchmarks/scale.py [--sizes 1000,10000,100000,1000000] [--queries 60] [--json FILE] [--plot FILE]
-
-The real pictures are those of development.py. A distractor has the statistics of real images and shows nothing: its words
-are drawn from four real images (a quarter from each), its geometry from a fifth, its signatures from random real features.
-So words have their real frequencies and come in bursts, signatures have their real correlations, and no distractor
-repeats a feature of a real image. A million images take 19 GB of disk and memory for the page cache.
+"""What an index costs and finds as it grows: 1,000 to 1,000,000 images, the real ones among distractors (distractors.py).
 
 For each size: images added a second without extraction; bytes an image; seconds to open; memory beside the page cache;
 milliseconds of the steps of a search (median, 95th and 99th percentile), warm, and the whole search cold, when nothing of
-the index is in memory; recall@1 of the real crop queries.
+the index is in memory; recall@1; queries a second by one and by two threads; `bovw search --crop` from the shell, with the
+index cold and warm; how fast the scan goes through signatures, and how fast a plain sum goes through the same.
+The index stays in --work and grows from run to run. A million images take 19 GB of disk and of memory for the page cache.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import statistics
+import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from development import database, make_crops, make_index, prepared, read_queries
-from numpy.typing import NDArray
+from collection import Collection, Query
+from distractors import Donors
 
 from bovw import ImageIndex, SearchOptions, Vocabulary
-from bovw.encoding import EncodedImage, encode, encode_mirrored, load_picture
+from bovw.encoding import encode, encode_mirrored, load_picture
 from bovw.features import Features, extract, mirror
 from bovw.search import Clock, describe, rank
-from bovw.segment import ImageRecord, starts_of
 
 BATCH = 16_384
-PARENTS = 4
 STEPS = ("quantise", "scan", "rank", "verify", "describe")
-
-
-class Donors:
-    """The features of real images, image by image, as flat arrays."""
-
-    def __init__(self, index: ImageIndex, sought: set[str]) -> None:
-        """Args: `index` with one segment; `sought`, the images that come first."""
-        (segment,) = index.snapshot.segments
-        wanted = [index.root.full(segment.record(ordinal).path) in sought for ordinal in range(segment.images)]
-        self.order = np.argsort(~np.array(wanted), kind="stable")
-        self.segment, self.starts = segment, segment.feature_starts
-        self.words = np.empty(segment.features, np.int32)
-        self.signatures = np.empty(segment.features, np.uint64)
-        self.words[segment.posting_features] = np.repeat(np.arange(len(segment.word_counts)), segment.word_counts)
-        self.signatures[segment.posting_features] = segment.posting_signatures
-        ordinals = segment.image_of(np.arange(segment.features))
-        place, scale, angle = segment.geometry(np.arange(segment.features), ordinals)
-        self.xy = np.column_stack([place.real, place.imag]).astype(np.float32)
-        self.scale, self.angle = scale.astype(np.float32), angle.astype(np.float32)
-
-    def real(self, number: int) -> tuple[ImageRecord, EncodedImage]:
-        """A real image as it is; those that the queries seek come first."""
-        ordinal = int(self.order[number])
-        rows = np.arange(self.starts[ordinal], self.starts[ordinal + 1])
-        size = (int(self.segment.sizes[ordinal, 0]), int(self.segment.sizes[ordinal, 1]))
-        return self.segment.record(ordinal), self.encoded(rows, rows, rows, size)
-
-    def encoded(
-        self, words: NDArray[np.int64], signatures: NDArray[np.int64], geometry: NDArray[np.int64], size: tuple[int, int]
-    ) -> EncodedImage:
-        """An image put together from features: of which the words, the signatures and the geometry are."""
-        return EncodedImage(
-            words=self.words[words, None],
-            signatures=self.signatures[signatures, None],
-            xy=self.xy[geometry],
-            scale=self.scale[geometry],
-            angle=self.angle[geometry],
-            size=size,
-            box=(0, 0, *size),
-        )
-
-    def distractors(self, first: int, count: int) -> Iterator[tuple[ImageRecord, EncodedImage]]:
-        """Distractors number first .. first + count - 1."""
-        rng = np.random.default_rng((1, first))
-        sizes = np.diff(self.starts)
-        parents = rng.integers(0, len(sizes), (count, PARENTS))
-        shapes = rng.integers(0, len(sizes), count)
-        features = sizes[parents[:, 0]]
-        owner = np.repeat(np.arange(count), features)
-        parent = parents[owner, rng.integers(0, PARENTS, len(owner))]
-        words = self.starts[parent] + (rng.random(len(owner)) * sizes[parent]).astype(np.int64)
-        geometry = self.starts[shapes[owner]] + (rng.random(len(owner)) * sizes[shapes[owner]]).astype(np.int64)
-        signatures = rng.integers(0, len(self.signatures), len(owner))
-        bounds = starts_of(features).tolist()
-        for number, shape in enumerate(shapes.tolist()):
-            rows = slice(bounds[number], bounds[number + 1])
-            size = (int(self.segment.sizes[shape, 0]), int(self.segment.sizes[shape, 1]))
-            record = ImageRecord(f"/distractors/{(first + number) // 1000:04d}/{first + number:07d}.jpg", 1, 1, "0" * 64, *size)
-            yield record, self.encoded(words[rows], signatures[rows], geometry[rows], size)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A query ready to be encoded, and what it should find."""
+    """A query, ready to be encoded, and what it should find."""
 
+    path: str
     features: Features
     mirrored: Features
     relevant: frozenset[str]
@@ -123,19 +59,18 @@ def grow(index: ImageIndex, donors: Donors, images: int) -> float:
     return seconds
 
 
-def probes(index: ImageIndex, table: Path, images: Path, count: int) -> list[Probe]:
-    """Some of the real crop queries, evenly chosen."""
-    queries = [query for query in read_queries(table, images) if query.outline]
+def probes(index: ImageIndex, queries: list[Query], count: int) -> list[Probe]:
+    """Some of the crop queries, evenly chosen."""
     chosen = []
     for query in queries[:: max(1, len(queries) // count)]:
         picture = load_picture(query.path, index.spec)
         features = extract(picture, index.spec)
         if len(features):
-            chosen.append(Probe(features, mirror(features, picture, index.spec), query.relevant))
+            chosen.append(Probe(query.path, features, mirror(features, picture, index.spec), query.relevant))
     return chosen
 
 
-def sized(images: list[str], index: ImageIndex, features: int, count: int) -> list[Probe]:
+def sized(index: ImageIndex, images: list[str], features: int, count: int) -> list[Probe]:
     """Queries of a given number of features: the strongest of real pictures that have as many."""
     chosen: list[Probe] = []
     spec = index.spec.limited(max_features=features)
@@ -143,7 +78,7 @@ def sized(images: list[str], index: ImageIndex, features: int, count: int) -> li
         picture = load_picture(path, spec)
         found = extract(picture, spec)
         if len(found) == features and len(chosen) < count:
-            chosen.append(Probe(found, mirror(found, picture, spec), frozenset([path])))
+            chosen.append(Probe(path, found, mirror(found, picture, spec), frozenset([path])))
     return chosen
 
 
@@ -199,12 +134,41 @@ def measured(path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]], col
         before = memory()
         for name, (chosen, options) in sets.items():
             row[name] = timed(index, chosen, options)
-        row["memory"] = round(memory() - before + 1, 1)
+        row["memory"] = round(max(0.0, memory() - before), 1)
         chosen, options = next(iter(sets.values()))
+        row["limit"] = limits(index, chosen, options)
+        row["throughput"] = throughput(index, chosen, options)
+        row["shell warm"] = [shell(path, probe) for probe in chosen[:cold]]
+    row["shell cold"] = []
+    for probe in chosen[:cold]:
+        with ImageIndex.open(path) as index:
+            forget(index)
+        row["shell cold"].append(shell(path, probe))
     with ImageIndex.open(path) as index:
         row["cold"] = timed(index, chosen[:cold], options, lambda: forget(index))
-        row["limit"] = limits(index, chosen, options)
     return row
+
+
+def throughput(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -> list[float]:
+    """Queries a second, from picture file to matches, by one and by two threads; the better of two runs each."""
+    rates = []
+    for threads in (1, 2):
+        with ThreadPoolExecutor(threads) as pool:
+            seconds = []
+            for _ in range(2):
+                clock = time.perf_counter()
+                list(pool.map(lambda probe: index.search(probe.path, options), chosen))
+                seconds.append(time.perf_counter() - clock)
+        rates.append(round(len(chosen) / min(seconds), 2))
+    return rates
+
+
+def shell(path: Path, probe: Probe) -> float:
+    """Seconds that the command takes for a crop query."""
+    command = [sys.executable, "-m", "bovw", "search", "--index", str(path), "--crop", probe.path]
+    clock = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return round(time.perf_counter() - clock, 3)
 
 
 def limits(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -> dict[str, float]:
@@ -231,16 +195,20 @@ def limits(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -> di
 
 def show(row: dict[str, Any], names: list[str]) -> None:
     """Print the figures of one size."""
+    one, two = row["throughput"]
+    cold, warm = (statistics.median(row[f"shell {state}"]) for state in ("cold", "warm"))
+    merged = f"merged in {row['merged']:,.0f} s" if "merged" in row else f"added at {row['rate']:,.0f} images/s"
     print(
-        f"{row['images']:,} images, {row['features']:,} features, {row['segments']} segments: {row['bytes'] / row['images']:,.0f} "
-        f"bytes an image; added at {row['rate']:,.0f} images/s; opens in {row['open']:.2f} s; {row['memory']:.0f} MB beside the "
-        f"page cache; scan {row['limit']['scan']} GB/s, plain sum {row['limit']['sum']} GB/s"
+        f"{row['images']:,} images, {row['features']:,} features, {row['segments']} segments, {merged}: "
+        f"{row['bytes'] / row['images']:,.0f} bytes an image; opens in {row['open']:.2f} s; {row['memory']:.0f} MB beside the page cache\n"
+        f"  {one} queries/s by one thread, {two} by two ({two / one:.2f} x); `bovw search --crop`: {cold:.2f} s cold, {warm:.2f} s warm; "
+        f"scan {row['limit']['scan']} GB/s, plain sum {row['limit']['sum']} GB/s ({row['limit']['sum'] / row['limit']['scan']:.1f} x)\n"
+        f"  {'':34s} {'recall@1':>8s} " + " ".join(f"{step:>8s}" for step in (*STEPS, "all", "95 %", "99 %")) + "   ms"
     )
-    print(f"  {'':34s} {'recall@1':>8s} " + " ".join(f"{step:>8s}" for step in (*STEPS, "all", "95 %", "99 %")) + "   ms")
     for name in [*names, "cold"]:
         figures = row[name]
         medians = [figures[step][0] for step in (*STEPS, "all")] + figures["all"][1:]
-        print(f"  {name:34s} {figures['recall']:8.3f} " + " ".join(f"{value:8.1f}" for value in medians))
+        print(f"  {name:34s} {figures['recall']:8.3f} " + " ".join(f"{value:8.1f}" for value in medians), flush=True)
 
 
 def plot(rows: list[dict[str, Any]], names: list[str], file: Path) -> None:
@@ -265,49 +233,54 @@ def plot(rows: list[dict[str, Any]], names: list[str], file: Path) -> None:
     figure.savefig(file)
 
 
-def main() -> None:
-    """Run the benchmark and print its tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="1000,10000,100000")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this part."""
+    parser.add_argument("--sizes", help="numbers of images (default: 1000,10000,100000; with --small 100,500)")
     parser.add_argument("--queries", type=int, default=60)
     parser.add_argument("--cold", type=int, default=10, help="queries of the cold runs")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--plot", type=Path, help="a picture, drawn with matplotlib")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "bovw-bench")
-    arguments = parser.parse_args()
-    data = prepared(arguments.work)
-    if data is None:
-        return
-    images = database(data)
-    path = arguments.work / "scale.bovw"
-    with ImageIndex.open(make_index(data, arguments.work, "rootsift")) as real:
+    parser.add_argument("--merge", action="store_true", help="measure each size once more after `bovw merge`")
+    parser.add_argument("--plot", type=Path, help="draw cost against size, with matplotlib")
+
+
+def run(collection: Collection, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Run the benchmark, print its tables and return them."""
+    sizes = arguments.sizes or ("100,500" if arguments.small else "1000,10000,100000")
+    queries, cold = (6, 2) if arguments.small else (arguments.queries, arguments.cold)
+    path = collection.work / "scale.bovw"
+    with ImageIndex.open(collection.index()) as real:
         real.merge()
-        crops = probes(real, make_crops(data, arguments.work), data / "dev", arguments.queries)
-        plain = SearchOptions(crop=True, words=3, mirror=False)
-        sets = {
-            "crop queries of the benchmark": (crops, SearchOptions(crop=True)),
-            "500 features, 3 words, no mirror": (sized(images, real, 500, arguments.queries // 2), plain),
-            "500 features, as by default": (sized(images, real, 500, arguments.queries // 2), SearchOptions(crop=True)),
-            "2000 features, 3 words, no mirror": (sized(images, real, 2000, arguments.queries // 4), plain),
-        }
-        donors = Donors(real, {path for chosen, _ in sets.values() for probe in chosen for path in probe.relevant})
-        vocabulary = Vocabulary.load(real.directory.root / "vocabulary")
+        sets = probe_sets(real, collection, queries)
+        donors = Donors(real, {image for chosen, _ in sets.values() for probe in chosen for image in probe.relevant})
         if not path.exists():
-            ImageIndex.create(path, vocabulary, root=real.root.folder).close()
+            ImageIndex.create(path, Vocabulary.load(real.directory.root / "vocabulary"), root=real.root.folder).close()
     rows = []
-    print(f"{os.cpu_count()} cores; {len(crops)} crop queries; {PARENTS} parents a distractor")
-    for size in sorted(int(part) for part in arguments.sizes.split(",")):
+    for size in sorted(int(part) for part in sizes.split(",")):
         with ImageIndex.open(path) as index:
             have = len(index)
             seconds = grow(index, donors, size)
-        row = measured(path, sets, arguments.cold)
-        rows.append({"rate": (size - have) / seconds if seconds else 0.0, **row})
+        rows.append({"rate": (size - have) / seconds if seconds else 0.0, **measured(path, sets, cold)})
         show(rows[-1], list(sets))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
+        if arguments.merge:
+            with ImageIndex.open(path) as index:
+                clock = time.perf_counter()
+                index.merge()
+                seconds = time.perf_counter() - clock
+            rows.append({"rate": size / seconds, "merged": seconds, **measured(path, sets, cold)})
+            show(rows[-1], list(sets))
     if arguments.plot:
         plot(rows, list(sets), arguments.plot)
+    return rows
 
 
-if __name__ == "__main__":
-    main()
+def probe_sets(index: ImageIndex, collection: Collection, queries: int) -> dict[str, tuple[list[Probe], SearchOptions]]:
+    """Which queries are asked with which options."""
+    plain = SearchOptions(crop=True, words=3, mirror=False)
+    crops = probes(index, collection.crops, queries)
+    small, large = sized(index, collection.images, 500, queries // 2), sized(index, collection.images, 2000, queries // 4)
+    sets = {
+        "crop queries, as by default": (crops, SearchOptions(crop=True)),
+        "500 features, 3 words, no mirror": (small, plain),
+        "500 features, as by default": (small, SearchOptions(crop=True)),
+        "2000 features, 3 words, no mirror": (large, plain),
+    }
+    return {name: (chosen, options) for name, (chosen, options) in sets.items() if chosen}

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from .encoding import EncodedImage
 from .errors import ParameterError
 from .geometry import Agreement, Matches, Tolerances, agree, log_false_alarms, project, settle
-from .scan import Hits, Tally, cosine_scores, scan
-from .segment import starts_of
+from .scan import Tally, cosine_scores, scan
 from .snapshot import Snapshot
 
 __all__ = ["SCORINGS", "Clock", "Match", "Ranking", "SearchOptions", "describe", "rank"]
@@ -111,15 +110,15 @@ def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOpt
     The clock receives the time of each step.
     """
     clock = clock or Clock()
-    hits = scan(snapshot, queries if options.scoring == "hamming" or options.verify else [])
+    parts = scan(snapshot, queries if options.scoring == "hamming" or options.verify else [])
     clock.lap("scan")
     images = len(snapshot.alive)
     scores = np.concatenate([cosine_scores(snapshot, query) for query in queries]) if options.scoring == "tfidf" else None
-    tally = Tally(hits, len(queries) * images, scores)
+    tally = Tally(snapshot, queries, parts, scores)
     powers = (0.0, 0.0) if options.crop or options.scoring == "tfidf" else (VOTE_POWER, VERIFIED_POWER if options.verify else VOTE_POWER)
     shortlist = tally.best(snapshot.length_norm(powers[0]), options.verify)
     clock.lap("rank")
-    matches = tentative_matches(snapshot, queries, tally.hits_of(shortlist), shortlist)
+    matches = tentative_matches(snapshot, queries, tally, shortlist)
     agreements = agree(matches, Tolerances())
     entries = shortlist
     # by the same measure nothing beside the shortlist can come before it
@@ -153,20 +152,19 @@ def first_images(snapshot: Snapshot, images: NDArray[np.int64], scores: NDArray[
     return sorted(rows.tolist(), key=lambda row: (-scores[row], snapshot.record(int(images[row])).path))[:k]
 
 
-def tentative_matches(snapshot: Snapshot, queries: Sequence[EncodedImage], hits: Hits, shortlist: NDArray[np.int64]) -> Matches:
+def tentative_matches(snapshot: Snapshot, queries: Sequence[EncodedImage], tally: Tally, shortlist: NDArray[np.int64]) -> Matches:
     """The matches that the scan found for the shortlisted entries, with the geometry of both sides.
 
     Args:
-        hits: of these entries, sorted by entry, query feature and feature.
         shortlist: ascending; candidate c of the result is entry shortlist[c].
     """
-    candidate = np.searchsorted(shortlist, hits.entry)
-    order = np.lexsort((np.arange(len(candidate)), -hits.weight, candidate))
-    candidate, hits = candidate[order], hits[order]
-    variant, image = np.divmod(hits.entry, max(len(snapshot.alive), 1))
-    own = hits.query + starts_of([len(query) for query in queries])[variant]
+    hits = tally.hits_of(shortlist)
+    candidate, weight = np.searchsorted(shortlist, hits.entry), tally.weights(hits)
+    order = np.lexsort((np.arange(len(candidate)), -weight, candidate))
+    candidate, hits, weight = candidate[order], hits[order], weight[order]
+    own, feature = (hits.pair // tally.words).astype(np.int64), hits.feature.astype(np.int64)
     xy, scales, angles = (np.concatenate([getattr(query, name) for query in queries]) for name in ("xy", "scale", "angle"))
-    place, scale, angle, side = snapshot.places(image, hits.feature)
+    place, scale, angle, side = snapshot.places(hits.entry.astype(np.int64) % max(len(snapshot.alive), 1), feature)
     unit, own_unit = working_unit(side, snapshot.max_side), working_unit(max(queries[0].box[2:]), snapshot.max_side)
     return Matches(
         candidate=candidate,
@@ -175,9 +173,9 @@ def tentative_matches(snapshot: Snapshot, queries: Sequence[EncodedImage], hits:
         image=place / unit,
         log_scale=np.log(scale / unit) - np.log(scales[own] / own_unit),
         turn=angle - angles[own],
-        weight=hits.weight,
-        query_feature=hits.query,
-        image_feature=hits.feature,
+        weight=weight,
+        query_feature=own,
+        image_feature=feature,
     )
 
 

@@ -38,8 +38,8 @@ SCALE_OCTAVES = 12
 # Postings that are worked on at a time, by whatever goes through all of them.
 BLOCK = 1_000_000
 COUNT_TYPES = ("|u1", "<u2", "<u4")
-# Features between those whose images are known at once.
-RUN = 256
+# Features in a run, and the mark of a run in which several images begin.
+RUN, MIXED = 256, 511
 # Segments of at most so many features leave it to their reader to count the images with each word: that takes 10 ms.
 COUNTED_FEATURES = 131_072
 
@@ -174,21 +174,27 @@ class Segment:
         return wanted, order[np.arange(len(wanted)) + np.repeat(low - np.cumsum(counts) + counts, counts)]
 
     @cached_property
-    def run_images(self) -> NDArray[np.int32]:
-        """The image of every RUN-th feature, and the last image: where to look for the image of a feature."""
-        firsts = np.arange(0, self.features, RUN)
+    def runs(self) -> NDArray[np.unsignedinteger]:
+        """Where to look for the image of a feature, for each run of 256 features: one number, so that it is one look.
+
+        Its upper bits are the image of the run's first feature, the lower 9 how many features come before the next image
+        begins: 256 if none does, MIXED if several do.
+        """
+        firsts = np.append(np.arange(0, self.features, RUN), max(self.features - 1, 0))
         images = np.searchsorted(self.feature_starts, firsts, side="right") - 1
-        return np.asarray(np.append(images, self.images - 1), np.int32)
+        begun = np.diff(images)
+        edge = np.minimum(self.feature_starts[images[:-1] + 1] - firsts[:-1], RUN)
+        packed = images[:-1] << 9 | np.where(begun > 1, MIXED, edge)
+        return packed.astype(np.uint32 if self.images < 1 << 23 else np.uint64)
 
     def image_of(self, features: NDArray[np.integer]) -> NDArray[np.int64]:
-        """The ordinals of the images that features (n,) belong to: a bisection of the few that it can be."""
-        run = features // RUN
-        low, high = self.run_images[run], self.run_images[run + 1]
-        for _ in range(int((high - low).max(initial=0)).bit_length()):
-            middle = (low + high + 1) >> 1
-            before = self.feature_starts[middle] <= features
-            low, high = np.where(before, middle, low), np.where(before, high, middle - 1)
-        return np.asarray(low, np.int64)
+        """The ordinals of the images that features (n,) belong to."""
+        packed = self.runs[features >> 8]
+        edge = packed & 511
+        image = np.asarray((packed >> 9) + ((features & 255).astype(np.uint32) >= edge), np.int64)
+        mixed = np.flatnonzero(edge == MIXED)
+        image[mixed] = np.searchsorted(self.feature_starts, features[mixed], side="right") - 1
+        return image
 
     def features_at(self, postings: NDArray[np.int64] | slice) -> NDArray[np.int64]:
         """The features of some postings.

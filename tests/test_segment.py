@@ -110,11 +110,14 @@ def test_missing_and_foreign_files_are_corruption(tmp_path: Path, file: str) -> 
         Segment(directory, entry, WORDS)
 
 
-@pytest.mark.parametrize(("long_list", "tiny_list"), [(0, 0), (7, 0), (10_000, 0), (10_000, 10_000)])
-def test_the_scan_finds_what_brute_force_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long_list: int, tiny_list: int) -> None:
+@pytest.mark.parametrize(("long_list", "tiny_list"), [(0, 0), (10_000, 0), (10_000, 10_000)])
+@pytest.mark.parametrize("block", [7, 100, 1_000_000])
+def test_the_scan_finds_what_brute_force_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, long_list: int, tiny_list: int
+) -> None:
     monkeypatch.setattr(scanning, "LONG_LIST", long_list)
     monkeypatch.setattr(scanning, "TINY_LIST", tiny_list)
-    monkeypatch.setattr(scanning, "BLOCK", 100)
+    monkeypatch.setattr(scanning, "BLOCK", block)
     directory = Directory(tmp_path)
     segment = written(directory, "a", [image(seed, 150) for seed in range(6)])
     rng = np.random.default_rng(5)
