@@ -29,7 +29,8 @@ from typing import Any
 import cv2
 import numpy as np
 from collection import Collection, Query
-from rivals import SYSTEMS, Question, System, spread
+from rivals import SYSTEMS
+from systems import Question, System, spread
 
 # The kinds of query, in order of precedence, and what the table calls them.
 KINDS = {
