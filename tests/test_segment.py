@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from bovw.scan import close_postings
 from bovw.segment import ImageRecord, Segment, path_hashes, word_blocks, write_segment
 from bovw.snapshot import Snapshot
 from bovw.storage import Directory
+from bovw.weighting import votes
 
 WORDS = 50
 
@@ -132,6 +136,49 @@ def test_the_scan_finds_what_brute_force_finds(
     found = close_postings(segment, words, signatures)
     triples = list(zip(*(part.tolist() for part in found), strict=True))
     assert len(triples) == len(set(triples)) > 0 and set(triples) == expected
+
+
+@given(st.lists(st.sampled_from([1, 2, 100, 255, 256, 257, 700]), min_size=1, max_size=40))
+def test_the_image_of_each_feature_is_known_however_small_the_images_are(sizes: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        segment = written(Directory(folder), "a", [image(seed, size) for seed, size in enumerate(sizes)])
+    np.testing.assert_array_equal(segment.image_of(np.arange(segment.features)), np.repeat(np.arange(len(sizes)), sizes))
+
+
+@pytest.mark.parametrize("chunk", [1, 500])
+def test_votes_are_the_best_of_each_feature_whatever_the_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(scanning, "CHUNK", chunk)
+    directory = Directory(tmp_path)
+    images = [image(seed, 150) for seed in range(8)]
+    parts = [
+        Part(written(directory, name, images[low : low + 4]), np.arange(4) != 1, np.full(WORDS, 3)) for name, low in (("a", 0), ("b", 4))
+    ]
+    snapshot = Snapshot(Manifest(1, FeatureSpec(), ""), parts, WORDS)
+    queries = [near_copy(images[2][1], 1), near_copy(images[7][1], 2)]
+    expected = np.zeros(16)
+    for variant, query in enumerate(queries):
+        for number, (_, encoded) in enumerate(images):
+            for words, signatures in zip(query.words.tolist(), query.signatures.tolist(), strict=True):
+                pairs = itertools.product(
+                    zip(words, signatures, strict=True), zip(encoded.words[:, 0].tolist(), encoded.signatures[:, 0].tolist(), strict=True)
+                )
+                close = [(word, (one ^ other).bit_count()) for (word, one), (same, other) in pairs if word == same]
+                best = [
+                    votes(snapshot.idf[[word]], np.array([far]), scanning.SIGMA)[0] for word, far in close if far <= scanning.MATCH_DISTANCE
+                ]
+                expected[variant * 8 + number] += max(best, default=0.0) * snapshot.alive[number]
+    tally = scanning.Tally(snapshot, queries, scanning.scan(snapshot, queries))
+    np.testing.assert_allclose(tally.exact(np.arange(16)), expected)
+    assert (tally.bound >= expected).all() and expected[2] > 0 and expected[15] > 0
+    assert tally.best(np.ones(8), 3).tolist() == sorted(np.argsort(-expected)[:3].tolist())
+
+
+def near_copy(encoded: EncodedImage, seed: int) -> EncodedImage:
+    """The same features with a bit or two of the signatures turned over, and a second word for each."""
+    rng = np.random.default_rng(seed)
+    words = np.hstack([encoded.words, rng.integers(0, WORDS, encoded.words.shape, np.int32)])
+    signatures = np.hstack([encoded.signatures] * 2) ^ (np.uint64(1) << rng.integers(0, 64, words.shape, np.uint64))
+    return dataclasses.replace(encoded, words=words, signatures=signatures)
 
 
 def test_tfidf_lengths_are_those_of_the_whole_vectors(tmp_path: Path) -> None:
