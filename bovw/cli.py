@@ -299,6 +299,9 @@ def json_line(result: SearchResult) -> str:
             "inliers": match.inliers,
             "verified": match.verified,
             "mirrored": match.mirrored,
+            "model": match.model,
+            "rotation": None if match.rotation is None else round(match.rotation, 3),
+            "scale": None if match.scale is None else round(match.scale, 5),
             "outline": None if match.outline is None else match.outline.round(2).tolist(),
             "homography": None if match.homography is None else match.homography.ravel().tolist(),
         }
@@ -316,7 +319,8 @@ def report_text(result: SearchResult) -> str:
         lines.append(f"{place:3d}  {certainty:8s} {match.score:8.1f} {match.inliers:5d} inliers  {printable(match.image)}")
         if match.outline is not None and match.verified:
             corners = " ".join(f"({round(x)},{round(y)})" for x, y in match.outline.tolist())
-            lines.append(f"     corners at {corners}{', mirrored' if match.mirrored else ''}")
+            turned = f"turned {match.rotation:.1f} degrees, scaled {match.scale:.3g}"
+            lines.append(f"     corners at {corners}, {turned}{', mirrored' if match.mirrored else ''}")
     if not result.matches:
         lines.append("     no matches")
     return "\n".join(lines)

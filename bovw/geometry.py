@@ -7,17 +7,14 @@ Nothing here knows about indexes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Agreement", "Matches", "Tolerances", "agree", "log_false_alarms", "plausible", "project", "settle"]
+__all__ = ["Agreement", "Matches", "Tolerances", "agree", "log_false_alarms"]
 
 Matrix = NDArray[np.float64]
-Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -248,101 +245,6 @@ def distinct(matches: Matches, row: NDArray[np.int64], item: NDArray[np.int64]) 
     kept = np.sort(first)
     _, first = np.unique(row[kept] * base + matches.image_feature[item[kept]], return_index=True)
     return kept[np.sort(first)]
-
-
-def project(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Points (n, 2) through a homography (3, 3): (n, 2) float64. Points on its horizon give infinities."""
-    homogeneous = np.column_stack([points, np.ones(len(points))]) @ matrix.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:])
-
-
-def plausible(matrix: Matrix, corners: NDArray[np.float64]) -> bool:
-    """Whether a homography maps the corners (4, 2) of a picture to a sane quadrilateral.
-
-    Sane: in front of the camera, convex, turning the same way, corner angles of 20 to 160 degrees, no side collapsed.
-    """
-    depth = np.column_stack([corners, np.ones(4)]) @ matrix[2]
-    if not np.isfinite(matrix).all() or (depth <= 0.2 * depth.max()).any():
-        return False
-    quad = project(matrix, corners)
-    sides = np.roll(quad, -1, axis=0) - quad
-    lengths = np.hypot(*sides.T)
-    if not np.isfinite(quad).all() or lengths.min() < 1e-3 * lengths.max() or lengths.min() == 0:
-        return False
-    following = np.roll(sides, -1, axis=0)
-    sine = (sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]) / (lengths * np.roll(lengths, -1))
-    return bool((sine > np.sin(np.deg2rad(20))).all())
-
-
-def settle(query: Points, image: Points, start: Matrix, corners: Points, pixels: float) -> Matrix:
-    """The simplest transform (3, 3) that explains matched points (n, 2) -> (n, 2) about as well as any.
-
-    A similarity, an affine transform and a homography (MAGSAC++: Barath et al., CVPR 2020) compete, all started from
-    `start`. A richer one must put over a tenth more points within `pixels` (times the magnification, if above 1), since
-    it carries places outside the matched points further astray; and it must be plausible for the `corners` of the query.
-    """
-    reach = pixels * max(1.0, float(np.sqrt(abs(np.linalg.det(start[:2, :2])))))
-    models = [polished(query, image, start, reach, similarity), polished(query, image, start, reach, affine)]
-    perspective = homography(query, image, reach)
-    if perspective is not None:
-        models.append(perspective)
-    sane = [*(model for model in models if plausible(model, corners)), start]
-    counts = [within(model, query, image, reach) for model in sane]
-    return next(model for model, count in zip(sane, counts, strict=True) if count >= 0.9 * max(counts))
-
-
-def polished(query: Points, image: Points, start: Matrix, pixels: float, fitted: Callable[[Points, Points], Matrix]) -> Matrix:
-    """Least squares on the points that the transform puts within `pixels`, repeated while it reaches more of them."""
-    best, most = start, 0
-    for _ in range(5):
-        miss = project(best, query) - image
-        near = np.hypot(miss[:, 0], miss[:, 1]) < (pixels if most else 3 * pixels)
-        if near.sum() < 3:
-            break
-        model = fitted(query[near], image[near])
-        count = within(model, query, image, pixels)
-        if count <= most:
-            break
-        best, most = model, count
-    return best
-
-
-def similarity(query: Points, image: Points) -> Matrix:
-    """The similarity (3, 3) of least squares from points (n, 2) to points (n, 2)."""
-    z, y = query @ (1, 1j), image @ (1, 1j)
-    centred = z - z.mean()
-    a = (centred.conj() * (y - y.mean())).sum() / max(float((np.abs(centred) ** 2).sum()), 1e-12)
-    b = y.mean() - a * z.mean()
-    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag], [0, 0, 1]])
-
-
-def affine(query: Points, image: Points) -> Matrix:
-    """The affine transform (3, 3) of least squares; of smallest norm where the points do not fix one."""
-    middle = query.mean(axis=0)
-    rows = np.linalg.lstsq(np.column_stack([query - middle, np.ones(len(query))]), image, rcond=None)[0].T
-    matrix = np.eye(3)
-    matrix[:2] = np.column_stack([rows[:, :2], rows[:, 2] - rows[:, :2] @ middle])
-    return matrix
-
-
-def homography(query: Points, image: Points, pixels: float) -> Matrix | None:
-    """A homography (3, 3) from points (n, 2) to points (n, 2), or None: too few points, or degenerate ones."""
-    if len(query) < 8:
-        return None
-    try:
-        found, _ = cv2.findHomography(query, image, cv2.USAC_MAGSAC, pixels, maxIters=2000, confidence=0.999)
-    except cv2.error:
-        return None
-    if found is None or abs(found[2, 2]) < 1e-12:
-        return None
-    return np.asarray(found, np.float64) / float(found[2, 2])
-
-
-def within(matrix: Matrix, query: Points, image: Points, pixels: float) -> int:
-    """How many points a transform puts within `pixels` of their partners."""
-    miss = project(matrix, query) - image
-    return int((np.hypot(miss[:, 0], miss[:, 1]) < pixels).sum())
 
 
 def log_false_alarms(places: int, matches: int, chance: float) -> float:

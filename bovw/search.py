@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .encoding import EncodedImage
 from .errors import ParameterError
-from .geometry import Agreement, Matches, Tolerances, agree, log_false_alarms, project, settle
+from .geometry import Agreement, Matches, Tolerances, agree, log_false_alarms
+from .place import pose, project, settle
 from .scan import Tally, cosine_scores, scan
 from .snapshot import Snapshot
 
@@ -68,6 +69,10 @@ class Match:
         verified: whether that agreement is hardly chance (see `log_false_alarms`: below -2).
         log_false_alarms: log10 of how many images of an index of this size would agree as well by chance.
         mirrored: whether the query had to be mirrored to agree.
+        model: what explains the agreement: "similarity", "affine" or "homography"; None where nothing agreed.
+        rotation: degrees in [-180, 180) by which the query is turned in the image, clockwise as pictures are seen, at the
+            centre of the query and after mirroring; None where nothing agreed.
+        scale: pixels of the image that a pixel of the query covers there, as a ratio of lengths; None where nothing agreed.
         outline: (4, 2) where the query's corners (top left, top right, bottom right, bottom left) lie in the image, in
             pixels of the original upright image; None where nothing agreed.
         homography: (3, 3) maps pixels of the original upright query to those of the image; None where nothing agreed.
@@ -76,13 +81,16 @@ class Match:
 
     image: str
     score: float
-    inliers: int
-    verified: bool
-    log_false_alarms: float
-    mirrored: bool
-    outline: NDArray[np.float64] | None
-    homography: NDArray[np.float64] | None
-    matched: NDArray[np.float64]
+    inliers: int = 0
+    verified: bool = False
+    log_false_alarms: float = 0.0
+    mirrored: bool = False
+    model: str | None = None
+    rotation: float | None = None
+    scale: float | None = None
+    outline: NDArray[np.float64] | None = None
+    homography: NDArray[np.float64] | None = None
+    matched: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4)))
 
 
 @dataclass(frozen=True)
@@ -198,20 +206,21 @@ def match_of(
     """One match with its place."""
     path = snapshot.record(image).path
     if agreement is None:
-        return Match(path, score, 0, False, 0.0, False, None, None, np.zeros((0, 4)))
+        return Match(path, score)
     segment, ordinal = snapshot.locate(image)
     size = segment.sizes[ordinal].astype(np.float64)
     unit, own_unit = float(working_unit(int(size.max()), snapshot.max_side)), float(working_unit(max(query.box[2:]), snapshot.max_side))
     own, other = matches.query[agreement.inliers], matches.image[agreement.inliers]
     points, partners = np.column_stack([own.real, own.imag]), np.column_stack([other.real, other.imag])
     corners = corners_of(query.box)
-    matrix = settle(points, partners, agreement.matrix, corners / own_unit, SETTLE_PIXELS)
-    matrix = np.diag([unit, unit, 1.0]) @ matrix @ np.diag([1 / own_unit, 1 / own_unit, 1.0])
+    place = settle(points, partners, agreement.matrix, corners / own_unit, SETTLE_PIXELS)
+    matrix = np.diag([unit, unit, 1.0]) @ place.matrix @ np.diag([1 / own_unit, 1 / own_unit, 1.0])
     points, partners = points * own_unit, partners * unit
     if mirrored:
         flip = np.array([[-1.0, 0.0, 2 * query.box[0] + query.box[2] - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
         matrix, points = matrix @ flip, project(flip, points)
     matrix /= matrix[2, 2]
+    rotation, scale = pose(matrix, corners.mean(axis=0), mirrored)
     alarms = false_alarms(snapshot.images, agreement, matches, size / unit)
     return Match(
         image=path,
@@ -220,6 +229,9 @@ def match_of(
         verified=bool(alarms < np.log10(MAX_FALSE_ALARMS)),
         log_false_alarms=alarms,
         mirrored=mirrored,
+        model=place.model,
+        rotation=rotation,
+        scale=scale,
         outline=project(matrix, corners),
         homography=matrix,
         matched=np.hstack([points, partners]),

@@ -80,7 +80,7 @@ def test_json_is_what_the_readme_documents(folder: Path) -> None:
     found, blank, absent = answers(done)
     assert list(found) == ["query", "features", "seconds", "matches"] and found["query"] == "query.png"
     first = found["matches"][0]
-    assert list(first) == ["rank", "image", "score", "inliers", "verified", "mirrored", "outline", "homography"]
+    assert list(first) == ["rank", "image", "score", "inliers", "verified", "mirrored", "model", "rotation", "scale", "outline", "homography"]
     assert (first["rank"], first["image"], first["verified"], first["mirrored"]) == (1, "photos/sub dir/bild 3 é.jpg", True, False)
     assert np.array(first["outline"]).shape == (4, 2) and len(first["homography"]) == 9 and first["inliers"] >= 10
     assert len(found["matches"]) <= 2 and all(seconds >= 0 for seconds in found["seconds"].values())

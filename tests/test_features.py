@@ -15,8 +15,8 @@ from pictures import Matrix, Pixels, blobs, crop_query, textured
 
 from bovw.errors import ParameterError
 from bovw.features import FEATURE_NAMES, Features, FeatureSpec, extract, mirror, root_sift, spread, vectors
-from bovw.geometry import project
 from bovw.images import Box, picture_from_array
+from bovw.place import project
 
 ALL_NAMES = pytest.mark.parametrize("name", FEATURE_NAMES)
 

@@ -14,7 +14,8 @@ from pictures import Matrix, corners
 from scipy.special import gammaln, logsumexp
 from scipy.stats import binom
 
-from bovw.geometry import Agreement, Matches, Tolerances, agree, distinct, homography, log_false_alarms, plausible, project, settle, within
+from bovw.geometry import Agreement, Matches, Tolerances, agree, distinct, log_false_alarms
+from bovw.place import homography, plausible, pose, project, settle, within
 
 SIZE = 400.0
 CORNERS = corners(SIZE, SIZE)
@@ -327,7 +328,7 @@ def test_a_strong_perspective_is_settled_on(tilt_x: float, tilt_y: float) -> Non
     start = best_affine(query, image)
     assert within(start, query, image, 4.0) < 70
     image[:10] += rng.uniform(20, 60, (10, 2))
-    assert corner_error(settle(query, image, start, CORNERS, 4.0), true) < 1
+    assert corner_error(settle(query, image, start, CORNERS, 4.0).matrix, true) < 1
 
 
 @given(seeds, scales, turns)
@@ -339,7 +340,7 @@ def test_a_similarity_stays_one_in_noise(seed: int, scale: float, turn: float) -
     image[:8] += rng.uniform(40, 80, (8, 2))
     rough = true.copy()
     rough[:2, 2] += 3
-    found = settle(query, image, rough, CORNERS, 4.0)
+    found = settle(query, image, rough, CORNERS, 4.0).matrix
     assert np.allclose(found, [[found[0, 0], -found[1, 0], found[0, 2]], [found[1, 0], found[0, 0], found[1, 2]], [0, 0, 1]])
     assert corner_error(found, true) < 4
 
@@ -350,7 +351,7 @@ def test_a_strong_shear_is_settled_on(seed: int, turn: float) -> None:
     true[:2, :2] = true[:2, :2] @ np.array([[1.3, 0.35], [0, 0.8]])
     query = np.random.default_rng(seed).uniform(0, SIZE, (60, 2))
     image = project(true, query)
-    found = settle(query, image, best_affine(query, image), CORNERS, 4.0)
+    found = settle(query, image, best_affine(query, image), CORNERS, 4.0).matrix
     assert corner_error(found, true) < 1
 
 
@@ -363,7 +364,7 @@ def test_settling_costs_at_most_a_tenth_of_the_points_of_a_good_start(
     rng = np.random.default_rng(seed)
     query = rng.uniform(0, SIZE, (count, 2))
     image = project(start, query) + rng.normal(size=(count, 2)) * noise
-    found = settle(query, image, start, CORNERS, 4.0)
+    found = settle(query, image, start, CORNERS, 4.0).matrix
     reach = 4 * max(1.0, scale)
     assert within(found, query, image, reach) >= 0.9 * within(start, query, image, reach)
     assert plausible(found, CORNERS)
@@ -380,9 +381,20 @@ def test_degenerate_points_keep_a_plausible_transform(layout: str) -> None:
         "none": np.zeros((0, 2)),
     }[layout]
     start = similarity(1.2, 0.3)
-    found = settle(query, project(start, query), start, CORNERS, 4.0)
+    found = settle(query, project(start, query), start, CORNERS, 4.0).matrix
     assert plausible(found, CORNERS)
     assert np.allclose(project(found, query), project(start, query), atol=1e-6)
+
+
+@given(turns, scales, st.booleans(), st.floats(-3e-4, 3e-4))
+def test_the_pose_is_that_of_the_transform(turn: float, scale: float, mirrored: bool, tilt: float) -> None:
+    point = np.array([120.0, 80.0])
+    flip = np.diag([-1.0 if mirrored else 1.0, 1.0, 1.0])
+    middle = np.array([[1, 0, -point[0]], [0, 1, -point[1]], [0, 0, 1]])
+    bend = np.array([[1, 0, 0], [0, 1, 0], [tilt, 0, 1]])  # leaves what is next to the point as it is
+    found, factor = pose(np.linalg.inv(middle) @ similarity(scale, turn) @ bend @ flip @ middle, point, mirrored)
+    assert factor == pytest.approx(scale)
+    assert abs((found - np.degrees(turn) + 180) % 360 - 180) < 1e-6
 
 
 # --- chance

@@ -31,8 +31,8 @@ from bovw.errors import (
     ParameterError,
 )
 from bovw.features import extract
-from bovw.geometry import project
 from bovw.manifest import Deletion, SegmentEntry
+from bovw.place import project
 from bovw.search import rank
 from bovw.writer import foldable
 
@@ -80,6 +80,10 @@ def test_a_crop_is_found_and_located(index: ImageIndex, angle: float, scale: flo
         np.testing.assert_allclose(project(match.homography, corners), match.outline, atol=1e-6)
         agreed = project(match.homography, match.matched[:, :2]) - match.matched[:, 2:]
         assert np.median(np.hypot(*agreed.T)) < 3
+        assert match.rotation is not None and abs((match.rotation - angle + 180) % 360 - 180) < (
+            0.5 if index.spec.name == "rootsift" else 2
+        )
+        assert match.scale == pytest.approx(1 / scale, rel=0.01 if index.spec.name == "rootsift" else 0.03)
 
 
 def test_a_mirrored_copy_is_found_and_said_to_be_one(index: ImageIndex) -> None:
@@ -88,6 +92,7 @@ def test_a_mirrored_copy_is_found_and_said_to_be_one(index: ImageIndex) -> None:
     assert name_of(match.image) == "04.png" and match.mirrored and match.verified
     truth = np.array([[399, 40], [60, 40], [60, 299], [399, 299]], float)
     assert mean_corner_error(match.outline, truth) < 3
+    assert match.rotation == pytest.approx(0, abs=0.5) and match.scale == pytest.approx(1, rel=0.01)
     unmirrored = index.search(query, SearchOptions(crop=True, mirror=False)).matches
     assert not any(match.verified for match in unmirrored)
 

@@ -13,7 +13,7 @@ import bovw
 PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
     {"errors", "threads", "version", "workers"},
-    {"storage", "images", "weighting", "geometry", "root", "console"},
+    {"storage", "images", "weighting", "geometry", "place", "root", "console"},
     {"features", "manifest"},
     {"vocabulary"},
     {"encoding", "training"},
