@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from .check import CheckReport, Damage, check_index
     from .errors import BovwError, ImageError
     from .features import FeatureSpec
-    from .index import ImageIndex, IndexInfo, SearchResult
+    from .index import ImageIndex, IndexInfo
     from .render import draw_match
+    from .result import SearchResult
     from .search import Match, SearchOptions
     from .training import TrainingReport, train_vocabulary
     from .update import AddReport, RemoveReport
@@ -53,8 +54,9 @@ HOMES = {
     "check": ("CheckReport", "Damage", "check_index"),
     "errors": ("BovwError", "ImageError"),
     "features": ("FeatureSpec",),
-    "index": ("ImageIndex", "IndexInfo", "SearchResult"),
+    "index": ("ImageIndex", "IndexInfo"),
     "render": ("draw_match",),
+    "result": ("SearchResult",),
     "search": ("Match", "SearchOptions"),
     "training": ("TrainingReport", "train_vocabulary"),
     "update": ("AddReport", "RemoveReport"),

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import INTERRUPTED, complain, explained, fail, named_paths, print_path, printable, progress
-from .errors import BovwError, ImageError, ParameterError, VocabularyError
+from .console import INTERRUPTED, complain, explained, fail, named_paths, print_path, progress
+from .errors import BovwError, ImageError, ParameterError, VocabularyError, printable
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .index import ImageIndex, SearchResult
+    from .index import ImageIndex
+    from .result import SearchResult
 
 __all__ = ["main"]
 
@@ -215,6 +217,7 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, help="Show so many images.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a query and line.")] = False,
     draw: Annotated[Path | None, typer.Option(help="Write a picture of the best match of a query here.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="HTML", help="Write a page with pictures of all matches here.")] = None,
     scoring: Annotated[str, typer.Option(help="hamming, or tfidf: the textbook baseline.")] = "hamming",
     verify: Annotated[int, typer.Option(min=0, help="Check the geometry of so many candidates.")] = 100,
     words: Annotated[int, typer.Option(min=1, help="Nearest words a feature: more finds more, and takes longer.")] = 4,
@@ -224,6 +227,7 @@ def search(
 ) -> None:
     """Find the images that show the same thing as a picture or, with --crop, that contain it."""
     from .index import ImageIndex
+    from .page import Page
     from .search import SearchOptions
 
     options = SearchOptions(k=k, crop=crop, scoring=scoring, verify=verify, words=words, mirror=mirror)
@@ -232,7 +236,7 @@ def search(
     if draw and len(names) != 1:
         raise ParameterError(f"--draw: takes one query, not {len(names)}")
     failed = False
-    with ImageIndex.open(path, root=root) as source:
+    with ImageIndex.open(path, root=root) as source, Page(report) if report else nullcontext() as page:
         for name in names:
             try:
                 result = source.search(name, options, box=part)
@@ -248,6 +252,8 @@ def search(
             typer.echo(json_line(result) if as_json else report_text(result))
             if draw:
                 write_drawing(draw, result)
+            if page:
+                page.write(result.row())
     if failed:
         raise typer.Exit(1)
 

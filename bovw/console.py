@@ -10,9 +10,9 @@ from typing import Any
 
 import typer
 
-from .errors import BovwError, ImageError, ParameterError
+from .errors import BovwError, ImageError, ParameterError, printable
 
-__all__ = ["INTERRUPTED", "Bar", "complain", "explained", "fail", "named_paths", "print_path", "printable", "progress"]
+__all__ = ["INTERRUPTED", "Bar", "complain", "explained", "fail", "named_paths", "print_path", "progress"]
 
 INTERRUPTED = 130
 Bar = Callable[[str, int, int], None]
@@ -28,11 +28,6 @@ def named_paths(arguments: list[str], nul: bool) -> list[str]:
         else:
             paths.append(argument)
     return paths
-
-
-def printable(name: str) -> str:
-    """A path that is safe to print: control characters and undecodable bytes escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
 
 
 def complain(error: ImageError) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "IndexVersionError",
     "ParameterError",
     "VocabularyError",
+    "printable",
 ]
 
 
@@ -100,3 +101,8 @@ class IncompatibleError(BovwError):
 
 class ParameterError(BovwError, ValueError):
     """An argument outside its range; the text names the argument and the range."""
+
+
+def printable(name: str) -> str:
+    """A path that is safe to print: control characters and undecodable bytes escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)

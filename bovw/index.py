@@ -19,6 +19,7 @@ from .errors import ImageIndexError, IncompatibleError, IndexExistsError, Parame
 from .features import FeatureSpec, extract, mirror
 from .images import Box, find_images, path_list
 from .manifest import Manifest
+from .result import ARRAY, SearchResult
 from .root import Root, stored_root
 from .search import Clock, Match, SearchOptions, describe, rank
 from .segment import ImageRecord
@@ -28,31 +29,10 @@ from .update import AddReport, Progress, RemoveReport, Update, remove
 from .vocabulary import Vocabulary, shipped_vocabulary
 from .writer import Writer, remove_rubbish
 
-__all__ = ["ImageIndex", "IndexInfo", "SearchResult"]
+__all__ = ["ImageIndex", "IndexInfo"]
 
 # Images of a commit: an interrupted run loses at most so many, and each takes some 0.2 s.
 BATCH = 256
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The answer to one query.
-
-    Attributes:
-        query: its path, or "<array>".
-        size: (width, height) of the query in pixels, upright.
-        box: x, y, width, height of the part that was searched.
-        features: local features of the query; without any there is nothing to search with.
-        seconds: time of each step.
-        matches: best first.
-    """
-
-    query: str
-    size: tuple[int, int]
-    box: Box
-    features: int
-    seconds: dict[str, float]
-    matches: list[Match]
 
 
 @dataclass(frozen=True)
@@ -365,7 +345,7 @@ class ImageIndex:
             ranking = rank(snapshot, queries, options, clock)
             matches = [replace(match, image=root.full(match.image)) for match in describe(snapshot, queries, ranking)]
             clock.lap("describe")
-        name = "<array>" if isinstance(query, np.ndarray) else os.fspath(query)
+        name = ARRAY if isinstance(query, np.ndarray) else os.fspath(query)
         return SearchResult(name, picture.size, picture.box, len(features), clock.seconds, matches)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from pictures import crop_query, textured
 
-from bovw.console import printable
+from bovw.errors import printable
 from bovw.images import read_colours
 
 NAMES = [("bild 0 é.jpg",), ("bild 2 é.jpg",), ("bild 4 é.jpg",), ("sub dir", "bild 1 é.jpg"), ("sub dir", "bild 3 é.jpg")]
@@ -80,13 +80,35 @@ def test_json_is_what_the_readme_documents(folder: Path) -> None:
     found, blank, absent = answers(done)
     assert list(found) == ["query", "features", "seconds", "matches"] and found["query"] == "query.png"
     first = found["matches"][0]
-    assert list(first) == ["rank", "image", "score", "inliers", "verified", "mirrored", "model", "rotation", "scale", "outline", "homography"]
+    assert list(first) == [
+        "rank",
+        "image",
+        "score",
+        "inliers",
+        "verified",
+        "mirrored",
+        "model",
+        "rotation",
+        "scale",
+        "outline",
+        "homography",
+    ]
     assert (first["rank"], first["image"], first["verified"], first["mirrored"]) == (1, "photos/sub dir/bild 3 é.jpg", True, False)
     assert np.array(first["outline"]).shape == (4, 2) and len(first["homography"]) == 9 and first["inliers"] >= 10
     assert len(found["matches"]) <= 2 and all(seconds >= 0 for seconds in found["seconds"].values())
     assert (blank["features"], blank["matches"]) == (0, [])
     assert (absent["matches"], absent["error"]) == ([], "there is no such file")
     assert "warning: blank.png: no features" in done.stderr and "absent.png: there is no such file" in done.stderr
+
+
+def test_a_report_shows_all_queries_and_what_was_found(folder: Path) -> None:
+    done = run("search", "--crop", "query.png", "blank.png", "absent.png", "--report", "out.html", "-k", "3", cwd=folder)
+    assert done.returncode == 1
+    page = (folder / "out.html").read_text()
+    assert page.count("<h2>") == 2 and "query.png" in page and "blank.png" in page
+    assert "<b>1. verified</b>" in page and "photos/sub dir/bild 3 é.jpg" in page and "<polygon" in page
+    done = run("search", "query.png", "--report", "no such folder/out.html", cwd=folder)
+    assert done.returncode == 1 and "bovw: error: no such folder/out.html: cannot be written" in done.stderr
 
 
 def test_queries_come_from_stdin_one_a_line(folder: Path) -> None:

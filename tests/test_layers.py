@@ -14,7 +14,7 @@ PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
     {"errors", "threads", "version", "workers"},
     {"storage", "images", "weighting", "geometry", "place", "root", "console"},
-    {"features", "manifest"},
+    {"features", "manifest", "page"},
     {"vocabulary"},
     {"encoding", "training"},
     {"segment"},
@@ -22,7 +22,8 @@ LAYERS = [
     {"snapshot"},
     {"scan", "writer"},
     {"search", "update", "check"},
-    {"index", "render"},
+    {"result", "render"},
+    {"index"},
     {"cli"},
     {"__main__", "__init__"},
 ]
