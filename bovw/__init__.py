@@ -18,10 +18,12 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .check import CheckReport, Damage, check_index
+    from .difference import Difference
     from .errors import BovwError, ImageError
     from .features import FeatureSpec
     from .index import ImageIndex, IndexInfo
-    from .render import draw_match
+    from .pair import Comparison, compare_pictures
+    from .render import draw_comparison, draw_match
     from .result import SearchResult
     from .search import Match, SearchOptions
     from .training import TrainingReport, train_vocabulary
@@ -32,7 +34,9 @@ __all__ = [
     "AddReport",
     "BovwError",
     "CheckReport",
+    "Comparison",
     "Damage",
+    "Difference",
     "FeatureSpec",
     "ImageError",
     "ImageIndex",
@@ -45,6 +49,8 @@ __all__ = [
     "Vocabulary",
     "__version__",
     "check_index",
+    "compare_pictures",
+    "draw_comparison",
     "draw_match",
     "shipped_vocabulary",
     "train_vocabulary",
@@ -52,10 +58,12 @@ __all__ = [
 
 HOMES = {
     "check": ("CheckReport", "Damage", "check_index"),
+    "difference": ("Difference",),
     "errors": ("BovwError", "ImageError"),
     "features": ("FeatureSpec",),
     "index": ("ImageIndex", "IndexInfo"),
-    "render": ("draw_match",),
+    "pair": ("Comparison", "compare_pictures"),
+    "render": ("draw_comparison", "draw_match"),
     "result": ("SearchResult",),
     "search": ("Match", "SearchOptions"),
     "training": ("TrainingReport", "train_vocabulary"),

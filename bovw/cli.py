@@ -18,7 +18,6 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .index import ImageIndex
-    from .result import SearchResult
 
 __all__ = ["main"]
 
@@ -207,6 +206,30 @@ def check(path: IndexOption = Path("index.bovw")) -> None:
 
 
 @app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A picture.")],
+    second: Annotated[str, typer.Argument(help="Another picture of the same thing, or a part of it.")],
+    tolerance: Annotated[int, typer.Option(min=0, help="Pixels by which things may have moved without being different.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    draw: Annotated[Path | None, typer.Option(help="Write a picture of both, with the differences, here.")] = None,
+    features: Annotated[str, typer.Option(help="rootsift or orb.")] = "rootsift",
+    mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="Try the second mirrored as well.")] = True,
+) -> None:
+    """Compare two pictures without an index: is the second in the first, where, and where do they differ?"""
+    from .output import comparison_line, comparison_text
+    from .pair import compare_pictures
+    from .vocabulary import Vocabulary, shipped_vocabulary
+
+    vocabulary = Vocabulary.load(shipped_vocabulary(features))
+    comparison = compare_pictures(first, second, vocabulary, tolerance=tolerance, mirror_too=mirror)
+    typer.echo((comparison_line if as_json else comparison_text)(first, second, comparison))
+    if draw:
+        from .render import draw_comparison, save_picture
+
+        save_picture(draw, draw_comparison(first, second, comparison))
+
+
+@app.command()
 def search(
     queries: Annotated[list[str], typer.Argument(help="Query pictures; - reads paths from stdin.")],
     path: IndexOption = Path("index.bovw"),
@@ -227,6 +250,7 @@ def search(
 ) -> None:
     """Find the images that show the same thing as a picture or, with --crop, that contain it."""
     from .index import ImageIndex
+    from .output import json_line, report_text, write_drawing
     from .page import Page
     from .search import SearchOptions
 
@@ -293,54 +317,6 @@ def opened_or_created(
         return ImageIndex.create(path, vocabulary, root=root, max_features=max_features, max_side=max_side)
     target.require(features, Vocabulary.load(vocab) if vocab else None, max_features, max_side)
     return target
-
-
-def json_line(result: SearchResult) -> str:
-    """A result as one line of JSON; the README documents it."""
-    matches = [
-        {
-            "rank": place,
-            "image": match.image,
-            "score": round(match.score, 4),
-            "inliers": match.inliers,
-            "verified": match.verified,
-            "mirrored": match.mirrored,
-            "model": match.model,
-            "rotation": None if match.rotation is None else round(match.rotation, 3),
-            "scale": None if match.scale is None else round(match.scale, 5),
-            "outline": None if match.outline is None else match.outline.round(2).tolist(),
-            "homography": None if match.homography is None else match.homography.ravel().tolist(),
-        }
-        for place, match in enumerate(result.matches, 1)
-    ]
-    seconds = {step: round(value, 5) for step, value in result.seconds.items()}
-    return json.dumps({"query": result.query, "features": result.features, "seconds": seconds, "matches": matches}, allow_nan=False)
-
-
-def report_text(result: SearchResult) -> str:
-    """A result for reading."""
-    lines = [f"{printable(result.query)}: {result.features} features, {sum(result.seconds.values()):.2f} s"]
-    for place, match in enumerate(result.matches, 1):
-        certainty = "verified" if match.verified else "unsure" if match.inliers else "-"
-        lines.append(f"{place:3d}  {certainty:8s} {match.score:8.1f} {match.inliers:5d} inliers  {printable(match.image)}")
-        if match.outline is not None and match.verified:
-            corners = " ".join(f"({round(x)},{round(y)})" for x, y in match.outline.tolist())
-            turned = f"turned {match.rotation:.1f} degrees, scaled {match.scale:.3g}"
-            lines.append(f"     corners at {corners}, {turned}{', mirrored' if match.mirrored else ''}")
-    if not result.matches:
-        lines.append("     no matches")
-    return "\n".join(lines)
-
-
-def write_drawing(path: Path, result: SearchResult) -> None:
-    """Draw the best match of a result into a file, if anything in it agrees."""
-    from .render import draw_match, save_picture
-
-    if not result.matches or not result.matches[0].inliers:
-        typer.echo(f"bovw: warning: {path}: nothing to draw, no image agrees with the query", err=True)
-        return
-    save_picture(path, draw_match(result.query, result.matches[0].image, result.matches[0]))
-    typer.echo(f"{path}: drawing of the best match", err=True)
 
 
 def main() -> None:

@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .difference import aligned
 from .errors import ImageError
 from .images import picture_from_array, read_colours
+from .pair import Comparison
 from .search import Match
 
-__all__ = ["draw_match"]
+__all__ = ["draw_comparison", "draw_match"]
 
 PANEL = 720
 MARGIN = 24
@@ -21,6 +23,9 @@ LINES = 60
 BACKGROUND = (245, 245, 245)
 OUTLINE = (40, 160, 0)
 UNSURE = (0, 120, 230)
+DIFFERENT = (40, 40, 220)
+# So many pixels are left between a difference and its frame.
+FRAME = 4
 
 
 def draw_match(
@@ -61,6 +66,39 @@ def draw_match(
         quad = (match.outline * right_scale + right_origin).clip(-30_000, 30_000)
         cv2.polylines(canvas, [np.rint(quad).astype(np.int32)], True, (255, 255, 255), 5, cv2.LINE_AA)
         cv2.polylines(canvas, [np.rint(quad).astype(np.int32)], True, colour, 2, cv2.LINE_AA)
+    return canvas
+
+
+def draw_comparison(
+    first: str | os.PathLike[str] | NDArray[Any], second: str | os.PathLike[str] | NDArray[Any], comparison: Comparison
+) -> NDArray[np.uint8]:
+    """Draw two pictures that were compared: the second laid onto the first beside the first, with the differences framed in both.
+
+    What does not match is drawn as by `draw_match`.
+
+    Returns:
+        (h, w, 3) uint8 BGR.
+
+    Raises:
+        ImageError: a picture cannot be read.
+    """
+    match = comparison.match
+    if comparison.differences is None or match.homography is None:
+        return draw_match(second, first, match)
+    left, scale = panel(first)
+    right, right_scale = panel(second)
+    homography = np.diag([scale, scale, 1.0]) @ match.homography @ np.diag([1 / right_scale, 1 / right_scale, 1.0])
+    laid, covered = aligned(right, homography, (left.shape[1], left.shape[0]))
+    laid[~covered] = BACKGROUND
+    canvas = np.full((left.shape[0] + 2 * MARGIN, 2 * left.shape[1] + 3 * MARGIN, 3), BACKGROUND, np.uint8)
+    for pixels, x in ((left, MARGIN), (laid, left.shape[1] + 2 * MARGIN)):
+        canvas[MARGIN : MARGIN + left.shape[0], x : x + left.shape[1]] = pixels
+        for difference in comparison.differences:
+            low = np.array(difference.box[:2]) * scale + (x, MARGIN)
+            high = low + np.array(difference.box[2:]) * scale
+            first_corner, last_corner = pixels_of(low - FRAME, high + FRAME)
+            cv2.rectangle(canvas, first_corner, last_corner, (255, 255, 255), 4, cv2.LINE_AA)
+            cv2.rectangle(canvas, first_corner, last_corner, DIFFERENT, 2, cv2.LINE_AA)
     return canvas
 
 

@@ -171,16 +171,41 @@ def tentative_matches(snapshot: Snapshot, queries: Sequence[EncodedImage], tally
     order = np.lexsort((np.arange(len(candidate)), -weight, candidate))
     candidate, hits, weight = candidate[order], hits[order], weight[order]
     own, feature = (hits.pair // tally.words).astype(np.int64), hits.feature.astype(np.int64)
-    xy, scales, angles = (np.concatenate([getattr(query, name) for query in queries]) for name in ("xy", "scale", "angle"))
     place, scale, angle, side = snapshot.places(hits.entry.astype(np.int64) % max(len(snapshot.alive), 1), feature)
-    unit, own_unit = working_unit(side, snapshot.max_side), working_unit(max(queries[0].box[2:]), snapshot.max_side)
+    geometry = Geometry(place, scale, angle, working_unit(side, snapshot.max_side))
+    return matched(queries, geometry, snapshot.max_side, candidate, len(shortlist), own, feature, weight)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Of features: place x + iy, scale and angle (n,), in pixels of the original; and original pixels in a working pixel."""
+
+    place: NDArray[np.complex128]
+    scale: NDArray[np.float64]
+    angle: NDArray[np.float64]
+    unit: NDArray[np.float64]
+
+
+def matched(
+    queries: Sequence[EncodedImage],
+    image: Geometry,
+    max_side: int,
+    candidate: NDArray[np.int64],
+    count: int,
+    own: NDArray[np.int64],
+    feature: NDArray[np.int64],
+    weight: NDArray[np.float64],
+) -> Matches:
+    """Matches of features of a query, counted through its variants, with features of images whose geometry is given."""
+    xy, scales, angles = (np.concatenate([getattr(query, name) for query in queries]) for name in ("xy", "scale", "angle"))
+    own_unit = working_unit(max(queries[0].box[2:]), max_side)
     return Matches(
         candidate=candidate,
-        count=len(shortlist),
+        count=count,
         query=(xy[own, 0].astype(np.float64) + 1j * xy[own, 1]) / own_unit,
-        image=place / unit,
-        log_scale=np.log(scale / unit) - np.log(scales[own] / own_unit),
-        turn=angle - angles[own],
+        image=image.place / image.unit,
+        log_scale=np.log(image.scale / image.unit) - np.log(scales[own] / own_unit),
+        turn=image.angle - angles[own],
         weight=weight,
         query_feature=own,
         image_feature=feature,
@@ -194,22 +219,30 @@ def working_unit(side: NDArray[np.float64] | int, max_side: int) -> NDArray[np.f
 
 def describe(snapshot: Snapshot, queries: Sequence[EncodedImage], ranking: Ranking) -> list[Match]:
     """The matches of a ranking with their places, in pixels of the original pictures."""
-    return [
-        match_of(snapshot, queries[variant], image, score, bool(variant), agreement, ranking.matches)
-        for image, score, variant, agreement in zip(ranking.images, ranking.scores, ranking.variants, ranking.agreements, strict=False)
-    ]
+    found = []
+    rows = zip(ranking.images, ranking.scores, ranking.variants, ranking.agreements, strict=False)
+    for image, score, variant, agreement in rows:
+        segment, ordinal = snapshot.locate(image)
+        sought = Sought(segment.record(ordinal).path, segment.sizes[ordinal].astype(np.float64), snapshot.images, snapshot.max_side)
+        found.append(match_of(queries[variant], sought, score, bool(variant), agreement, ranking.matches))
+    return found
 
 
-def match_of(
-    snapshot: Snapshot, query: EncodedImage, image: int, score: float, mirrored: bool, agreement: Agreement | None, matches: Matches
-) -> Match:
+@dataclass(frozen=True)
+class Sought:
+    """An image that a query is compared with: its path, its (width, height), among how many it is, and the working size."""
+
+    path: str
+    size: NDArray[np.float64]
+    images: int
+    max_side: int
+
+
+def match_of(query: EncodedImage, sought: Sought, score: float, mirrored: bool, agreement: Agreement | None, matches: Matches) -> Match:
     """One match with its place."""
-    path = snapshot.record(image).path
     if agreement is None:
-        return Match(path, score)
-    segment, ordinal = snapshot.locate(image)
-    size = segment.sizes[ordinal].astype(np.float64)
-    unit, own_unit = float(working_unit(int(size.max()), snapshot.max_side)), float(working_unit(max(query.box[2:]), snapshot.max_side))
+        return Match(sought.path, score)
+    unit, own_unit = (float(working_unit(int(side), sought.max_side)) for side in (sought.size.max(), max(query.box[2:])))
     own, other = matches.query[agreement.inliers], matches.image[agreement.inliers]
     points, partners = np.column_stack([own.real, own.imag]), np.column_stack([other.real, other.imag])
     corners = corners_of(query.box)
@@ -221,9 +254,9 @@ def match_of(
         matrix, points = matrix @ flip, project(flip, points)
     matrix /= matrix[2, 2]
     rotation, scale = pose(matrix, corners.mean(axis=0), mirrored)
-    alarms = false_alarms(snapshot.images, agreement, matches, size / unit)
+    alarms = false_alarms(sought.images, agreement, matches, sought.size / unit)
     return Match(
-        image=path,
+        image=sought.path,
         score=score,
         inliers=len(agreement.inliers),
         verified=bool(alarms < np.log10(MAX_FALSE_ALARMS)),

@@ -111,6 +111,25 @@ def test_a_report_shows_all_queries_and_what_was_found(folder: Path) -> None:
     assert done.returncode == 1 and "bovw: error: no such folder/out.html: cannot be written" in done.stderr
 
 
+def test_two_pictures_are_compared_without_an_index(folder: Path) -> None:
+    changed = cv2.imread(str(folder / "photos/bild 2 é.jpg"))
+    assert changed is not None
+    changed[60:90, 40:80] = 255 - changed[60:90, 40:80].mean() // 128 * 255
+    cv2.imwrite(str(folder / "changed.png"), changed)
+    arguments = ("compare", "photos/bild 2 é.jpg", "changed.png")
+    done = run(*arguments, "--json", cwd=folder)
+    found = json.loads(done.stdout)
+    assert done.returncode == 0 and found["verified"] and (found["first"], found["second"]) == arguments[1:]
+    assert [set(one) for one in found["differences"]] == [{"box", "contrast", "pixels"}] * len(found["differences"])
+    x, y, width, height = found["differences"][0]["box"]
+    assert x < 80 and x + width > 40 and y < 90 and y + height > 60
+    done = run(*arguments, "--draw", "out.png", "--tolerance", "3", cwd=folder)
+    assert "changed.png in photos/bild 2 é.jpg: verified" in done.stdout and (folder / "out.png").stat().st_size > 1000
+    assert run("compare", "blank.png", "changed.png", cwd=folder).stdout == "changed.png in blank.png: -, 0 inliers\n"
+    done = run("compare", "photos/bild 2 é.jpg", "absent.png", cwd=folder)
+    assert done.returncode == 1 and "bovw: error: absent.png: there is no such file" in done.stderr
+
+
 def test_queries_come_from_stdin_one_a_line(folder: Path) -> None:
     done = run("search", "-", "--json", "--scoring", "tfidf", "--verify", "0", cwd=folder, stdin=b"query.png\n\nblank.png\n")
     assert done.returncode == 0 and [answer["query"] for answer in answers(done)] == ["query.png", "blank.png"]

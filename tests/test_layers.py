@@ -14,7 +14,7 @@ PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
     {"errors", "threads", "version", "workers"},
     {"storage", "images", "weighting", "geometry", "place", "root", "console"},
-    {"features", "manifest", "page"},
+    {"difference", "features", "manifest", "page"},
     {"vocabulary"},
     {"encoding", "training"},
     {"segment"},
@@ -22,8 +22,10 @@ LAYERS = [
     {"snapshot"},
     {"scan", "writer"},
     {"search", "update", "check"},
-    {"result", "render"},
-    {"index"},
+    {"result"},
+    {"index", "pair"},
+    {"render"},
+    {"output"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -51,9 +53,9 @@ def test_only_training_imports_scikit_learn() -> None:
 
 def test_public_names_exist_and_are_documented() -> None:
     assert set(dir(bovw)) == set(bovw.__all__) == {
-        "AddReport", "BovwError", "CheckReport", "Damage", "FeatureSpec", "ImageError", "ImageIndex", "IndexInfo", "Match",
-        "RemoveReport", "SearchOptions", "SearchResult", "TrainingReport", "Vocabulary", "__version__", "check_index", "draw_match",
-        "shipped_vocabulary", "train_vocabulary",
+        "AddReport", "BovwError", "CheckReport", "Comparison", "Damage", "Difference", "FeatureSpec", "ImageError", "ImageIndex",
+        "IndexInfo", "Match", "RemoveReport", "SearchOptions", "SearchResult", "TrainingReport", "Vocabulary", "__version__",
+        "check_index", "compare_pictures", "draw_comparison", "draw_match", "shipped_vocabulary", "train_vocabulary",
     }  # fmt: skip
     for name in bovw.__all__:
         thing = getattr(bovw, name)
