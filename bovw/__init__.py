@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from .errors import BovwError, ImageError
     from .features import FeatureSpec
     from .index import ImageIndex, IndexInfo
+    from .match import Match
     from .pair import Comparison, compare_pictures
     from .render import draw_comparison, draw_match
     from .result import SearchResult
-    from .search import Match, SearchOptions
+    from .search import SearchOptions
     from .training import TrainingReport, train_vocabulary
     from .update import AddReport, RemoveReport
     from .vocabulary import Vocabulary, shipped_vocabulary
@@ -62,10 +63,11 @@ HOMES = {
     "errors": ("BovwError", "ImageError"),
     "features": ("FeatureSpec",),
     "index": ("ImageIndex", "IndexInfo"),
+    "match": ("Match",),
     "pair": ("Comparison", "compare_pictures"),
     "render": ("draw_comparison", "draw_match"),
     "result": ("SearchResult",),
-    "search": ("Match", "SearchOptions"),
+    "search": ("SearchOptions",),
     "training": ("TrainingReport", "train_vocabulary"),
     "update": ("AddReport", "RemoveReport"),
     "vocabulary": ("Vocabulary", "shipped_vocabulary"),

@@ -245,6 +245,7 @@ def search(
     verify: Annotated[int, typer.Option(min=0, help="Check the geometry of so many candidates.")] = 100,
     words: Annotated[int, typer.Option(min=1, help="Nearest words a feature: more finds more, and takes longer.")] = 4,
     mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="Try the query mirrored as well.")] = True,
+    instances: Annotated[int, typer.Option(min=1, help="Show up to so many places in an image that shows the query several times.")] = 1,
     root: RootOption = None,
     nul: NulOption = False,
 ) -> None:
@@ -254,7 +255,7 @@ def search(
     from .page import Page
     from .search import SearchOptions
 
-    options = SearchOptions(k=k, crop=crop, scoring=scoring, verify=verify, words=words, mirror=mirror)
+    options = SearchOptions(k=k, crop=crop, scoring=scoring, verify=verify, words=words, mirror=mirror, instances=instances)
     part = parsed_box(box)
     names = named_paths(queries, nul)
     if draw and len(names) != 1:

@@ -19,9 +19,10 @@ from .errors import ImageIndexError, IncompatibleError, IndexExistsError, Parame
 from .features import FeatureSpec, extract, mirror
 from .images import Box, find_images, path_list
 from .manifest import Manifest
+from .match import Match
 from .result import ARRAY, SearchResult
 from .root import Root, stored_root
-from .search import Clock, Match, SearchOptions, describe, rank
+from .search import Clock, SearchOptions, describe, rank
 from .segment import ImageRecord
 from .snapshot import Snapshot, newest_snapshot
 from .storage import Directory
@@ -343,7 +344,7 @@ class ImageIndex:
         matches: list[Match] = []
         if len(features):
             ranking = rank(snapshot, queries, options, clock)
-            matches = [replace(match, image=root.full(match.image)) for match in describe(snapshot, queries, ranking)]
+            matches = [replace(match, image=root.full(match.image)) for match in describe(snapshot, queries, ranking, options.instances)]
             clock.lap("describe")
         name = ARRAY if isinstance(query, np.ndarray) else os.fspath(query)
         return SearchResult(name, picture.size, picture.box, len(features), clock.seconds, matches)

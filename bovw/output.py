@@ -9,9 +9,9 @@ from typing import Any
 import typer
 
 from .errors import printable
+from .match import Match
 from .pair import Comparison
 from .result import SearchResult
-from .search import Match
 
 __all__ = ["comparison_line", "comparison_text", "json_line", "report_text", "write_drawing"]
 

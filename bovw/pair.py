@@ -15,9 +15,10 @@ from .errors import ParameterError
 from .features import extract, mirror
 from .geometry import Tolerances, agree
 from .images import Picture
+from .match import Geometry, Match, Sought, match_of, matched, working_unit
 from .result import ARRAY
 from .scan import MATCH_DISTANCE, SIGMA
-from .search import Geometry, Match, SearchOptions, Sought, match_of, matched, working_unit
+from .search import SearchOptions
 from .vocabulary import Vocabulary, shipped_vocabulary
 from .weighting import votes
 

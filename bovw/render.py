@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from .difference import aligned
 from .errors import ImageError
 from .images import picture_from_array, read_colours
+from .match import Match
 from .pair import Comparison
-from .search import Match
 
 __all__ = ["draw_comparison", "draw_match"]
 

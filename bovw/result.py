@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .images import Box
+from .match import Match, corners_of
 from .page import STYLE, Figure, row
-from .search import Match, corners_of
 
 __all__ = ["ARRAY", "SearchResult"]
 

@@ -97,6 +97,28 @@ def test_a_mirrored_copy_is_found_and_said_to_be_one(index: ImageIndex) -> None:
     assert not any(match.verified for match in unmirrored)
 
 
+def test_several_copies_in_one_image_have_a_place_each(tmp_path: Path) -> None:
+    patch, scene = textured(50, 200, 150), textured(51, 640, 480)
+    scene[20:170, 30:230] = patch
+    scene[300:450, 400:600] = patch
+    scene[200:350, 100:250] = np.rot90(patch)[:150, :150]
+    cv2.imwrite(str(tmp_path / "scene.png"), scene)
+    with ImageIndex.create(tmp_path / "index.bovw") as index:
+        index.add([tmp_path / "scene.png"])
+        assert len(index.search(patch, CROP).matches) == 1
+        matches = index.search(patch, SearchOptions(crop=True, instances=5)).matches
+    assert len(matches) == 3 and all(match.verified and name_of(match.image) == "scene.png" for match in matches)
+    corners = [np.array([[x, y], [x + 199, y], [x + 199, y + 149], [x, y + 149]], float) for x, y in ((30, 20), (400, 300))]
+    for truth in corners:
+        assert min(mean_corner_error(match.outline, truth) for match in matches) < 2
+
+
+def test_a_query_that_shows_two_pictures_finds_both(index: ImageIndex) -> None:
+    query = np.hstack([textured(2, 480, 360)[50:300, 100:350], textured(6, 480, 360)[20:270, 80:330]])
+    matches = index.search(query, CROP).matches
+    assert {name_of(match.image) for match in matches if match.verified} == {"02.png", "06.png"}
+
+
 def test_a_stranger_is_not_verified(index: ImageIndex) -> None:
     for seed in range(100, 106):
         assert not any(match.verified for match in index.search(textured(seed, 300, 240), CROP).matches)
@@ -298,7 +320,7 @@ def test_states_of_the_folder_have_their_own_errors(photos: Path, tmp_path: Path
     assert issubclass(IndexCorruptError, BovwError)
 
 
-@pytest.mark.parametrize("bad", [{"k": 0}, {"verify": -1}, {"words": 0}, {"scoring": "bm25"}])
+@pytest.mark.parametrize("bad", [{"k": 0}, {"instances": 0}, {"verify": -1}, {"words": 0}, {"scoring": "bm25"}])
 def test_options_out_of_range_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ParameterError, match=next(iter(bad))):
         SearchOptions(**bad)  # type: ignore[arg-type]

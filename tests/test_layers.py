@@ -20,7 +20,7 @@ LAYERS = [
     {"segment"},
     {"extraction", "merge"},
     {"snapshot"},
-    {"scan", "writer"},
+    {"match", "scan", "writer"},
     {"search", "update", "check"},
     {"result"},
     {"index", "pair"},
