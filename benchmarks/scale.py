@@ -158,7 +158,7 @@ def measured(path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]], col
             row[name] = timed(index, chosen, options)
         chosen, options = next(iter(sets.values()))
         row["limit"] = limits(index, chosen[:10], options)
-        row["throughput"] = throughput(index, chosen[:20], options)
+        row["throughput"] = throughput(index, chosen[:10], options)
     row["memory"] = memory(path, chosen[:10])
     row["shell warm"] = [shell(path, probe) for probe in chosen[:cold]]
     row["shell cold"] = []
@@ -170,14 +170,19 @@ def measured(path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]], col
     return row
 
 
-def throughput(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -> list[float]:
-    """Queries a second, from picture file to matches, by one thread and by two."""
-    rates = []
-    for threads in (1, 2):
-        with ThreadPoolExecutor(threads) as pool:
-            clock = time.perf_counter()
-            list(pool.map(lambda probe: index.search(probe.path, options), chosen * 2))
-            rates.append(round(2 * len(chosen) / (time.perf_counter() - clock), 2))
+def throughput(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -> dict[str, list[float]]:
+    """Queries a second by one thread and by two: beside extraction, and from the picture file, where OpenCV uses all cores anyway."""
+    asked: dict[str, Callable[[Probe], object]] = {
+        "beside extraction": lambda probe: search(index, probe, options),
+        "from file": lambda probe: index.search(probe.path, options),
+    }
+    rates: dict[str, list[float]] = {}
+    for name, ask in asked.items():
+        for threads in (1, 2):
+            with ThreadPoolExecutor(threads) as pool:
+                clock = time.perf_counter()
+                list(pool.map(ask, chosen * 2))
+                rates.setdefault(name, []).append(round(2 * len(chosen) / (time.perf_counter() - clock), 2))
     return rates
 
 
@@ -213,13 +218,13 @@ def limits(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -> di
 
 def show(row: dict[str, Any], names: list[str]) -> None:
     """Print the figures of one size."""
-    one, two = row["throughput"]
+    rates = ", ".join(f"{name} {one} and {two} ({two / one:.2f} x)" for name, (one, two) in row["throughput"].items())
     cold, warm = (statistics.median(row[f"shell {state}"]) for state in ("cold", "warm"))
-    merged = f"merged in {row['merged']:,.0f} s" if "merged" in row else f"added at {row['rate']:,.0f} images/s"
     print(
-        f"{row['images']:,} images, {row['features']:,} features, {row['segments']} segments, {merged}: "
+        f"{row['images']:,} images, {row['features']:,} features, {row['segments']} segments, added at {row['rate']:,} images/s: "
         f"{row['bytes'] / row['images']:,.0f} bytes an image; opens in {row['open']:.2f} s; {row['memory']:.0f} MB beside the page cache\n"
-        f"  {one} queries/s by one thread, {two} by two ({two / one:.2f} x); `bovw search --crop`: {cold:.2f} s cold, {warm:.2f} s warm; "
+        f"  queries/s by one thread and two: {rates}\n"
+        f"  `bovw search --crop`: {cold:.2f} s cold, {warm:.2f} s warm; "
         f"scan {row['limit']['scan']} GB/s, plain sum {row['limit']['sum']} GB/s ({row['limit']['sum'] / row['limit']['scan']:.1f} x)\n"
         f"  {'':40s} {'recall@1':>8s} " + " ".join(f"{step:>8s}" for step in (*STEPS, "all", "95 %", "99 %")) + "   ms"
     )
@@ -227,6 +232,10 @@ def show(row: dict[str, Any], names: list[str]) -> None:
         figures = row[line]
         medians = [figures[step][0] for step in (*STEPS, "all")] + figures["all"][1:]
         print(f"  {line:40s} {figures['recall']:8.3f} " + " ".join(f"{value:8.1f}" for value in medians), flush=True)
+    if "merge" in row:
+        before = row["before merging"]
+        medians = ", ".join(f"{name} {before[name]['all'][0]:.1f}" for name in names)
+        print(f"  merged in {row['merge']:,} s; with the {before['segments']} segments before, ms in all: {medians}")
 
 
 def plot(rows: list[dict[str, Any]], names: list[str], file: Path) -> None:
@@ -236,7 +245,6 @@ def plot(rows: list[dict[str, Any]], names: list[str], file: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = [row for row in rows if "merged" in row] or rows
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.5))
     sizes = [row["images"] for row in rows]
     for name in [*names, "cold"]:
@@ -259,7 +267,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sizes", help="numbers of images (default: 1000,10000,100000; with --small 100,500)")
     parser.add_argument("--queries", type=int, default=40)
     parser.add_argument("--cold", type=int, default=5, help="queries of the cold runs")
-    parser.add_argument("--merge", action="store_true", help="measure each size once more after `bovw merge`")
+    parser.add_argument("--merge", action="store_true", help="merge the index at each size before it is measured")
     parser.add_argument("--plot", type=Path, help="draw cost against size, with matplotlib")
 
 
@@ -279,18 +287,26 @@ def run(collection: Collection, arguments: argparse.Namespace) -> list[dict[str,
         with ImageIndex.open(path) as index:
             have = len(index)
             seconds = grow(index, donors, size)
-        rows.append({"rate": (size - have) / seconds if seconds else 0.0, **measured(path, sets, cold)})
-        show(rows[-1], list(sets))
+        growth = {"rate": round((size - have) / seconds) if seconds else 0}
         if arguments.merge:
-            with ImageIndex.open(path) as index:
-                clock = time.perf_counter()
-                index.merge()
-                seconds = time.perf_counter() - clock
-            rows.append({"rate": size / seconds, "merged": seconds, **measured(path, sets, cold)})
-            show(rows[-1], list(sets))
+            growth |= merged(path, sets)
+        rows.append(growth | measured(path, sets, cold))
+        show(rows[-1], list(sets))
     if arguments.plot:
         plot(rows, list(sets), arguments.plot)
     return rows
+
+
+def merged(path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]]) -> dict[str, Any]:
+    """Merge the index; says how long that took, and how long searches took before."""
+    with ImageIndex.open(path) as index:
+        before: dict[str, Any] = {"segments": index.info().segments}
+        for name, (chosen, options) in sets.items():
+            timed(index, chosen[:10], options)
+            before[name] = timed(index, chosen[:10], options)
+        clock = time.perf_counter()
+        index.merge()
+        return {"before merging": before, "merge": round(time.perf_counter() - clock, 1)}
 
 
 def probe_sets(index: ImageIndex, collection: Collection, queries: int) -> dict[str, tuple[list[Probe], SearchOptions]]:
