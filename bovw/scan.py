@@ -226,9 +226,12 @@ def cosine_scores(snapshot: Snapshot, query: EncodedImage) -> NDArray[np.float64
     rarity = snapshot.idf[words]
     terms = cosine(counts.astype(np.float64), np.ones(len(words)), rarity)  # of one posting; an image has several
     scores = np.zeros(len(snapshot.alive))
-    for first, segment in zip(snapshot.first_image, snapshot.segments, strict=False):
-        for word, weight in zip(words.tolist(), terms.tolist(), strict=True):
-            low, high = segment.word_starts[word : word + 2].tolist()
-            np.add.at(scores, segment.image_of(segment.features_at(slice(low, high))) + first, weight)
-    lengths = snapshot.lengths * np.sqrt(((counts * rarity) ** 2).sum())
-    return np.where(snapshot.alive, scores / np.maximum(lengths, 1e-12), 0.0)
+    for first, segment in zip(snapshot.first_image.tolist(), snapshot.segments, strict=False):
+        starts, lengths = segment.word_starts[words], segment.word_counts[words]
+        for low, high in chunks(lengths):
+            many = lengths[low:high]
+            posting = np.arange(many.sum()) + np.repeat(starts[low:high] - np.cumsum(many) + many, many)
+            image = segment.image_of(segment.features_at(posting))
+            scores[first : first + segment.images] += np.bincount(image, np.repeat(terms[low:high], many), minlength=segment.images)
+    norm = snapshot.lengths * np.sqrt(((counts * rarity) ** 2).sum())
+    return np.where(snapshot.alive, scores / np.maximum(norm, 1e-12), 0.0)

@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse
 from numpy.typing import NDArray
 from pictures import crop_query, textured
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from bovw import ImageIndex, SearchOptions, Vocabulary, shipped_vocabulary
 from bovw import manifest as manifests
@@ -34,6 +34,7 @@ from bovw.features import extract
 from bovw.manifest import Deletion, SegmentEntry
 from bovw.place import project
 from bovw.search import rank
+from bovw.threads import one_blas_thread
 from bovw.writer import foldable
 
 COUNT = 12
@@ -412,6 +413,17 @@ def test_indexing_leaves_the_threads_of_opencv_alone(photos: Path, tmp_path: Pat
     with ImageIndex.create(tmp_path / "i.bovw") as index:
         index.add([photos / "01.png"])
     assert cv2.getNumThreads() == before
+
+
+def test_products_in_any_thread_use_one_blas_thread() -> None:
+    def inside() -> set[int]:
+        with one_blas_thread():
+            return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(limits=2, user_api="blas"), ThreadPoolExecutor(1) as other:
+        before = threadpool_info()
+        assert other.submit(inside).result() == {1} and inside() == {1}
+        assert threadpool_info() == before
 
 
 def test_searches_in_threads_agree_and_leave_the_threads_of_blas_alone(index: ImageIndex) -> None:
