@@ -291,6 +291,8 @@ def run(collection: Collection, arguments: argparse.Namespace) -> list[dict[str,
     for size in sorted(int(part) for part in sizes.split(",")):
         with ImageIndex.open(path) as index:
             have = len(index)
+            if have > size:
+                sys.exit(f"benchmark: {path} has {have:,} images already: remove it to measure {size:,}")
             seconds = grow(index, donors, size)
         growth = {"rate": round((size - have) / seconds) if seconds else 0}
         if arguments.merge:
