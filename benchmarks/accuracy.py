@@ -17,7 +17,7 @@ import joblib
 import numpy as np
 from collection import Collection, Query
 
-from bovw.encoding import EncodedImage, encode, encode_mirrored, load_picture
+from bovw.encoding import EncodedImage, encode_query, load_picture
 from bovw.errors import ImageError
 from bovw.features import extract, mirror
 from bovw.index import ImageIndex
@@ -54,8 +54,7 @@ def answered(index_path: Path, queries: list[Query]) -> list[dict[str, Any]]:
                 sys.exit(f"benchmark: {error}")
             features = extract(picture, index.spec)
             words = MODES["verified"].words
-            encoded = [encode(features, index.vocabulary, words)]
-            encoded.append(encode_mirrored(mirror(features, picture, index.spec), encoded[0], index.vocabulary))
+            encoded = encode_query(features, mirror(features, picture, index.spec), index.vocabulary, words)
             for mode, options in MODES.items():
                 if not len(features):
                     row[mode] = (0.0, 0.0, 0.0)

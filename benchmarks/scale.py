@@ -27,7 +27,7 @@ from collection import Collection, Query
 from distractors import Donors
 
 from bovw import ImageIndex, SearchOptions, Vocabulary
-from bovw.encoding import encode, encode_mirrored, load_picture
+from bovw.encoding import encode, encode_query, load_picture
 from bovw.features import Features, extract, mirror
 from bovw.search import Clock, describe, rank
 
@@ -107,9 +107,7 @@ def sized(index: ImageIndex, images: list[str], features: int, count: int) -> li
 def search(index: ImageIndex, probe: Probe, options: SearchOptions) -> tuple[dict[str, float], bool]:
     """The seconds of each step, and whether the right image is first."""
     clock = Clock()
-    queries = [encode(probe.features, index.vocabulary, options.words)]
-    if options.mirror:
-        queries.append(encode_mirrored(probe.mirrored, queries[0], index.vocabulary))
+    queries = encode_query(probe.features, probe.mirrored if options.mirror else None, index.vocabulary, options.words)
     clock.lap("quantise")
     ranking = rank(index.snapshot, queries, options, clock)
     matches = describe(index.snapshot, queries, ranking)
@@ -173,13 +171,13 @@ def measured(path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]], col
 def throughput(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -> dict[str, list[float]]:
     """Queries a second by one thread and by two: beside extraction, as Python is and when threads change places at once; from the
     picture file, where OpenCV uses all cores anyway."""
+    usual = sys.getswitchinterval()
     ways: list[tuple[str, Callable[[Probe], object], float]] = [
-        ("beside extraction", lambda probe: search(index, probe, options), sys.getswitchinterval()),
+        ("beside extraction", lambda probe: search(index, probe, options), usual),
         ("the same with sys.setswitchinterval(5e-5)", lambda probe: search(index, probe, options), 5e-5),
-        ("from file", lambda probe: index.search(probe.path, options), sys.getswitchinterval()),
+        ("from file", lambda probe: index.search(probe.path, options), usual),
     ]
     rates: dict[str, list[float]] = {}
-    usual = sys.getswitchinterval()
     for name, ask, interval in ways:
         sys.setswitchinterval(interval)
         for threads in (1, 2):

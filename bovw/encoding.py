@@ -16,7 +16,7 @@ from .images import Box, Picture, picture_from_array, read_picture
 from .threads import one_blas_thread
 from .vocabulary import Vocabulary
 
-__all__ = ["EncodedImage", "encode", "encode_all", "encode_mirrored", "load_picture"]
+__all__ = ["EncodedImage", "encode", "encode_all", "encode_mirrored", "encode_query", "load_picture"]
 
 # Nearest cells looked at for a feature's words: 97 % of the nearest words of documents are the true ones, 98 % of queries'.
 DOCUMENT_CELLS = 6
@@ -95,6 +95,14 @@ def encode_mirrored(features: Features, original: EncodedImage, vocabulary: Voca
     with one_blas_thread():
         signatures = vocabulary.signatures(features.descriptors, words)
     return replace(original, words=words, signatures=signatures, xy=features.xy, angle=features.angle)
+
+
+def encode_query(features: Features, mirrored: Features | None, vocabulary: Vocabulary, words: int) -> list[EncodedImage]:
+    """The variants of a query: as it is and, if its mirrored features are given, mirrored; at most as many words a feature as there are."""
+    queries = [encode(features, vocabulary, min(words, len(vocabulary)))]
+    if mirrored is not None:
+        queries.append(encode_mirrored(mirrored, queries[0], vocabulary))
+    return queries
 
 
 def load_picture(source: str | os.PathLike[str] | NDArray[Any], spec: FeatureSpec, box: Box | None = None) -> Picture:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import manifest as manifests
-from .encoding import encode, encode_mirrored, load_picture
+from .encoding import encode_query, load_picture
 from .errors import ImageIndexError, IncompatibleError, IndexExistsError, ParameterError
 from .features import FeatureSpec, extract, mirror
 from .images import Box, find_images, path_list
@@ -337,9 +337,7 @@ class ImageIndex:
         features = extract(picture, self.spec)
         mirrored = mirror(features, picture, self.spec) if options.mirror else None
         clock.lap("extract")
-        queries = [encode(features, self.vocabulary, min(options.words, len(self.vocabulary)))]
-        if mirrored is not None:
-            queries.append(encode_mirrored(mirrored, queries[0], self.vocabulary))
+        queries = encode_query(features, mirrored, self.vocabulary, options.words)
         clock.lap("quantise")
         matches: list[Match] = []
         if len(features):

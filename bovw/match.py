@@ -115,8 +115,7 @@ def false_alarms(images: int, agreement: Agreement, matches: Matches, size: NDAr
     `size` is the width and height of the agreeing image in working pixels.
     """
     tolerances = Tolerances()
-    low, high = np.searchsorted(matches.candidate, matches.candidate[agreement.inliers[0]] + np.array([0, 1]))
-    tentative = min(len(np.unique(matches.query_feature[low:high])), tolerances.matches)
+    tentative = min(len(np.unique(matches.query_feature[rows_of(agreement, matches)])), tolerances.matches)
     radius = tolerances.pixels * max(1.0, float(np.sqrt(abs(np.linalg.det(agreement.matrix[:2, :2])))))
     chance = min(0.5, np.pi * radius**2 / size.prod()) * (tolerances.turn / np.pi) * 0.5
     alarms = log_false_alarms(distinct_places(matches, agreement.inliers), tentative, chance)
@@ -138,10 +137,9 @@ def places(query: EncodedImage, sought: Sought, best: Match, agreement: Agreemen
     What lies within the places that are known is left out, and the rest is asked whether it agrees as well.
     """
     found = [best]
-    low, high = np.searchsorted(matches.candidate, matches.candidate[agreement.inliers[0]] + np.array([0, 1]))
-    rest = part_of(matches, np.arange(low, high))
+    rest = part_of(matches, rows_of(agreement, matches))
+    unit = float(working_unit(int(sought.size.max()), sought.max_side))
     while len(found) < count and found[-1].verified and found[-1].outline is not None:
-        unit = float(working_unit(int(sought.size.max()), sought.max_side))
         outline = np.asarray(found[-1].outline / unit, np.float32)
         outside = [cv2.pointPolygonTest(outline, (float(z.real), float(z.imag)), False) < 0 for z in rest.image]
         rest = part_of(rest, np.flatnonzero(outside))
@@ -153,6 +151,12 @@ def places(query: EncodedImage, sought: Sought, best: Match, agreement: Agreemen
             break
         found.append(match)
     return found
+
+
+def rows_of(agreement: Agreement, matches: Matches) -> NDArray[np.int64]:
+    """All matches of the candidate that an agreement is about."""
+    low, high = np.searchsorted(matches.candidate, matches.candidate[agreement.inliers[0]] + np.array([0, 1])).tolist()
+    return np.arange(low, high)
 
 
 def part_of(matches: Matches, rows: NDArray[np.int64]) -> Matches:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .difference import Difference, aligned, differences
-from .encoding import EncodedImage, encode, encode_mirrored, load_picture
+from .encoding import EncodedImage, encode, encode_query, load_picture
 from .errors import ParameterError
 from .features import extract, mirror
-from .geometry import Tolerances, agree
+from .geometry import Tolerances, agree, pairs
 from .images import Picture
 from .match import Geometry, Match, Sought, match_of, matched, working_unit
 from .result import ARRAY
@@ -82,17 +82,15 @@ def match_pictures(image: Picture, query: Picture, vocabulary: Vocabulary, mirro
     if not len(theirs) or not len(own):
         return Match("", 0.0)
     document = encode(theirs, vocabulary)
-    queries = [encode(own, vocabulary, min(SearchOptions().words, len(vocabulary)))]
-    if mirror_too:
-        queries.append(encode_mirrored(mirror(own, query, spec), queries[0], vocabulary))
+    queries = encode_query(own, mirror(own, query, spec) if mirror_too else None, vocabulary, SearchOptions().words)
     variant, feature, partner, distance = close_features(queries, document)
+    weight = votes(np.ones(len(partner)), distance, SIGMA)
+    order = np.lexsort((partner, feature, -weight, variant))
+    variant, feature, partner, weight = variant[order], feature[order], partner[order], weight[order]
     unit = np.full(len(partner), working_unit(max(document.size), spec.max_side))
     place = document.xy[partner, 0].astype(np.float64) + 1j * document.xy[partner, 1]
     geometry = Geometry(place, document.scale[partner].astype(np.float64), document.angle[partner].astype(np.float64), unit)
-    weight = votes(np.ones(len(partner)), distance, SIGMA)
-    order = np.lexsort((partner, feature, -weight, variant))
-    rows = Geometry(*(getattr(geometry, name)[order] for name in ("place", "scale", "angle", "unit")))
-    matches = matched(queries, rows, spec.max_side, variant[order], len(queries), feature[order], partner[order], weight[order])
+    matches = matched(queries, geometry, spec.max_side, variant, len(queries), feature, partner, weight)
     agreements = agree(matches, Tolerances())
     weights = [agreement.weight if agreement else 0.0 for agreement in agreements]
     best = int(np.argmax(weights))
@@ -109,8 +107,8 @@ def close_features(
     order = np.argsort(document.words[:, 0], kind="stable")
     low = np.searchsorted(document.words[order, 0], words)
     counts = np.searchsorted(document.words[order, 0], words, side="right") - low
-    pair = np.repeat(np.arange(len(words)), counts)
-    partner = order[np.arange(len(pair)) + np.repeat(low - np.cumsum(counts) + counts, counts)]
+    pair, place = pairs(low, counts)
+    partner = order[place]
     distance = np.bitwise_count(signatures[pair] ^ document.signatures[partner, 0])
     close = np.flatnonzero(distance <= MATCH_DISTANCE)
     feature = pair[close] // queries[0].words.shape[1]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .encoding import EncodedImage
+from .geometry import pairs
 from .segment import Segment
 from .snapshot import Snapshot
 from .weighting import cosine, votes
@@ -54,20 +55,20 @@ class Hits:
 def scan(snapshot: Snapshot, queries: Sequence[EncodedImage]) -> list[Hits]:
     """All postings of the words of some variants of a query, whose signatures are close to its own; in no special order."""
     parts = []
-    pairs = 0
+    before = 0
     for variant, query in enumerate(queries):
         words, signatures = query.words.ravel(), query.signatures.ravel()
         for first, segment in zip(snapshot.first_image.tolist(), snapshot.segments, strict=False):
             for low, high in chunks(segment.word_counts[words]):
                 pair, posting, distance = close_postings(segment, words[low:high], signatures[low:high])
-                pair += pairs + low
+                pair += before + low
                 feature = segment.features_at(posting)
                 image = segment.image_of(feature)
                 image += first
                 kept = slice(None) if snapshot.all_alive else np.flatnonzero(snapshot.alive[image])
                 image += variant * len(snapshot.alive)
                 parts.append(Hits(image.astype(np.int32), pair.astype(np.int32), feature.astype(np.uint32), distance)[kept])
-        pairs += len(words)
+        before += len(words)
     return parts
 
 
@@ -229,9 +230,8 @@ def cosine_scores(snapshot: Snapshot, query: EncodedImage) -> NDArray[np.float64
     for first, segment in zip(snapshot.first_image.tolist(), snapshot.segments, strict=False):
         starts, lengths = segment.word_starts[words], segment.word_counts[words]
         for low, high in chunks(lengths):
-            many = lengths[low:high]
-            posting = np.arange(many.sum()) + np.repeat(starts[low:high] - np.cumsum(many) + many, many)
+            word, posting = pairs(starts[low:high], lengths[low:high])
             image = segment.image_of(segment.features_at(posting))
-            scores[first : first + segment.images] += np.bincount(image, np.repeat(terms[low:high], many), minlength=segment.images)
+            scores[first : first + segment.images] += np.bincount(image, terms[low:high][word], minlength=segment.images)
     norm = snapshot.lengths * np.sqrt(((counts * rarity) ** 2).sum())
     return np.where(snapshot.alive, scores / np.maximum(norm, 1e-12), 0.0)

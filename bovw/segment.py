@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .encoding import EncodedImage
 from .errors import IndexCorruptError, IndexVersionError
+from .geometry import pairs
 from .manifest import SegmentEntry, is_file_name
 from .storage import Directory, NewFile, array_header
 
@@ -170,8 +171,8 @@ class Segment:
         ordered, order = self.by_hash
         low = np.searchsorted(ordered, hashes)
         counts = np.searchsorted(ordered, hashes, side="right") - low
-        wanted = np.repeat(np.arange(len(hashes)), counts)
-        return wanted, order[np.arange(len(wanted)) + np.repeat(low - np.cumsum(counts) + counts, counts)]
+        wanted, place = pairs(low, counts)
+        return wanted, order[place]
 
     @cached_property
     def runs(self) -> NDArray[np.unsignedinteger]:

@@ -329,17 +329,7 @@ def npy_array(content: bytes) -> NDArray[Any]:
     """An array from the bytes of a .npy file; ValueError, whatever is wrong with them."""
     try:
         return np.asarray(np.lib.format.read_array(io.BytesIO(content), allow_pickle=False))
-    except (
-        MemoryError,
-        SyntaxError,
-        tokenize.TokenError,
-        TypeError,
-        IndexError,
-        KeyError,
-        OverflowError,
-        RecursionError,
-        Warning,
-    ) as error:
+    except NO_ARRAY as error:
         raise ValueError(str(error)) from error
 
 
