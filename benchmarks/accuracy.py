@@ -76,7 +76,7 @@ def answers(index: ImageIndex, encoded: list[EncodedImage], ranking: Ranking, qu
     """
     top = replace(ranking, images=ranking.images[:10], scores=ranking.scores[:10])
     right, wrong, placed = False, False, False
-    found = describe(index.snapshot, encoded, top)
+    found = describe(index.snapshot, encoded, top, MODES["verified"])
     matches = [(image, replace(match, image=index.root.full(match.image))) for image, match in zip(top.images, found, strict=True)]
     counted = [(image, match) for image, match in matches if match.image not in query.ignore]
     for place, (image, match) in enumerate(counted):

@@ -110,7 +110,7 @@ def search(index: ImageIndex, probe: Probe, options: SearchOptions) -> tuple[dic
     queries = encode_query(probe.features, probe.mirrored if options.mirror else None, index.vocabulary, options.words)
     clock.lap("quantise")
     ranking = rank(index.snapshot, queries, options, clock)
-    matches = describe(index.snapshot, queries, ranking)
+    matches = describe(index.snapshot, queries, ranking, options)
     clock.lap("describe")
     return clock.seconds, bool(matches) and index.root.full(matches[0].image) in probe.relevant
 

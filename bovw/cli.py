@@ -31,6 +31,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 RootOption = Annotated[
     Path | None, typer.Option(help="The folder that the pictures are in now, if they have moved without the index (see README).")
 ]
+FalseAlarmsOption = Annotated[
+    float, typer.Option(help="Say verified only if at most about so many wrong yes a query are to be expected: 0.01 is one in a hundred.")
+]
 CORES = os.cpu_count() or 1
 
 
@@ -214,6 +217,7 @@ def compare(
     draw: Annotated[Path | None, typer.Option(help="Write a picture of both, with the differences, here.")] = None,
     features: Annotated[str, typer.Option(help="rootsift or orb.")] = "rootsift",
     mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="Try the second mirrored as well.")] = True,
+    false_alarms: FalseAlarmsOption = 0.01,
 ) -> None:
     """Compare two pictures without an index: is the second in the first, where, and where do they differ?"""
     from .output import comparison_line, comparison_text
@@ -221,7 +225,7 @@ def compare(
     from .vocabulary import Vocabulary, shipped_vocabulary
 
     vocabulary = Vocabulary.load(shipped_vocabulary(features))
-    comparison = compare_pictures(first, second, vocabulary, tolerance=tolerance, mirror_too=mirror)
+    comparison = compare_pictures(first, second, vocabulary, tolerance=tolerance, mirror_too=mirror, false_alarms=false_alarms)
     typer.echo((comparison_line if as_json else comparison_text)(first, second, comparison))
     if draw:
         from .render import draw_comparison, save_picture
@@ -246,6 +250,7 @@ def search(
     words: Annotated[int, typer.Option(min=1, help="Nearest words a feature: more finds more, and takes longer.")] = 4,
     mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="Try the query mirrored as well.")] = True,
     instances: Annotated[int, typer.Option(min=1, help="Show up to so many places in an image that shows the query several times.")] = 1,
+    false_alarms: FalseAlarmsOption = 0.01,
     root: RootOption = None,
     nul: NulOption = False,
 ) -> None:
@@ -255,7 +260,7 @@ def search(
     from .page import Page
     from .search import SearchOptions
 
-    options = SearchOptions(k=k, crop=crop, scoring=scoring, verify=verify, words=words, mirror=mirror, instances=instances)
+    options = SearchOptions(k, crop, scoring, verify, words, mirror, instances, false_alarms)
     part = parsed_box(box)
     names = named_paths(queries, nul)
     if draw and len(names) != 1:

@@ -1,4 +1,4 @@
-"""Geometric agreement between two pictures: from tentative matches to a transform, its inliers and its plausibility.
+"""Geometric agreement between two pictures: from tentative matches to a transform and its inliers.
 
 Points are complex numbers x + iy, so that a similarity (turn, scale, shift) is `a * z + b`. Everything here is computed
 for many candidate images at once: matches of all candidates lie in one flat array, grouped by candidate.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Agreement", "Matches", "Tolerances", "agree", "log_false_alarms"]
+__all__ = ["Agreement", "Matches", "Tolerances", "agree", "pairs", "squared"]
 
 Matrix = NDArray[np.float64]
 
@@ -157,7 +157,7 @@ def propose(
     return supports[kept[row]], seeds[kept]
 
 
-def squared(z: NDArray[np.complex64]) -> NDArray[np.float32]:
+def squared(z: NDArray[np.complexfloating]) -> NDArray[np.floating]:
     """|z|^2, which spares the square root of |z|."""
     return z.real**2 + z.imag**2
 
@@ -245,21 +245,3 @@ def distinct(matches: Matches, row: NDArray[np.int64], item: NDArray[np.int64]) 
     kept = np.sort(first)
     _, first = np.unique(row[kept] * base + matches.image_feature[item[kept]], return_index=True)
     return kept[np.sort(first)]
-
-
-def log_false_alarms(places: int, matches: int, chance: float) -> float:
-    """ln of the bound on how often `matches` random matches of one image agree in `places` distinct places.
-
-    A contrario (Moisan and Stival, IJCV 2004): three places fix the transform, which may be any of C(matches, 3); each
-    other match agrees with probability `chance`; the binomial tail is bounded by exp(-n KL(k/n || p)) (Chernoff).
-    0 at most: fewer than four places prove nothing.
-    """
-    trials, hits = matches - 3, places - 3
-    if hits < 1 or trials < hits or hits / trials <= chance:
-        return 0.0
-    share = hits / trials
-    divergence = share * np.log(share / chance)
-    if share < 1:
-        divergence += (1 - share) * np.log((1 - share) / (1 - chance))
-    choices = 3 * np.log(matches) - np.log(6)
-    return float(min(0.0, choices - trials * divergence))

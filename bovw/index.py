@@ -342,7 +342,7 @@ class ImageIndex:
         matches: list[Match] = []
         if len(features):
             ranking = rank(snapshot, queries, options, clock)
-            matches = [replace(match, image=root.full(match.image)) for match in describe(snapshot, queries, ranking, options.instances)]
+            matches = [replace(match, image=root.full(match.image)) for match in describe(snapshot, queries, ranking, options)]
             clock.lap("describe")
         name = ARRAY if isinstance(query, np.ndarray) else os.fspath(query)
         return SearchResult(name, picture.size, picture.box, len(features), clock.seconds, matches)

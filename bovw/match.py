@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,15 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .certainty import log_false_alarms
 from .encoding import EncodedImage
-from .geometry import Agreement, Matches, Tolerances, agree, log_false_alarms
+from .geometry import Agreement, Matches, Tolerances, agree
 from .place import pose, project, settle
 
-__all__ = ["Geometry", "Match", "Sought", "corners_of", "match_of", "matched", "places", "working_unit"]
+__all__ = ["Found", "Geometry", "Match", "Sought", "corners_of", "match_of", "matched", "places", "working_unit"]
 
-MAX_FALSE_ALARMS = 0.01
-# Inliers count as one place within a square of so many working pixels.
-PLACE = 16
 # Distance in working pixels at which the final transform is judged.
 SETTLE_PIXELS = 3.0
 # What there is of each match.
@@ -30,10 +29,10 @@ class Match:
 
     Attributes:
         image: its path: of `describe` as it is stored, of `ImageIndex.search` one that can be opened.
-        score: orders the matches of one search; not comparable between searches.
+        score: orders the verified matches of one search, and then the others; not comparable between searches.
         inliers: features of the query that agree geometrically with this image.
-        verified: whether that agreement is hardly chance (see `log_false_alarms`: below -2).
-        log_false_alarms: log10 of how many images of an index of this size would agree as well by chance.
+        verified: whether that agreement is hardly chance: no more false alarms than the search allows.
+        log_false_alarms: log10 of how many images of an index of this size would agree as well by chance (docs/reliability.md).
         mirrored: whether the query had to be mirrored to agree.
         model: what explains the agreement: "similarity", "affine" or "homography"; None where nothing agreed.
         rotation: degrees in [-180, 180) by which the query is turned in the image, clockwise as pictures are seen, at the
@@ -49,7 +48,7 @@ class Match:
     score: float
     inliers: int = 0
     verified: bool = False
-    log_false_alarms: float = 0.0
+    log_false_alarms: float = math.inf
     mirrored: bool = False
     model: str | None = None
     rotation: float | None = None
@@ -58,21 +57,62 @@ class Match:
     homography: NDArray[np.float64] | None = None
     matched: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4)))
 
+    @property
+    def confidence(self) -> float:
+        """The probability, 0 to 1, that not one image of such an index would agree as well by chance: exp(-false alarms)."""
+        return math.exp(-(10.0 ** min(self.log_false_alarms, 3.0)))
+
 
 @dataclass(frozen=True)
 class Sought:
-    """An image that a query is compared with: its path, its (width, height), among how many it is, and the working size."""
+    """An image that a query is compared with.
+
+    Attributes:
+        path: as a match names it.
+        size: its (width, height).
+        images: among how many it is.
+        max_side: the working size.
+        false_alarms: so many are allowed to a verified match.
+    """
 
     path: str
     size: NDArray[np.float64]
     images: int
     max_side: int
+    false_alarms: float
+
+    @property
+    def area(self) -> float:
+        """In square working pixels."""
+        return float(self.size.prod() / working_unit(int(self.size.max()), self.max_side) ** 2)
+
+    def allows(self, log_false_alarms: float) -> bool:
+        """Whether so many make a verified match."""
+        return log_false_alarms <= math.log10(self.false_alarms)
 
 
-def match_of(query: EncodedImage, sought: Sought, score: float, mirrored: bool, agreement: Agreement | None, matches: Matches) -> Match:
+@dataclass(frozen=True)
+class Found:
+    """A query's agreement with an image.
+
+    Attributes:
+        score: see `Match`.
+        mirrored: whether it is that of the mirrored query.
+        agreement: None where nothing agreed.
+        log_false_alarms: see `Match`.
+    """
+
+    score: float
+    mirrored: bool
+    agreement: Agreement | None
+    log_false_alarms: float
+
+
+def match_of(query: EncodedImage, sought: Sought, found: Found, matches: Matches) -> Match:
     """One match with its place."""
+    agreement = found.agreement
     if agreement is None:
-        return Match(sought.path, score)
+        return Match(sought.path, found.score)
     unit, own_unit = (float(working_unit(int(side), sought.max_side)) for side in (sought.size.max(), max(query.box[2:])))
     own, other = matches.query[agreement.inliers], matches.image[agreement.inliers]
     points, partners = np.column_stack([own.real, own.imag]), np.column_stack([other.real, other.imag])
@@ -80,19 +120,18 @@ def match_of(query: EncodedImage, sought: Sought, score: float, mirrored: bool, 
     place = settle(points, partners, agreement.matrix, corners / own_unit, SETTLE_PIXELS)
     matrix = np.diag([unit, unit, 1.0]) @ place.matrix @ np.diag([1 / own_unit, 1 / own_unit, 1.0])
     points, partners = points * own_unit, partners * unit
-    if mirrored:
+    if found.mirrored:
         flip = np.array([[-1.0, 0.0, 2 * query.box[0] + query.box[2] - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
         matrix, points = matrix @ flip, project(flip, points)
     matrix /= matrix[2, 2]
-    rotation, scale = pose(matrix, corners.mean(axis=0), mirrored)
-    alarms = false_alarms(sought.images, agreement, matches, sought.size / unit)
+    rotation, scale = pose(matrix, corners.mean(axis=0), found.mirrored)
     return Match(
         image=sought.path,
-        score=score,
+        score=found.score,
         inliers=len(agreement.inliers),
-        verified=bool(alarms < np.log10(MAX_FALSE_ALARMS)),
-        log_false_alarms=alarms,
-        mirrored=mirrored,
+        verified=sought.allows(found.log_false_alarms),
+        log_false_alarms=found.log_false_alarms,
+        mirrored=found.mirrored,
         model=place.model,
         rotation=rotation,
         scale=scale,
@@ -107,28 +146,6 @@ def corners_of(box: tuple[int, int, int, int]) -> NDArray[np.float64]:
     x, y, width, height = box
     right, bottom = x + width - 1, y + height - 1
     return np.array([[x, y], [right, y], [right, bottom], [x, bottom]], np.float64)
-
-
-def false_alarms(images: int, agreement: Agreement, matches: Matches, size: NDArray[np.float64]) -> float:
-    """log10 of the expected number of images, of so many in the index, that agree as well by chance.
-
-    `size` is the width and height of the agreeing image in working pixels.
-    """
-    tolerances = Tolerances()
-    tentative = min(len(np.unique(matches.query_feature[rows_of(agreement, matches)])), tolerances.matches)
-    radius = tolerances.pixels * max(1.0, float(np.sqrt(abs(np.linalg.det(agreement.matrix[:2, :2])))))
-    chance = min(0.5, np.pi * radius**2 / size.prod()) * (tolerances.turn / np.pi) * 0.5
-    alarms = log_false_alarms(distinct_places(matches, agreement.inliers), tentative, chance)
-    return float((alarms + np.log(max(images, 1))) / np.log(10))
-
-
-def distinct_places(matches: Matches, inliers: NDArray[np.int64]) -> int:
-    """How many squares of a grid over the query hold inliers, or of one over the image, whichever is less."""
-    counts = []
-    for points in (matches.query[inliers], matches.image[inliers]):
-        squares = np.floor(np.column_stack([points.real, points.imag]) / PLACE)
-        counts.append(len(np.unique(squares, axis=0)))
-    return min(counts)
 
 
 def places(query: EncodedImage, sought: Sought, best: Match, agreement: Agreement, matches: Matches, count: int) -> list[Match]:
@@ -146,7 +163,8 @@ def places(query: EncodedImage, sought: Sought, best: Match, agreement: Agreemen
         (other,) = agree(rest, Tolerances())
         if other is None:
             break
-        match = match_of(query, sought, other.weight, best.mirrored, other, rest)
+        (alarms,) = log_false_alarms(rest, [other], np.array([sought.area]), sought.images).tolist()
+        match = match_of(query, sought, Found(other.weight, best.mirrored, other, alarms), rest)
         if not match.verified:
             break
         found.append(match)

@@ -21,6 +21,8 @@ def match_facts(match: Match) -> dict[str, Any]:
     return {
         "inliers": match.inliers,
         "verified": match.verified,
+        "confidence": round(match.confidence, 6),
+        "log_false_alarms": round(match.log_false_alarms, 2) if match.inliers else None,
         "mirrored": match.mirrored,
         "model": match.model,
         "rotation": None if match.rotation is None else round(match.rotation, 3),

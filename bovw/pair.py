@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .certainty import log_false_alarms
 from .difference import Difference, aligned, differences
 from .encoding import EncodedImage, encode, encode_query, load_picture
 from .errors import ParameterError
 from .features import extract, mirror
 from .geometry import Tolerances, agree, pairs
 from .images import Picture
-from .match import Geometry, Match, Sought, match_of, matched, working_unit
+from .match import Found, Geometry, Match, Sought, match_of, matched, working_unit
 from .result import ARRAY
 from .scan import MATCH_DISTANCE, SIGMA
-from .search import SearchOptions
+from .search import SearchOptions, require_rate
 from .vocabulary import Vocabulary, shipped_vocabulary
 from .weighting import votes
 
@@ -48,6 +49,7 @@ def compare_pictures(
     *,
     tolerance: int = 2,
     mirror_too: bool = True,
+    false_alarms: float = 0.01,
 ) -> Comparison:
     """Compare two pictures: find the second in the first as a search in an index of the first alone would, lay it onto the
     first, and look for differences.
@@ -57,16 +59,18 @@ def compare_pictures(
         vocabulary: the shipped RootSIFT one by default; load it once if there are many pairs.
         tolerance: pixels of the first picture by which things may have moved without being different.
         mirror_too: whether the second is tried mirrored as well.
+        false_alarms: see `SearchOptions`.
 
     Raises:
         ImageError: a picture cannot be read.
-        ParameterError: the tolerance is below 0.
+        ParameterError: the tolerance is below 0, or the false alarms are out of range.
     """
     if tolerance < 0:
         raise ParameterError(f"tolerance: {tolerance} is below 0")
+    require_rate(false_alarms)
     vocabulary = vocabulary or Vocabulary.load(shipped_vocabulary())
     image, query = (load_picture(source, vocabulary.spec) for source in (first, second))
-    match = match_pictures(image, query, vocabulary, mirror_too)
+    match = match_pictures(image, query, vocabulary, mirror_too, false_alarms)
     match = replace(match, image=ARRAY if isinstance(first, np.ndarray) else os.fspath(first))
     found = None
     if match.verified and match.homography is not None:
@@ -74,11 +78,11 @@ def compare_pictures(
     return Comparison(match, found)
 
 
-def match_pictures(image: Picture, query: Picture, vocabulary: Vocabulary, mirror_too: bool) -> Match:
+def match_pictures(image: Picture, query: Picture, vocabulary: Vocabulary, mirror_too: bool, false_alarms: float) -> Match:
     """Where the second of two pictures lies in the first."""
     spec = vocabulary.spec
     theirs, own = extract(image, spec), extract(query, spec)
-    sought = Sought("", np.array(image.size, np.float64), 1, spec.max_side)
+    sought = Sought("", np.array(image.size, np.float64), 1, spec.max_side, false_alarms)
     if not len(theirs) or not len(own):
         return Match("", 0.0)
     document = encode(theirs, vocabulary)
@@ -93,8 +97,9 @@ def match_pictures(image: Picture, query: Picture, vocabulary: Vocabulary, mirro
     matches = matched(queries, geometry, spec.max_side, variant, len(queries), feature, partner, weight)
     agreements = agree(matches, Tolerances())
     weights = [agreement.weight if agreement else 0.0 for agreement in agreements]
-    best = int(np.argmax(weights))
-    return match_of(queries[best], sought, weights[best], bool(best), agreements[best], matches)
+    alarms = log_false_alarms(matches, agreements, np.full(len(queries), sought.area), 1).tolist()
+    best = max(range(len(queries)), key=lambda variant: (sought.allows(alarms[variant]), weights[variant]))
+    return match_of(queries[best], sought, Found(weights[best], bool(best), agreements[best], alarms[best]), matches)
 
 
 def close_features(

@@ -54,5 +54,5 @@ def figure_of(rank: int, match: Match) -> Figure:
     if match.rotation is not None and match.scale is not None:
         mirrored = ", mirrored" if match.mirrored else ""
         lines.append(f"{match.inliers} inliers, turned {match.rotation:.1f}°, scaled {match.scale:.3g}{mirrored} ({match.model})")
-        lines.append(f"false alarms expected: 10^{match.log_false_alarms:.1f}")
+        lines.append(f"confidence {match.confidence:.4g}, false alarms expected: 10^{match.log_false_alarms:.1f}")
     return Figure(match.image, match.outline, "yes" if match.verified else "no", f"{rank}. {verdict}", lines)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .certainty import log_false_alarms
 from .encoding import EncodedImage
 from .errors import ParameterError
 from .geometry import Agreement, Matches, Tolerances, agree
-from .match import Geometry, Match, Sought, match_of, matched, places, working_unit
+from .match import Found, Geometry, Match, Sought, match_of, matched, places, working_unit
 from .scan import Tally, cosine_scores, scan
 from .snapshot import Snapshot
 
@@ -37,6 +38,8 @@ class SearchOptions:
         words: nearest words per query feature. More finds more and scans more.
         mirror: whether the query is tried mirrored as well.
         instances: an image that shows the query several times gives up to so many matches.
+        false_alarms: a match is verified if no more images than this, of an index of this size, would agree as well by chance:
+            at most about one wrong yes in 1 / false_alarms queries (docs/reliability.md). Verified matches come first.
     """
 
     k: int = 10
@@ -46,6 +49,7 @@ class SearchOptions:
     words: int = 4
     mirror: bool = True
     instances: int = 1
+    false_alarms: float = 0.01
 
     def __post_init__(self) -> None:
         if self.scoring not in SCORINGS:
@@ -53,6 +57,13 @@ class SearchOptions:
         for name, low in (("k", 1), ("verify", 0), ("words", 1), ("instances", 1)):
             if getattr(self, name) < low:
                 raise ParameterError(f"{name}: {getattr(self, name)} is below {low}")
+        require_rate(self.false_alarms)
+
+
+def require_rate(false_alarms: float) -> None:
+    """Raise ParameterError unless so many false alarms can be asked for."""
+    if not 0 < false_alarms <= 1:
+        raise ParameterError(f"false_alarms: {false_alarms} is not above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -60,10 +71,11 @@ class Ranking:
     """The best images of a search, before their places are worked out.
 
     Attributes:
-        images: numbers in the snapshot, best first; ties go by path.
+        images: numbers in the snapshot, best first: the verified ones, then the others, each by score; ties go by path.
         scores: their scores.
         variants: which of the query's encodings gave the score.
-        agreements: the geometric agreement with each; None where it was not verified or nothing agreed.
+        agreements: the geometric agreement with each; None where there was none, or none was looked for.
+        log_false_alarms: how many images would agree as well by chance.
         matches: the tentative matches that the agreements refer to.
     """
 
@@ -71,6 +83,7 @@ class Ranking:
     scores: list[float]
     variants: list[int]
     agreements: list[Agreement | None]
+    log_false_alarms: list[float]
     matches: Matches
 
 
@@ -90,6 +103,8 @@ def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOpt
     clock.lap("rank")
     matches = tentative_matches(snapshot, queries, tally, shortlist)
     agreements = agree(matches, Tolerances())
+    areas = np.array([sought_image(snapshot, entry % images, options).area for entry in shortlist.tolist()])
+    alarms = log_false_alarms(matches, agreements, areas, snapshot.images)
     entries = shortlist
     # by the same measure nothing beside the shortlist can come before it
     if powers[0] != powers[1] or len(np.unique(shortlist % max(images, 1))) < options.k:
@@ -97,29 +112,39 @@ def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOpt
     score = (VOTE_SHARE if options.verify and options.scoring == "hamming" else 1.0) * tally.exact(entries)
     score[np.searchsorted(entries, shortlist)] += [agreement.weight if agreement else 0.0 for agreement in agreements]
     score /= snapshot.length_norm(powers[1])[entries % images]
-    best = best_of(entries % images, entries // images, score)
-    found = first_images(snapshot, entries[best] % images, score[best], options.k)
-    verified = dict(zip(shortlist.tolist(), agreements, strict=True))
+    verified = np.isin(entries, shortlist[alarms <= np.log10(options.false_alarms)])
+    best = best_of(entries % images, entries // images, verified, score)
+    found = best[first_images(snapshot, entries[best] % images, verified[best], score[best], options.k)]
+    chosen = entries[found].tolist()
+    known = {entry: number for number, entry in enumerate(shortlist.tolist())}
     clock.lap("verify")
     return Ranking(
-        images=(entries[best][found] % images).tolist(),
-        scores=score[best][found].tolist(),
-        variants=(entries[best][found] // images).tolist(),
-        agreements=[verified.get(entry) for entry in entries[best][found].tolist()],
+        images=[entry % images for entry in chosen],
+        scores=score[found].tolist(),
+        variants=[entry // images for entry in chosen],
+        agreements=[agreements[known[entry]] if entry in known else None for entry in chosen],
+        log_false_alarms=[float(alarms[known[entry]]) if entry in known else np.inf for entry in chosen],
         matches=matches,
     )
 
 
-def best_of(images: NDArray[np.int64], variants: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The best-scored row of each image, the lower variant where they tie."""
-    order = np.lexsort((variants, -scores, images))
+def best_of(
+    images: NDArray[np.int64], variants: NDArray[np.int64], verified: NDArray[np.bool_], scores: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """The best row of each image: verified, then of higher score, then of the lower variant."""
+    order = np.lexsort((variants, -scores, ~verified, images))
     return order[np.concatenate(([True], np.diff(images[order]) > 0))] if len(order) else order
 
 
-def first_images(snapshot: Snapshot, images: NDArray[np.int64], scores: NDArray[np.float64], k: int) -> list[int]:
-    """Which rows are the k best, best first; ties go by path."""
-    rows = np.flatnonzero(scores >= np.partition(scores, -k)[-k]) if len(scores) > k else np.arange(len(scores))
-    return sorted(rows.tolist(), key=lambda row: (-scores[row], snapshot.record(int(images[row])).path))[:k]
+def first_images(
+    snapshot: Snapshot, images: NDArray[np.int64], verified: NDArray[np.bool_], scores: NDArray[np.float64], k: int
+) -> list[int]:
+    """Which rows are the k best, best first: verified, then of higher score; ties go by path."""
+    order = np.lexsort((-scores, ~verified))
+    if len(order) > k:
+        last = order[k - 1]
+        order = order[(verified[order] > verified[last]) | ((verified[order] == verified[last]) & (scores[order] >= scores[last]))]
+    return sorted(order.tolist(), key=lambda row: (not verified[row], -scores[row], snapshot.record(int(images[row])).path))[:k]
 
 
 def tentative_matches(snapshot: Snapshot, queries: Sequence[EncodedImage], tally: Tally, shortlist: NDArray[np.int64]) -> Matches:
@@ -138,19 +163,24 @@ def tentative_matches(snapshot: Snapshot, queries: Sequence[EncodedImage], tally
     return matched(queries, geometry, snapshot.max_side, candidate, len(shortlist), own, feature, weight)
 
 
-def describe(snapshot: Snapshot, queries: Sequence[EncodedImage], ranking: Ranking, instances: int = 1) -> list[Match]:
+def describe(snapshot: Snapshot, queries: Sequence[EncodedImage], ranking: Ranking, options: SearchOptions) -> list[Match]:
     """The matches of a ranking with their places, in pixels of the original pictures.
 
-    An image that shows the query several times gives up to `instances` matches, one after the other, the best first.
+    An image that shows the query several times gives up to `options.instances` matches, one after the other, the best first.
     """
-    found = []
-    rows = zip(ranking.images, ranking.scores, ranking.variants, ranking.agreements, strict=False)
-    for image, score, variant, agreement in rows:
-        segment, ordinal = snapshot.locate(image)
-        sought = Sought(segment.record(ordinal).path, segment.sizes[ordinal].astype(np.float64), snapshot.images, snapshot.max_side)
-        match = match_of(queries[variant], sought, score, bool(variant), agreement, ranking.matches)
-        found += places(queries[variant], sought, match, agreement, ranking.matches, instances) if agreement else [match]
-    return found
+    described = []
+    rows = zip(ranking.images, ranking.scores, ranking.variants, ranking.agreements, ranking.log_false_alarms, strict=False)
+    for image, score, variant, agreement, alarms in rows:
+        sought = replace(sought_image(snapshot, image, options), path=snapshot.record(image).path)
+        match = match_of(queries[variant], sought, Found(score, bool(variant), agreement, alarms), ranking.matches)
+        described += places(queries[variant], sought, match, agreement, ranking.matches, options.instances) if agreement else [match]
+    return described
+
+
+def sought_image(snapshot: Snapshot, image: int, options: SearchOptions) -> Sought:
+    """What an agreement with an image is judged by, without its path."""
+    segment, ordinal = snapshot.locate(image)
+    return Sought("", segment.sizes[ordinal].astype(np.float64), snapshot.images, snapshot.max_side, options.false_alarms)
 
 
 class Clock:

@@ -86,6 +86,8 @@ def test_json_is_what_the_readme_documents(folder: Path) -> None:
         "score",
         "inliers",
         "verified",
+        "confidence",
+        "log_false_alarms",
         "mirrored",
         "model",
         "rotation",
@@ -94,6 +96,7 @@ def test_json_is_what_the_readme_documents(folder: Path) -> None:
         "homography",
     ]
     assert (first["rank"], first["image"], first["verified"], first["mirrored"]) == (1, "photos/sub dir/bild 3 é.jpg", True, False)
+    assert first["confidence"] > 0.99 and first["log_false_alarms"] < -2
     assert np.array(first["outline"]).shape == (4, 2) and len(first["homography"]) == 9 and first["inliers"] >= 10
     assert len(found["matches"]) <= 2 and all(seconds >= 0 for seconds in found["seconds"].values())
     assert (blank["features"], blank["matches"]) == (0, [])

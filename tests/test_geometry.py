@@ -3,73 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from pictures import Matrix, corners
-from scipy.special import gammaln, logsumexp
-from scipy.stats import binom
+from matching import CORNERS, SIZE, complex_of, joined, matches_through, similarity
+from pictures import Matrix
 
-from bovw.geometry import Agreement, Matches, Tolerances, agree, distinct, log_false_alarms
+from bovw.geometry import Agreement, Matches, Tolerances, agree, distinct
 from bovw.place import homography, plausible, pose, project, settle, within
 
-SIZE = 400.0
-CORNERS = corners(SIZE, SIZE)
 seeds = st.integers(0, 10**6)
 scales = st.floats(0.3, 3)
 turns = st.floats(-np.pi, np.pi)
-
-
-def similarity(scale: float, turn: float, shift: tuple[float, float] = (30.0, -20.0)) -> Matrix:
-    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
-    return np.array([[cos, -sin, shift[0]], [sin, cos, shift[1]], [0, 0, 1]])
-
-
-def complex_of(points: Matrix) -> NDArray[np.complex128]:
-    return points[:, 0] + 1j * points[:, 1]
-
-
-def matches_through(matrix: Matrix, seed: int, good: int, bad: int, noise: float = 0.0) -> Matches:
-    """One candidate: `good` matches through a transform and `bad` random ones, in random order."""
-    rng = np.random.default_rng(seed)
-    total = good + bad
-    query = rng.uniform(0, SIZE, (total, 2))
-    image = project(matrix, query) + rng.normal(size=(total, 2)) * noise
-    frame = project(matrix, CORNERS)
-    low, high = frame.min(axis=0), frame.max(axis=0)
-    determinant = np.linalg.det(matrix[:2, :2])
-    rotation = np.arctan2(matrix[1, 0] - matrix[0, 1], matrix[0, 0] + matrix[1, 1])
-    log_scale = np.log(abs(determinant)) / 2 + rng.uniform(-0.1, 0.1, total)
-    turn = rotation + rng.uniform(-0.1, 0.1, total)
-    image[good:] = rng.uniform(low, high, (bad, 2))
-    log_scale[good:], turn[good:] = rng.uniform(-1.5, 1.5, bad), rng.uniform(-np.pi, np.pi, bad)
-    order = rng.permutation(total)
-    return Matches(
-        candidate=np.zeros(total, np.int64),
-        count=1,
-        query=complex_of(query)[order],
-        image=complex_of(image)[order],
-        log_scale=log_scale[order],
-        turn=turn[order],
-        weight=rng.uniform(0.5, 1.5, total),
-        query_feature=order.astype(np.int64),  # numbers below `good` are the true ones
-        image_feature=order.astype(np.int64),
-    )
-
-
-def joined(parts: list[Matches]) -> Matches:
-    """Several one-candidate sets as one."""
-
-    def all_of(name: str) -> NDArray[np.generic]:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    names = ("query", "image", "log_scale", "turn", "weight", "query_feature", "image_feature")
-    number = np.repeat(np.arange(len(parts)), [len(part.query) for part in parts])
-    return Matches(candidate=number, count=len(parts), **{name: all_of(name) for name in names})  # type: ignore[arg-type]
 
 
 def corner_error(found: Matrix, true: Matrix) -> float:
@@ -395,37 +342,3 @@ def test_the_pose_is_that_of_the_transform(turn: float, scale: float, mirrored: 
     found, factor = pose(np.linalg.inv(middle) @ similarity(scale, turn) @ bend @ flip @ middle, point, mirrored)
     assert factor == pytest.approx(scale)
     assert abs((found - np.degrees(turn) + 180) % 360 - 180) < 1e-6
-
-
-# --- chance
-
-
-@given(st.integers(4, 400), st.data(), st.floats(1e-4, 0.5))
-def test_the_bound_on_false_alarms_is_above_the_exact_tail(matches: int, data: st.DataObject, chance: float) -> None:
-    places = data.draw(st.integers(4, matches))
-    tail = float(logsumexp(binom.logpmf(np.arange(places - 3, matches - 2), matches - 3, chance)))
-    choices = float(gammaln(matches + 1) - gammaln(4) - gammaln(matches - 2))
-    found = log_false_alarms(places, matches, chance)
-    assert min(0.0, tail + choices) - 1e-9 <= found <= 0
-
-
-@given(st.integers(4, 300), st.floats(1e-4, 0.5))
-def test_more_places_are_never_more_likely_by_chance(matches: int, chance: float) -> None:
-    values = [log_false_alarms(places, matches, chance) for places in range(matches + 1)]
-    assert values[:4] == [0, 0, 0, 0]
-    assert all(later <= earlier for earlier, later in pairwise(values))
-
-
-@given(st.integers(4, 60), st.floats(1e-3, 0.2))
-def test_the_same_places_among_more_matches_or_chance_tell_less(places: int, chance: float) -> None:
-    values = [log_false_alarms(places, matches, chance) for matches in range(places, 4 * places)]
-    assert all(later >= earlier for earlier, later in pairwise(values))
-    assert log_false_alarms(places, 2 * places, chance) <= log_false_alarms(places, 2 * places, 2 * chance)
-
-
-def test_many_places_are_proof_and_few_are_not() -> None:
-    assert log_false_alarms(30, 60, 0.02) < -40
-    assert log_false_alarms(4, 100, 0.02) == 0
-    assert log_false_alarms(3, 3, 0.02) == 0
-    # five of five: three fix the transform in C(5, 3) = 10 ways, two agree by chance
-    assert log_false_alarms(5, 5, 0.01) == pytest.approx(np.log(125 / 6 * 0.01**2))

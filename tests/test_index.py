@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -118,6 +120,32 @@ def test_a_query_that_shows_two_pictures_finds_both(index: ImageIndex) -> None:
     query = np.hstack([textured(2, 480, 360)[50:300, 100:350], textured(6, 480, 360)[20:270, 80:330]])
     matches = index.search(query, CROP).matches
     assert {name_of(match.image) for match in matches if match.verified} == {"02.png", "06.png"}
+
+
+def test_verified_matches_come_first_whatever_is_asked_for(index: ImageIndex) -> None:
+    query = np.hstack([textured(2, 480, 360)[50:300, 100:350], textured(6, 480, 360)[20:270, 80:330]])
+    for options in (CROP, SearchOptions(), SearchOptions(scoring="tfidf")):
+        matches = index.search(query, options).matches
+        assert [match.verified for match in matches] == sorted((match.verified for match in matches), reverse=True)
+        for verified in (True, False):
+            scores = [match.score for match in matches if match.verified == verified]
+            assert scores == sorted(scores, reverse=True)
+        for k in (1, 2, 3):
+            fewer = index.search(query, replace(options, k=k)).matches
+            assert [match.image for match in fewer] == [match.image for match in matches[:k]]
+
+
+def test_fewer_false_alarms_leave_fewer_yes(index: ImageIndex) -> None:
+    query, _ = crop_query(textured(3, 480, 360), 150, 100, 160, 120, 20, 0.9)
+    found = [index.search(query, replace(CROP, false_alarms=rate)).matches for rate in (1.0, 0.01, 1e-4, 1e-300)]
+    yes = [{match.image for match in matches if match.verified} for matches in found]
+    assert all(later <= earlier for earlier, later in pairwise(yes)) and not yes[-1] and name_of(found[0][0].image) == "03.png"
+    for matches in found:
+        for match in matches:
+            assert match.confidence == pytest.approx(np.exp(-(10**match.log_false_alarms))) if match.inliers else match.confidence == 0
+    for rate in (0.0, -1.0, 1.5, float("nan")):
+        with pytest.raises(ParameterError, match="false_alarms"):
+            SearchOptions(false_alarms=rate)
 
 
 def test_a_stranger_is_not_verified(index: ImageIndex) -> None:

@@ -14,7 +14,7 @@ PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
     {"errors", "threads", "version", "workers"},
     {"storage", "images", "weighting", "geometry", "place", "root", "console"},
-    {"difference", "features", "manifest", "page"},
+    {"certainty", "difference", "features", "manifest", "page"},
     {"vocabulary"},
     {"encoding", "training"},
     {"segment"},
