@@ -63,9 +63,12 @@ def draw_match(
         cv2.circle(canvas, pixels_of(place)[0], 3, colour, -1, cv2.LINE_AA)
     if match.outline is not None:
         # an outline may reach far beyond the image; OpenCV draws only what fits 16 bits
-        quad = (match.outline * right_scale + right_origin).clip(-30_000, 30_000)
-        cv2.polylines(canvas, [np.rint(quad).astype(np.int32)], True, (255, 255, 255), 5, cv2.LINE_AA)
-        cv2.polylines(canvas, [np.rint(quad).astype(np.int32)], True, colour, 2, cv2.LINE_AA)
+        beside = shift - MARGIN  # it is drawn beside the query, not across it
+        quad = (match.outline * right_scale + right_origin - (beside, 0)).clip(-30_000, 30_000)
+        part = canvas[:, beside:].copy()
+        cv2.polylines(part, [np.rint(quad).astype(np.int32)], True, (255, 255, 255), 5, cv2.LINE_AA)
+        cv2.polylines(part, [np.rint(quad).astype(np.int32)], True, colour, 2, cv2.LINE_AA)
+        canvas[:, beside:] = part
     return canvas
 
 

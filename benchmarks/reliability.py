@@ -1,0 +1,152 @@
+"""How often a yes is wrong, and how many right ones are left, at each rate of false alarms that one can ask for.
+
+Strangers: each half of the collection is asked for crops of pictures of the other half, and what is verified is wrong.
+For the development pictures these halves are the database and the pictures that vocabularies may be trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from collection import Collection, Query
+
+from bovw import ImageIndex, SearchOptions
+
+RATES = (0.1, 0.01, 0.001, 0.0001)
+# Log10 of false alarms in steps for the plot.
+STEPS = np.linspace(-6, 0, 61)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this part."""
+    parser.add_argument("--every", type=int, default=1, help="use every N-th query only")
+    parser.add_argument("--plot", type=Path, help="draw asked and measured rate, and recall, into this PNG file")
+    parser.add_argument("--failures", action="store_true", help="list the wrong answers that are verified at 0.01")
+
+
+def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run the benchmark, print its tables and return them."""
+    clock = time.perf_counter()
+    every = 4 if arguments.small else arguments.every
+    whole = collection.index()
+    strangers = []
+    for name, removed, queries in collection.strangers():
+        part = without(whole, collection.work / f"without-{name}.bovw", removed)
+        strangers += [{**row, "index": name} for row in asked(part, queries[::every])]
+    known = asked(whole, collection.queries[::every])
+    figures = {"strangers": false_alarm_rates(strangers), "recall": recalls(known)}
+    print_tables(figures)
+    print(f"{len(strangers) + len(known)} queries in {time.perf_counter() - clock:.0f} s", file=sys.stderr)
+    if arguments.failures:
+        for row in sorted(strangers, key=lambda row: float(row["wrong"])):
+            if row["wrong"] <= -2:
+                print(f"{row['wrong']:.1f} {row['query']} {row['wrong_image']}")
+    if arguments.plot:
+        draw(arguments.plot, strangers, known)
+    return figures
+
+
+def without(whole: Path, part: Path, removed: list[str]) -> Path:
+    """A copy of an index without some pictures, made once."""
+    if not part.exists():
+        shutil.copytree(whole, part)
+        with ImageIndex.open(part) as index:
+            index.remove(removed)
+    return part
+
+
+def asked(path: Path, queries: list[Query]) -> list[dict[str, Any]]:
+    """For each query log10 of the false alarms of the best right image, and of the best wrong one; infinite where there is none."""
+    chunks = [queries[first : first + 50] for first in range(0, len(queries), 50)]
+    parts = joblib.Parallel(n_jobs=2)(joblib.delayed(asked_here)(path, chunk) for chunk in chunks)
+    return [row for part in parts for row in part]
+
+
+def asked_here(path: Path, queries: list[Query]) -> list[dict[str, Any]]:
+    """The same in one process."""
+    rows = []
+    with ImageIndex.open(path) as index:
+        for query in queries:
+            matches = index.search(query.path, SearchOptions(crop=query.outline is not None)).matches
+            right = [match for match in matches if match.image in query.relevant]
+            wrong = [match for match in matches if match.image not in query.relevant | query.ignore]
+            worst = min(wrong, key=lambda match: match.log_false_alarms, default=None)
+            rows.append(
+                {
+                    "set": query.set,
+                    "query": query.path,
+                    "right": min((match.log_false_alarms for match in right), default=np.inf),
+                    "wrong": worst.log_false_alarms if worst else np.inf,
+                    "wrong_image": worst.image if worst else None,
+                }
+            )
+    return rows
+
+
+def false_alarm_rates(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Per index and of all: how many strangers are verified, at each rate."""
+    lines = []
+    for name in [*dict.fromkeys(row["index"] for row in rows), "all"]:
+        wrong = np.array([row["wrong"] for row in rows if name in (row["index"], "all")])
+        counts = {str(rate): int((wrong <= np.log10(rate)).sum()) for rate in RATES}
+        lines.append({"index": name, "queries": len(wrong), "verified": counts})
+    return lines
+
+
+def recalls(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Per set: how many queries have a right image verified, and a wrong one, at each rate."""
+    sets: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        sets[row["set"]].append(row)
+    lines = []
+    for name, members in sets.items():
+        shares = {
+            side: {str(rate): float(np.mean([row[side] <= np.log10(rate) for row in members])) for rate in RATES}
+            for side in ("right", "wrong")
+        }
+        lines.append({"set": name, "queries": len(members), **shares})
+    return lines
+
+
+def print_tables(figures: dict[str, Any]) -> None:
+    """Both tables, for people."""
+    rates = [str(rate) for rate in RATES]
+    print(f"{'strangers asked for':24s} {'n':>5s}  " + " ".join(f"{rate:>12s}" for rate in rates))
+    for line in figures["strangers"]:
+        shares = [f"{line['verified'][rate]:4d} {line['verified'][rate] / max(line['queries'], 1):.4f}" for rate in rates]
+        print(f"{'without ' + line['index']:24s} {line['queries']:5d}  " + " ".join(f"{share:>12s}" for share in shares))
+    print(f"\n{'right and wrong verified':24s} {'n':>5s}  " + " ".join(f"{rate:>12s}" for rate in rates))
+    for line in figures["recall"]:
+        shares = [f"{line['right'][rate]:.3f} {line['wrong'][rate]:.3f}" for rate in rates]
+        print(f"{line['set']:24s} {line['queries']:5d}  " + " ".join(f"{share:>12s}" for share in shares))
+
+
+def draw(path: Path, strangers: list[dict[str, Any]], known: list[dict[str, Any]]) -> None:
+    """Two plots: measured against asked rate of wrong answers, and recall against it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.5))
+    wrong = np.array([row["wrong"] for row in strangers])
+    left.loglog(10**STEPS, [max(float(np.mean(wrong <= step)), 1e-5) for step in STEPS], label=f"measured, {len(wrong):,} strangers")
+    left.loglog(10**STEPS, 10**STEPS, "--", color="grey", label="as asked")
+    left.set(xlabel="--false-alarms", ylabel="queries with a wrong yes", ylim=(1e-5, 1))
+    left.legend()
+    for name in ("crop25", "crop10", "crop05", "crop02", "objects", "labels"):
+        values = np.array([row["right"] for row in known if row["set"] == name])
+        if len(values):
+            right.semilogx(10**STEPS, [np.mean(values <= step) for step in STEPS], label=f"{name}, {len(values)}")
+    right.set(xlabel="--false-alarms", ylabel="queries with a right yes", ylim=(0, 1.02))
+    right.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
