@@ -61,7 +61,7 @@ def train_vocab(
 ) -> None:
     """Train a vocabulary on pictures of your own. The shipped ones are general: most collections need none."""
     from .features import FeatureSpec
-    from .images import find_images
+    from .files import find_images
     from .training import train_vocabulary
 
     spec = FeatureSpec(features)

@@ -13,7 +13,7 @@ import joblib
 from .encoding import EncodedImage, encode_all, load_picture
 from .errors import ImageError
 from .features import Features, FeatureSpec, extract, one_opencv_thread
-from .images import content_hash
+from .files import content_hash
 from .segment import ImageRecord
 from .vocabulary import Vocabulary
 from .workers import in_processes

@@ -17,7 +17,8 @@ from . import manifest as manifests
 from .encoding import encode_query, load_picture
 from .errors import ImageIndexError, IncompatibleError, IndexExistsError, ParameterError
 from .features import FeatureSpec, extract, mirror
-from .images import Box, find_images, path_list
+from .files import find_images, path_list
+from .images import Box
 from .manifest import Manifest
 from .match import Match
 from .result import ARRAY, SearchResult

@@ -18,7 +18,8 @@ from pictures import textured
 from PIL import Image
 
 from bovw.errors import ImageError, ParameterError
-from bovw.images import MAX_PIXELS, find_images, picture_from_array, read_colours, read_picture
+from bovw.files import find_images
+from bovw.images import LIMITS, picture_from_array, read_colours, read_picture
 
 ORIENTATION = 0x0112
 T = Image.Transpose
@@ -216,8 +217,8 @@ def whole_jpeg() -> bytes:
         (b"", "empty"),
         (b"This is no picture.\n" * 20, "not an image"),
         (whole_jpeg()[:-1000], "truncated"),
-        (whole_jpeg()[:700], "cannot be read"),
-        (whole_jpeg()[:3], "not an image"),
+        (whole_jpeg()[:700], "is damaged"),
+        (whole_jpeg()[:3], "is damaged"),
     ],
 )
 def test_damaged_files_are_refused_with_their_path_and_reason(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -255,16 +256,16 @@ def png_header(width: int, height: int) -> bytes:
 
 
 def test_more_pixels_than_allowed_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
-    height = MAX_PIXELS // 20_000 + 1
+    height = LIMITS.pixels // 20_000 + 1
     (tmp_path / "a.png").write_bytes(png_header(20_000, height))
-    with pytest.raises(ImageError, match=f"has 20000 x {height} pixels, more than {MAX_PIXELS:,}"):
+    with pytest.raises(ImageError, match=f"is too large: 20000 x {height} pixels, more than {LIMITS.pixels:,}"):
         read_picture(tmp_path / "a.png", 1000)
 
 
 @pytest.mark.parametrize("side", [9_500, 13_400])
 def test_large_pictures_below_the_limit_are_read_without_a_warning(tmp_path: Path, side: int) -> None:
     """Pillow warns from 89 million pixels on and refuses from 179 million on, below our own limit."""
-    assert side * side < MAX_PIXELS
+    assert side * side < LIMITS.pixels
     Image.new("L", (side, side), 90).save(tmp_path / "a.jpg")
     picture = read_picture(tmp_path / "a.jpg", 100)
     assert picture.size == (side, side)

@@ -12,8 +12,9 @@ import bovw
 
 PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
-    {"errors", "threads", "version", "workers"},
-    {"storage", "images", "weighting", "geometry", "place", "root", "console"},
+    {"errors", "threads", "tones", "version", "workers"},
+    {"storage", "files", "formats", "weighting", "geometry", "place", "root", "console"},
+    {"images"},
     {"difference", "features", "manifest", "page"},
     {"vocabulary"},
     {"encoding", "training"},
