@@ -24,7 +24,7 @@ __all__ = ["main"]
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 IndexOption = Annotated[Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")]
-JobsOption = Annotated[int, typer.Option(min=1, help="Processes for the extraction; by default one a core.")]
+JobsOption = Annotated[int, typer.Option(min=0, help="Processes for the extraction; by default one a core; 0: in this one.")]
 NulOption = Annotated[bool, typer.Option("-0", help="Paths on stdin end with NUL instead of a newline.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another process is writing to the index.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]

@@ -134,11 +134,13 @@ def decoding_bytes(image: ImageFile.ImageFile, size: tuple[int, int]) -> int:
 
 
 def strip_bytes(image: ImageFile.ImageFile, stored: int) -> int:
-    """Memory of a strip or tile of a TIFF image, and of a second copy if the image has to be turned."""
+    """Memory of a compressed strip or tile of a TIFF image, and of a second copy if the image has to be turned."""
     tags = image.tag_v2  # type: ignore[attr-defined]
-    height = tags.get(TILE_HEIGHT, tags.get(ROWS_PER_STRIP, image.height))
-    unit = tags.get(TILE_WIDTH, image.width) * min(height, image.height)
-    return stored * int(unit + (image.width * image.height if tags.get(ORIENTATION, 1) != 1 else 0))
+    pixels = image.width * image.height if tags.get(ORIENTATION, 1) != 1 else 0
+    if image.tile and image.tile[0].codec_name == "libtiff":
+        height = tags.get(TILE_HEIGHT, tags.get(ROWS_PER_STRIP, image.height))
+        pixels += tags.get(TILE_WIDTH, image.width) * min(height, image.height)
+    return stored * int(pixels)
 
 
 def has_several_scans(image: JpegImageFile) -> bool:

@@ -28,13 +28,13 @@ class Limits:
         pixels: of the picture, as its header says.
         memory: bytes that decoding may take, worked out from the header. A JPEG or JPEG 2000 file that is to be shrunk is decoded
             at a fraction of its size, and may be far larger than others. The work after decoding takes some 400 MB beside.
-        file_bytes: length of the file.
+        file_bytes: length of the file, which some formats need in memory as a whole.
         seconds: for one picture, in runs with worker processes (`jobs` of 1 or more): nothing else can end a decoder that hangs.
     """
 
     pixels: int = 500_000_000
     memory: int = 600_000_000
-    file_bytes: int = 2_000_000_000
+    file_bytes: int = 600_000_000
     seconds: float = 60.0
 
     def __post_init__(self) -> None:
@@ -125,7 +125,7 @@ def decoded(path: str | os.PathLike[str], draft: int | None, mode: str, limits: 
             require_memory(path, decoding_bytes(image, size), limits)
             gray = mode == "L" or is_gray(image)
             low = low_bytes(opened_image(path, file)) if gray and has_deep_colours(image) else None
-            pixels = gray_values(image, low) if gray else colour_values(image)
+            pixels = gray_values(image, low) if gray else colour_values(image, draft or max(size))
             orientation = orientation_of(image)
             size = image.size if image.format == "TIFF" else size  # Pillow has turned it by now
             del image, low  # and their memory

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 __all__ = ["colour_values", "gray_of_array", "gray_values", "has_deep_colours", "is_gray", "low_bytes"]
 
@@ -18,7 +19,7 @@ NEUTRAL = 128
 # Weights of red, green and blue in grey: ITU-R BT.601, as Pillow and OpenCV have them.
 LUMA = np.array([0.299, 0.587, 0.114])
 # Pixels that are converted at a time, so that a large picture is in memory once only.
-BAND = 1 << 22
+BAND = 1 << 20
 # Rows and columns of deep pixels that are looked at for their range.
 SAMPLE = 1000
 # Deep pixels outside of these percentiles become black and white.
@@ -38,7 +39,7 @@ def gray_values(image: Image.Image, low: Image.Image | None = None) -> NDArray[n
     Args:
         low: the `low_bytes` of an image with deep colours.
     """
-    image.load()
+    load(image)
     width, height = image.size
     if low is not None:
         return deep_colours(image, low)
@@ -51,9 +52,15 @@ def gray_values(image: Image.Image, low: Image.Image | None = None) -> NDArray[n
     return gray
 
 
-def colour_values(image: Image.Image) -> NDArray[np.uint8]:
-    """Decode an opened image that is not `is_gray` into colours (h, w, 3) uint8 BGR, as it is stored: not turned."""
-    image.load()
+def colour_values(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    """Decode an opened image that is not `is_gray` into colours (h, w, 3) uint8 BGR, as it is stored: not turned.
+
+    Args:
+        side: a large image may be reduced to twice this long side, which saves memory.
+    """
+    load(image)
+    if image.mode == "RGB" and max(image.size) >= 4 * side:
+        image = Image.Image.reduce(image, max(image.size) // (2 * side))  # not its own, which JPEG 2000 images shadow
     width, height = image.size
     colours = np.empty((height, width, 3), np.uint8)
     for top, bottom in bands(width, height):
@@ -115,12 +122,19 @@ def low_bytes(image: ImageFile.ImageFile) -> Image.Image:
     # grey and alpha, two bytes each: the four bytes of RGBA, of which the second is the low one of grey
     wanted = "RGBA" if name == "LA" else f"{name};{OTHER_BYTE[depth]}"
     image.tile = [tile._replace(args=(wanted, *tile.args[1:]) if isinstance(tile.args, tuple) else wanted) for tile in image.tile]
-    image.load()
+    load(image)
     return image.getchannel("G") if name == "LA" else image
 
 
+def load(image: Image.Image) -> None:
+    """Decode an opened image. A TIFF image gets its memory here, as Pillow would ask its own limit of size when it makes it."""
+    if isinstance(image, TiffImageFile) and image.tile:
+        image.im = Image.new(image.mode, (image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]), None).im
+    image.load()
+
+
 def bands(width: int, height: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows that cover a picture, of some millions of pixels each."""
+    """Ranges of rows that cover a picture, of about a million pixels each."""
     step = max(1, BAND // width)
     return ((top, min(height, top + step)) for top in range(0, height, step))
 

@@ -12,8 +12,8 @@ import bovw
 
 PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
-    {"errors", "threads", "tones", "version", "workers"},
-    {"storage", "files", "formats", "weighting", "geometry", "place", "root", "console"},
+    {"errors", "threads", "tones", "version"},
+    {"workers", "storage", "files", "formats", "weighting", "geometry", "place", "root", "console"},
     {"images"},
     {"difference", "features", "manifest", "page"},
     {"vocabulary"},
@@ -55,7 +55,7 @@ def test_only_training_imports_scikit_learn() -> None:
 def test_public_names_exist_and_are_documented() -> None:
     assert set(dir(bovw)) == set(bovw.__all__) == {
         "AddReport", "BovwError", "CheckReport", "Comparison", "Damage", "Difference", "FeatureSpec", "ImageError", "ImageIndex",
-        "IndexInfo", "Match", "RemoveReport", "SearchOptions", "SearchResult", "TrainingReport", "Vocabulary", "__version__",
+        "IndexInfo", "Limits", "Match", "RemoveReport", "SearchOptions", "SearchResult", "TrainingReport", "Vocabulary", "__version__",
         "check_index", "compare_pictures", "draw_comparison", "draw_match", "shipped_vocabulary", "train_vocabulary",
     }  # fmt: skip
     for name in bovw.__all__:
