@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .errors import ImageError
 
-__all__ = ["content_hash", "find_images", "opened_file", "path_list", "unreadable"]
+__all__ = ["content_hash", "damaged", "find_images", "opened_file", "path_list", "unreadable"]
 
 SUFFIXES = frozenset(
     [
@@ -89,3 +89,8 @@ def unreadable(path: str | os.PathLike[str], error: OSError | ValueError) -> Ima
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return ImageError(path, "there is no such file")
     return ImageError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+
+
+def damaged(path: str | os.PathLike[str], error: Exception) -> ImageError:
+    """A picture that a decoder gave up on, and what it said, in one line."""
+    return ImageError(path, f"is damaged: {' '.join(str(error).split()) or type(error).__name__}")

@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from .errors import ImageError
+from .files import damaged
 from .tones import has_deep_colours
 
 __all__ = ["decode_small", "decoding_bytes", "opened_image", "orientation_of"]
@@ -51,29 +52,29 @@ def opened_image(path: str, file: BinaryIO) -> ImageFile.ImageFile:
     """
     file.seek(0)
     prefix = file.read(16)
-    reason = "is not an image of a known format"
-    for name, opens, accepts in openers(prefix):
+    problem = ImageError(path, "is not an image of a known format")
+    for opens, accepts in openers(prefix):
         accepted = accepts(prefix) if accepts else True
         if isinstance(accepted, str):
-            reason = f"is not an image of a known format here: {accepted}"
+            problem = ImageError(path, f"is not an image of a known format: {accepted}")
         elif accepted:
             file.seek(0)
             try:
                 return opens(file, "")
             except SyntaxError as error:
                 if accepts:
-                    reason = f"is damaged: not a {name} file that can be read, {error}"
-    raise ImageError(path, reason)
+                    problem = damaged(path, error)
+    raise problem
 
 
-def openers(prefix: bytes) -> list[tuple[str, Open, Accepts | None]]:
+def openers(prefix: bytes) -> list[tuple[Open, Accepts | None]]:
     """What may open a file that begins so, in the order of trying. Pillow's register is filled, never changed."""
-    found: list[tuple[str, Open, Accepts | None]] = []
+    found: list[tuple[Open, Accepts | None]] = []
     if prefix[4:8] == b"ftyp" and prefix[8:12] in HEIF_BRANDS:
-        found.append(("HEIF", *heif()))
+        found.append(heif())
     for name, module in FORMATS.items():
         import_module(module)
-        found.append((name, *Image.OPEN[name]))
+        found.append(Image.OPEN[name])
     return found
 
 

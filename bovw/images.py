@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BovwError, ImageError, ParameterError
-from .files import opened_file, unreadable
+from .files import damaged, opened_file, unreadable
 from .formats import decode_small, decoding_bytes, opened_image, orientation_of
 from .tones import colour_values, gray_of_array, gray_values, has_deep_colours, is_gray, low_bytes
 
@@ -140,21 +140,16 @@ def decoded(path: str | os.PathLike[str], draft: int | None, mode: str, limits: 
             raise damaged(path, error) from error
 
 
-def damaged(path: str, error: Exception) -> ImageError:
-    """A picture that a decoder gave up on, and what it said, in one line."""
-    return ImageError(path, f"is damaged: {' '.join(str(error).split()) or type(error).__name__}")
-
-
 def require_pixels(path: str, size: tuple[int, int], limits: Limits) -> None:
     """Raise ImageError if a picture has too many pixels."""
     if size[0] * size[1] > limits.pixels:
-        raise ImageError(path, f"is too large: {size[0]} x {size[1]} pixels, more than {limits.pixels:,} (Limits.pixels)")
+        raise ImageError(path, f"is too large: {size[0]} x {size[1]} pixels, more than {limits.pixels:,} (limit: pixels)")
 
 
 def require_memory(path: str, needed: int, limits: Limits) -> None:
     """Raise ImageError if decoding takes too much memory."""
     if needed > limits.memory:
-        raise ImageError(path, f"is too large: decoding takes {needed:,} bytes of memory, more than {limits.memory:,} (Limits.memory)")
+        raise ImageError(path, f"is too large: decoding takes {needed:,} bytes of memory, more than {limits.memory:,} (limit: memory)")
 
 
 def require_length(path: str, file: BinaryIO, limits: Limits) -> None:
@@ -163,7 +158,7 @@ def require_length(path: str, file: BinaryIO, limits: Limits) -> None:
     if not length:
         raise ImageError(path, "is empty")
     if length > limits.file_bytes:
-        raise ImageError(path, f"is too large: {length:,} bytes are more than {limits.file_bytes:,} (Limits.file_bytes)")
+        raise ImageError(path, f"is too large: {length:,} bytes are more than {limits.file_bytes:,} (limit: file_bytes)")
 
 
 def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

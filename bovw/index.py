@@ -321,6 +321,7 @@ class ImageIndex:
         options: SearchOptions | None = None,
         *,
         box: Box | None = None,
+        limits: Limits = LIMITS,
     ) -> SearchResult:
         """Find the images that show what the query shows.
 
@@ -328,6 +329,7 @@ class ImageIndex:
             query: a picture file, or pixels as OpenCV gives them: (h, w) grey, (h, w, 3) BGR, (h, w, 4) BGRA.
             options: see SearchOptions; `SearchOptions(crop=True)` for a query that is a part of what is sought.
             box: x, y, width, height of the part of the query to search with, in pixels.
+            limits: what the query may cost, but for the time: nothing here can end a decoder that hangs.
 
         Raises:
             ImageError: the query cannot be used.
@@ -336,7 +338,7 @@ class ImageIndex:
         options = options or SearchOptions()
         snapshot, root = self.snapshot, self.root  # the same throughout, should another thread write or close meanwhile
         clock = Clock()
-        picture = load_picture(query, self.spec, box)
+        picture = load_picture(query, self.spec, box, limits)
         clock.lap("read")
         features = extract(picture, self.spec)
         mirrored = mirror(features, picture, self.spec) if options.mirror else None

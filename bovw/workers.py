@@ -154,7 +154,7 @@ class Pool:
             if worker.connection in ready and not worker.hear():
                 again += self.buried(worker)
             elif worker.chunks and worker.waited > self.seconds + (GRACE if worker.at is None else 0):
-                again += self.buried(worker, f"took too long: more than {self.seconds:g} seconds")
+                again += self.buried(worker, f"took too long: more than {self.seconds:g} seconds (limit: seconds)")
         return again
 
     def buried(self, worker: Worker, reason: str = "") -> list[Chunk]:

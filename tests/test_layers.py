@@ -13,9 +13,10 @@ import bovw
 PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
     {"errors", "threads", "tones", "version"},
-    {"workers", "storage", "files", "formats", "weighting", "geometry", "place", "root", "console"},
+    {"workers", "storage", "files", "weighting", "geometry", "place", "root"},
+    {"formats"},
     {"images"},
-    {"difference", "features", "manifest", "page"},
+    {"console", "difference", "features", "manifest", "page"},
     {"vocabulary"},
     {"encoding", "training"},
     {"segment"},
