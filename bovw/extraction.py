@@ -11,7 +11,7 @@ import cv2
 
 from .encoding import EncodedImage, encode_all
 from .errors import ImageError
-from .features import Features, FeatureSpec, extract, one_opencv_thread
+from .features import Features, FeatureSpec, extract
 from .files import content_hash, unreadable
 from .images import Limits, read_picture
 from .segment import ImageRecord
@@ -68,8 +68,7 @@ def extract_file(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted:
         sha256 = content_hash(path)
         if sha256 == task.known:
             return None
-        with one_opencv_thread():
-            features = extract(read_picture(path, spec.max_side, limits=limits), spec)
+        features = extract(read_picture(path, spec.max_side, limits=limits), spec)
         after = os.stat(path)
     except ImageError as error:
         return error

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 
 from .errors import ImageError, ParameterError, VocabularyError
-from .features import MIRRORED, FeatureSpec, extract, one_opencv_thread, vectors
+from .features import MIRRORED, FeatureSpec, extract, vectors
 from .images import LIMITS, Limits, read_picture
 from .vocabulary import SIGNATURE_BITS, Vocabulary, half_norms
 from .workers import Work, worked
@@ -150,8 +150,7 @@ def sample_image(task: tuple[str, int], spec: FeatureSpec, quota: int, seed: int
     """Some descriptors of one picture, given by its path and number, or why there are none."""
     path, number = task
     try:
-        with one_opencv_thread():
-            descriptors = extract(read_picture(path, spec.max_side, limits=limits), spec).descriptors
+        descriptors = extract(read_picture(path, spec.max_side, limits=limits), spec).descriptors
     except ImageError as error:
         return error
     chosen = np.sort(np.random.default_rng((seed, number)).permutation(len(descriptors))[:quota])
