@@ -94,7 +94,8 @@ def decode_small(image: ImageFile.ImageFile, mode: str, side: int) -> None:
         mode: "L" or "RGB": in which mode a JPEG may be decoded.
     """
     if image.format == "JPEG2000":
-        halvings = max(0, (max(image.size) // side).bit_length() - 1)
+        # twice the side, since what wavelets leave of fine detail is less smooth than a mean
+        halvings = max(0, (max(image.size) // (2 * side)).bit_length() - 1)
         image.reduce = min(halvings, resolutions(image))  # type: ignore[method-assign, assignment]
     else:
         image.draft(mode if image.mode in ("L", "RGB", "YCbCr") else None, (side, side))

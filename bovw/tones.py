@@ -148,11 +148,11 @@ def rows_of(image: Image.Image, top: int, bottom: int) -> Image.Image:
 
 def shallow_gray(image: Image.Image) -> NDArray[np.uint8]:
     """Grey values (h, w) of an image with 8 bits a channel."""
+    if image.mode == "LAB":
+        return np.asarray(image.getchannel("L"))
     if "A" in image.getbands() or "transparency" in image.info:
         layers = image.convert("RGBA")
         return composed(np.asarray(layers.convert("RGB").convert("L")), np.asarray(layers.getchannel("A")))
-    if image.mode == "LAB":
-        return np.asarray(image.getchannel("L"))
     if image.mode not in ("L", "RGB", "YCbCr"):
         image = image.convert("RGB")
     return np.asarray(image.convert("L"))

@@ -136,7 +136,7 @@ class Pool:
         """Give chunks to the processes that have none or few, and start processes while there are too few."""
         while waiting:
             if len(self.workers) < self.jobs and all(worker.chunks for worker in self.workers):
-                self.workers.append(Worker(self.work))
+                self.workers.append(Worker(self.work, self.seconds))
             worker = min(self.workers, key=lambda worker: len(worker.chunks))
             if len(worker.chunks) == QUEUED:
                 return
@@ -190,7 +190,7 @@ class Worker:
         waited: seconds that we have waited since it began that.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, seconds: float) -> None:
         """Start it."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -208,7 +208,7 @@ class Worker:
         self.chunks: deque[Chunk] = deque()
         self.begun, self.waited = 0, 0.0
         self.at: int | None = None
-        self.say(work)
+        self.say((work, seconds))
 
     def say(self, message: Any) -> None:
         """Send something; that the process has ended will be noticed when it is listened to."""
@@ -265,13 +265,16 @@ def serve(descriptor: int, parent: int) -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     connection = Connection(descriptor)
     try:
-        work = connection.recv()
+        work, seconds = connection.recv()
         while True:
             items = connection.recv()
             results = []
             for item in items:
                 connection.send(None)
+                # should nobody be there any more to end what hangs, this signal ends it wherever it is
+                signal.setitimer(signal.ITIMER_REAL, min(2 * seconds + GRACE, threading.TIMEOUT_MAX))
                 results.append(work.each(item))
+            signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send(True)
             connection.send(work.together(results))
     except (EOFError, OSError):
