@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .difference import Difference
     from .errors import BovwError, ImageError
     from .features import FeatureSpec
+    from .images import Limits
     from .index import ImageIndex, IndexInfo
     from .match import Match
     from .pair import Comparison, compare_pictures
@@ -42,6 +43,7 @@ __all__ = [
     "ImageError",
     "ImageIndex",
     "IndexInfo",
+    "Limits",
     "Match",
     "RemoveReport",
     "SearchOptions",
@@ -62,6 +64,7 @@ HOMES = {
     "difference": ("Difference",),
     "errors": ("BovwError", "ImageError"),
     "features": ("FeatureSpec",),
+    "images": ("Limits",),
     "index": ("ImageIndex", "IndexInfo"),
     "match": ("Match",),
     "pair": ("Comparison", "compare_pictures"),

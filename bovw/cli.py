@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import INTERRUPTED, complain, explained, fail, named_paths, print_path, progress
+from .console import INTERRUPTED, Failures, complain, explained, fail, named_paths, parsed_box, parsed_limits, print_path, progress
 from .errors import BovwError, ImageError, ParameterError, VocabularyError, printable
 from .version import __version__
 
@@ -24,7 +24,7 @@ __all__ = ["main"]
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 IndexOption = Annotated[Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")]
-JobsOption = Annotated[int, typer.Option(min=1, help="Processes for the extraction; by default one a core.")]
+JobsOption = Annotated[int, typer.Option(min=0, help="Processes for the extraction; by default one a core; 0: in this one.")]
 NulOption = Annotated[bool, typer.Option("-0", help="Paths on stdin end with NUL instead of a newline.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another process is writing to the index.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -33,6 +33,13 @@ RootOption = Annotated[
 ]
 FalseAlarmsOption = Annotated[
     float, typer.Option(help="Say verified only if at most about so many wrong yes a query are to be expected: 0.01 is one in a hundred.")
+]
+LimitOption = Annotated[
+    list[str],
+    typer.Option("--limit", metavar="NAME=NUMBER", help="What a picture may cost: pixels, memory, file_bytes, seconds."),
+]
+ReportErrorsOption = Annotated[
+    Path | None, typer.Option("--report-errors", metavar="FILE", help="Write what was left out, and why, here as JSON lines.")
 ]
 CORES = os.cpu_count() or 1
 
@@ -60,28 +67,31 @@ def train_vocab(
     seed: Annotated[int, typer.Option(min=0, help="Same seed and pictures, same vocabulary.")] = 0,
     max_descriptors: Annotated[int, typer.Option(min=2, help="Sample at most so many descriptors; bounds the memory.")] = 2_000_000,
     jobs: JobsOption = CORES,
+    limit: LimitOption = [],  # noqa: B006 - Typer's way; nobody changes it
+    report_errors: ReportErrorsOption = None,
     nul: NulOption = False,
 ) -> None:
     """Train a vocabulary on pictures of your own. The shipped ones are general: most collections need none."""
     from .features import FeatureSpec
-    from .images import find_images
+    from .files import find_images
     from .training import train_vocabulary
 
-    spec = FeatureSpec(features)
+    spec, limits = FeatureSpec(features), parsed_limits(limit)
     images, problems = find_images(named_paths(photos, nul))
-    for problem in problems:
-        complain(problem)
     require_folder(out)
-    with progress() as bar:
-        vocabulary, report = train_vocabulary(images, words, spec, max_descriptors=max_descriptors, seed=seed, jobs=jobs, progress=bar)
+    with Failures(report_errors) as failures:
+        with progress() as bar:
+            vocabulary, report = train_vocabulary(
+                images, words, spec, max_descriptors=max_descriptors, seed=seed, jobs=jobs, limits=limits, progress=bar
+            )
+        for problem in problems + report.failed:
+            failures.add(problem)
     vocabulary.save(out)
-    for problem in report.failed:
-        complain(problem)
     typer.echo(
         f"{out}: {len(vocabulary):,} words from {report.descriptors:,} descriptors of {report.images:,} images; "
         f"{report.unused:,} words never used, imbalance {report.imbalance:.2f}"
     )
-    if problems or report.failed:
+    if failures.reasons:
         raise typer.Exit(1)
 
 
@@ -100,22 +110,27 @@ def index(
     batch: Annotated[int, typer.Option(min=1, help="Commit after so many pictures: an interrupted run loses at most these.")] = 256,
     root: RootOption = None,
     jobs: JobsOption = CORES,
+    limit: LimitOption = [],  # noqa: B006
+    report_errors: ReportErrorsOption = None,
     wait: WaitOption = False,
     nul: NulOption = False,
 ) -> None:
     """Add pictures to an index; make the index if there is none. Pictures that it holds unchanged are skipped."""
-    wanted = named_paths(photos, nul)
-    with opened_or_created(path, features, vocab, max_features, max_side, root) as target, progress() as bar:
+    wanted, limits = named_paths(photos, nul), parsed_limits(limit)
+    with Failures(report_errors) as failures, opened_or_created(path, features, vocab, max_features, max_side, root) as target:
+        with progress() as bar:
 
-        def advance(done: int, total: int, result: str | ImageError) -> None:
-            if isinstance(result, ImageError):
-                complain(result)
-            bar("index", done, total)
+            def advance(done: int, total: int, result: str | ImageError) -> None:
+                if isinstance(result, ImageError):
+                    failures.add(result)
+                bar("index", done, total)
 
-        report = target.add(wanted, jobs=jobs, batch=batch, check_content=check_content, prune=prune, wait=wait, progress=advance)
+            report = target.add(
+                wanted, jobs=jobs, batch=batch, check_content=check_content, prune=prune, wait=wait, limits=limits, progress=advance
+            )
+        for problem in report.failed[: report.absent]:
+            failures.add(problem)
         images = len(target)
-    for problem in report.failed[: report.absent]:
-        complain(problem)
     removed = f"{report.removed} removed, " if prune else ""
     typer.echo(
         f"{path}: {images:,} images: {report.added} added, {report.changed} changed, {removed}"
@@ -251,6 +266,7 @@ def search(
     mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="Try the query mirrored as well.")] = True,
     instances: Annotated[int, typer.Option(min=1, help="Show up to so many places in an image that shows the query several times.")] = 1,
     false_alarms: FalseAlarmsOption = 0.01,
+    limit: LimitOption = [],  # noqa: B006
     root: RootOption = None,
     nul: NulOption = False,
 ) -> None:
@@ -261,7 +277,7 @@ def search(
     from .search import SearchOptions
 
     options = SearchOptions(k, crop, scoring, verify, words, mirror, instances, false_alarms)
-    part = parsed_box(box)
+    part, limits = parsed_box(box), parsed_limits(limit)
     names = named_paths(queries, nul)
     if draw and len(names) != 1:
         raise ParameterError(f"--draw: takes one query, not {len(names)}")
@@ -269,7 +285,7 @@ def search(
     with ImageIndex.open(path, root=root) as source, Page(report) if report else nullcontext() as page:
         for name in names:
             try:
-                result = source.search(name, options, box=part)
+                result = source.search(name, options, box=part, limits=limits)
             except (ImageError, ParameterError) as error:
                 reason = error.reason if isinstance(error, ImageError) else str(error)
                 failed = True
@@ -293,17 +309,6 @@ def require_folder(path: Path) -> None:
     existing = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise VocabularyError(f"{path}: cannot be written: {existing} is not a folder to write to")
-
-
-def parsed_box(text: str | None) -> tuple[int, int, int, int] | None:
-    """X,Y,W,H as numbers."""
-    if text is None:
-        return None
-    try:
-        x, y, width, height = (int(part) for part in text.split(","))
-    except ValueError:
-        raise ParameterError(f"--box: {text!r} is not X,Y,W,H in whole pixels") from None
-    return x, y, width, height
 
 
 def opened_or_created(

@@ -1,18 +1,38 @@
-"""What the command needs to talk: paths from stdin, names that are safe to print, progress, and errors in one line."""
+"""What the command needs to talk: paths from stdin, limits, names that are safe to print, progress, and errors in one line."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from .errors import BovwError, ImageError, ParameterError, printable
 
-__all__ = ["INTERRUPTED", "Bar", "complain", "explained", "fail", "named_paths", "print_path", "progress"]
+if TYPE_CHECKING:
+    from .images import Limits
+
+__all__ = [
+    "INTERRUPTED",
+    "Bar",
+    "Failures",
+    "complain",
+    "explained",
+    "fail",
+    "named_paths",
+    "parsed_box",
+    "parsed_limits",
+    "print_path",
+    "progress",
+]
 
 INTERRUPTED = 130
 Bar = Callable[[str, int, int], None]
@@ -30,9 +50,62 @@ def named_paths(arguments: list[str], nul: bool) -> list[str]:
     return paths
 
 
+def parsed_box(text: str | None) -> tuple[int, int, int, int] | None:
+    """X,Y,W,H as numbers."""
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        raise ParameterError(f"--box: {text!r} is not X,Y,W,H in whole pixels") from None
+    return x, y, width, height
+
+
+def parsed_limits(texts: list[str]) -> Limits:
+    """What pictures may cost, from NAME=NUMBER texts; the defaults for what is not named."""
+    from .images import LIMITS
+
+    limits = LIMITS
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            value: Any = float(number) if name == "seconds" else int(float(number))
+            limits = replace(limits, **{name: value})
+        except (TypeError, ValueError, OverflowError):
+            names = ", ".join(f"{name}={value:g}" for name, value in vars(LIMITS).items())
+            raise ParameterError(f"--limit: {text!r} is not one of these with a number above 0: {names}") from None
+    return limits
+
+
 def complain(error: ImageError) -> None:
     """Name a picture that was left out."""
     typer.echo(f"bovw: {printable(error.path)}: {printable(error.reason)}", err=True)
+
+
+class Failures:
+    """Pictures that were left out: named as they come, written to a file as JSON lines if wanted, and counted by reason in the end."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.file = path.open("w", encoding="ascii") if path else None
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, error: ImageError) -> None:
+        """Take note of one."""
+        complain(error)
+        self.reasons[error.reason.partition(":")[0]] += 1
+        if self.file:
+            self.file.write(json.dumps({"path": error.path, "reason": error.reason}) + "\n")
+            self.file.flush()
+
+    def __enter__(self) -> Failures:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.file:
+            self.file.close()
+        if self.reasons:
+            counts = (f"{count} x {printable(reason)}" for reason, count in self.reasons.most_common())
+            typer.echo(f"bovw: left out: {', '.join(counts)}", err=True)
 
 
 def silent(_stage: str, _done: int, _total: int) -> None:

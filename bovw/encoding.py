@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .errors import ParameterError
 from .features import Features, FeatureSpec
-from .images import Box, Picture, picture_from_array, read_picture
+from .images import LIMITS, Box, Limits, Picture, picture_from_array, read_picture
 from .threads import one_blas_thread
 from .vocabulary import Vocabulary
 
@@ -105,7 +105,9 @@ def encode_query(features: Features, mirrored: Features | None, vocabulary: Voca
     return queries
 
 
-def load_picture(source: str | os.PathLike[str] | NDArray[Any], spec: FeatureSpec, box: Box | None = None) -> Picture:
+def load_picture(
+    source: str | os.PathLike[str] | NDArray[Any], spec: FeatureSpec, box: Box | None = None, limits: Limits = LIMITS
+) -> Picture:
     """A picture from a path or an array, at the working size of a spec.
 
     Raises:
@@ -115,5 +117,5 @@ def load_picture(source: str | os.PathLike[str] | NDArray[Any], spec: FeatureSpe
     if isinstance(source, np.ndarray):
         return picture_from_array(source, spec.max_side, box)
     if isinstance(source, (str, os.PathLike)):
-        return read_picture(source, spec.max_side, box)
+        return read_picture(source, spec.max_side, box, limits)
     raise ParameterError(f"picture: {type(source).__name__} is neither a path nor an array")

@@ -42,7 +42,7 @@ class ImageError(BovwError):
 
     Attributes:
         path: the picture as it was named, or "<array>" for one that came as an array.
-        reason: why, in one line without the path.
+        reason: why, in one line without the path; what comes before a colon is the same for all of its kind.
     """
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:

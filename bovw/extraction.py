@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain, islice
+from functools import lru_cache, partial
 
-import joblib
+import cv2
 
-from .encoding import EncodedImage, encode_all, load_picture
+from .encoding import EncodedImage, encode_all
 from .errors import ImageError
-from .features import Features, FeatureSpec, extract, one_opencv_thread
-from .images import content_hash
+from .features import Features, FeatureSpec, extract
+from .files import content_hash, unreadable
+from .images import Limits, read_picture
 from .segment import ImageRecord
 from .vocabulary import Vocabulary
-from .workers import in_processes
+from .workers import Work, worked
 
 __all__ = ["CHUNK", "Task", "encoded_files"]
 
@@ -39,18 +39,19 @@ class Task:
     known: str = ""
 
 
+Extracted = tuple[ImageRecord, Features] | ImageError | None
 Result = tuple[ImageRecord, EncodedImage] | ImageError | None
 
 
-def encoded_files(tasks: Iterable[Task], vocabulary: str, spec: FeatureSpec, jobs: int) -> Iterator[Result]:
+def encoded_files(tasks: Iterable[Task], vocabulary: str, spec: FeatureSpec, jobs: int, limits: Limits) -> Generator[Result, None, None]:
     """The records and encodings of some picture files, in order; an ImageError for a bad one, None for a known one.
 
     Args:
         vocabulary: its folder; every process loads it once.
+        jobs: processes; 0 works in this one.
     """
-    source = iter(tasks)
-    chunks = (joblib.delayed(encode_chunk)(chunk, vocabulary, spec) for chunk in iter(lambda: list(islice(source, CHUNK)), []))
-    return chain.from_iterable(in_processes(chunks, jobs))
+    work = Work(partial(extract_file, spec=spec, limits=limits), partial(encode_extracted, vocabulary=vocabulary))
+    return worked(work, tasks, CHUNK, jobs, limits.seconds)
 
 
 @lru_cache(maxsize=1)
@@ -59,16 +60,7 @@ def vocabulary_of(folder: str, _stamp: int) -> Vocabulary:
     return Vocabulary.load(folder)
 
 
-def encode_chunk(tasks: Sequence[Task], vocabulary: str, spec: FeatureSpec) -> list[Result]:
-    """Read, extract and encode some picture files; a failure takes the place of its picture and ends nothing."""
-    with one_opencv_thread():
-        extracted = [extract_file(task, spec) for task in tasks]
-    words = vocabulary_of(vocabulary, os.stat(os.path.join(vocabulary, "vocabulary.json")).st_mtime_ns)
-    encoded = iter(encode_all([result[1] for result in extracted if isinstance(result, tuple)], words))
-    return [(result[0], next(encoded)) if isinstance(result, tuple) else result for result in extracted]
-
-
-def extract_file(task: Task, spec: FeatureSpec) -> tuple[ImageRecord, Features] | ImageError | None:
+def extract_file(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted:
     """Read and extract one picture file, or say why not; None for known content."""
     path = task.path
     try:
@@ -76,14 +68,23 @@ def extract_file(task: Task, spec: FeatureSpec) -> tuple[ImageRecord, Features] 
         sha256 = content_hash(path)
         if sha256 == task.known:
             return None
-        features = extract(load_picture(path, spec), spec)
+        features = extract(read_picture(path, spec.max_side, limits=limits), spec)
         after = os.stat(path)
-    except OSError as error:
-        return ImageError(path, "there is no such file" if isinstance(error, FileNotFoundError) else str(error.strerror))
     except ImageError as error:
         return error
+    except OSError as error:
+        return unreadable(path, error)
+    except (MemoryError, cv2.error):
+        return ImageError(path, "is too large: the memory does not suffice for its features")
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        return ImageError(path, "changed while it was read; the next run reads it again")
+        return ImageError(path, "changed while it was read: the next run reads it again")
     if not len(features):
-        return ImageError(path, "has no features (it is blank or very smooth)")
+        return ImageError(path, "has no features: it is blank or very smooth")
     return ImageRecord(task.stored, before.st_size, before.st_mtime_ns, sha256, *features.size), features
+
+
+def encode_extracted(extracted: Sequence[Extracted], vocabulary: str) -> list[Result]:
+    """Encode the features of some pictures; what is none stays what it is."""
+    words = vocabulary_of(vocabulary, os.stat(os.path.join(vocabulary, "vocabulary.json")).st_mtime_ns)
+    encoded = iter(encode_all([result[1] for result in extracted if isinstance(result, tuple)], words))
+    return [(result[0], next(encoded)) if isinstance(result, tuple) else result for result in extracted]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 from .errors import ParameterError
 from .images import Box, Picture
 
-__all__ = ["FEATURE_NAMES", "FeatureSpec", "Features", "extract", "mirror", "one_opencv_thread", "vectors"]
+__all__ = ["FEATURE_NAMES", "FeatureSpec", "Features", "extract", "mirror", "vectors"]
 
 DIMENSIONS = {"rootsift": 128, "orb": 256}
 FEATURE_NAMES = tuple(DIMENSIONS)
@@ -131,17 +129,6 @@ def detect(gray: NDArray[Any], spec: FeatureSpec) -> tuple[NDArray[np.float32], 
     if found is None or not len(keypoints):
         return np.zeros((0, 5), np.float32), np.zeros((0, 32), np.uint8) if spec.name == "orb" else np.zeros((0, 128), np.float32)
     return np.array([(*k.pt, k.size, k.angle, k.response) for k in keypoints], np.float32), np.asarray(found)
-
-
-@contextmanager
-def one_opencv_thread() -> Iterator[None]:
-    """Keep OpenCV from using several threads, as where the processes are several."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def detector(spec: FeatureSpec) -> cv2.Feature2D:

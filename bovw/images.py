@@ -1,50 +1,51 @@
-"""Pictures: find image files, read one safely and upright, as grey values."""
+"""Pictures: the one door through which they enter. Read one safely and upright, within limits, as grey values or colours."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import stat
-import struct
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from .errors import ImageError, ParameterError
+from .errors import BovwError, ImageError, ParameterError
+from .files import damaged, opened_file, unreadable
+from .formats import decode_small, decoding_bytes, opened_image, orientation_of
+from .tones import colour_values, gray_of_array, gray_values, has_deep_colours, is_gray, low_bytes
 
-__all__ = ["Box", "Picture", "content_hash", "find_images", "path_list", "picture_from_array", "read_colours", "read_picture"]
+__all__ = ["Box", "Limits", "Picture", "picture_from_array", "read_colours", "read_picture"]
 
 Box = tuple[int, int, int, int]
 
-SUFFIXES = frozenset(
-    [
-        *(".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm"),
-        *(".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
-    ]
-)
-MAX_PIXELS = 400_000_000
-NEUTRAL = 128
-ORIENTATION = 0x0112
-NOT_READABLE = (
-    OSError,
-    RuntimeError,
-    MemoryError,
-    cv2.error,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    KeyError,
-    IndexError,
-    TypeError,
-    struct.error,
-    Image.DecompressionBombError,
-)
+
+@dataclass(frozen=True)
+class Limits:
+    """What a picture may cost before it is refused.
+
+    Attributes:
+        pixels: of the picture, as its header says.
+        memory: bytes that decoding may take, worked out from the header. A JPEG or JPEG 2000 file that is to be shrunk is decoded
+            at a fraction of its size, and may be far larger than others. The work after decoding takes some 400 MB beside.
+        file_bytes: length of the file, which some formats need in memory as a whole.
+        seconds: for one picture, in runs with worker processes (`jobs` of 1 or more): nothing else can end a decoder that hangs.
+    """
+
+    pixels: int = 500_000_000
+    memory: int = 600_000_000
+    file_bytes: int = 600_000_000
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise ParameterError(f"{name}: {value} is not above 0")
+
+
+LIMITS = Limits()
+# EXIF orientations that swap width and height.
+TURNED = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -62,112 +63,32 @@ class Picture:
     box: Box
 
 
-def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[list[str], list[ImageError]]:
-    """List image files: folders are searched to the bottom for known endings, named files are taken as they are.
-
-    Returns:
-        The paths, sorted, each once; and an error for every named path that is absent and every folder that can't be listed.
-    """
-    found: set[str] = set()
-    problems: list[ImageError] = []
-    for path in map(plain, path_list(paths)):
-        if os.path.isdir(path):
-            walk = os.walk(path, onerror=lambda error: problems.append(ImageError(str(error.filename), str(error.strerror))))
-            found.update(os.path.join(folder, name) for folder, _, names in walk for name in names if is_image_name(name))
-        elif os.path.lexists(path):
-            found.add(path)
-        else:
-            problems.append(ImageError(path, "there is no such file or folder"))
-    return sorted(found), problems
-
-
-def path_list(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
-    """One path or several as a list of strings."""
-    return [os.fspath(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
-
-
-def plain(path: str) -> str:
-    """A path without ./ and doubled slashes, so that one file has one name; .. stays, since a link may come before it."""
-    return path if ".." in path.split(os.sep) else os.path.normpath(path)
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file's ending is one of an image format that we read."""
-    return Path(name).suffix.lower() in SUFFIXES and not name.startswith("._")
-
-
-def read_picture(path: str | os.PathLike[str], max_side: int, box: Box | None = None) -> Picture:
+def read_picture(path: str | os.PathLike[str], max_side: int, box: Box | None = None, limits: Limits = LIMITS) -> Picture:
     """Read a picture file upright (EXIF), as grey values, shrunk to `max_side` pixels on its long side.
 
-    Any format that Pillow reads. Alpha is composed on mid grey; deep pixels (16-bit, float) are stretched so that
-    their 0.1st and 99.9th percentiles become 0 and 255.
+    The first frame or page counts. Alpha is composed on mid grey; deep pixels (16-bit, float) are stretched to 8 bits
+    (see `tones.stretched`). What the file is called does not matter.
 
     Raises:
-        ImageError: the file is absent, no regular file, not an image, damaged, truncated, or too large.
+        ImageError: the file is absent, no regular file, not an image, damaged, truncated, or beyond a limit.
         ParameterError: the box does not lie in the picture.
     """
-    gray, size = decoded(path, None if box else max_side, gray_values, "L")
+    gray, size = decoded(path, None if box else max_side, "L", limits)
     return shrink(gray, size, box, max_side)
 
 
-def read_colours(path: str | os.PathLike[str], max_side: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def read_colours(path: str | os.PathLike[str], max_side: int, limits: Limits = LIMITS) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Read a picture file upright for showing it: (h, w, 3) uint8 BGR shrunk to `max_side`, and its full (width, height).
 
     Raises:
         ImageError: as `read_picture`.
     """
-    pixels, size = decoded(path, max_side, colour_values, "RGB")
+    pixels, size = decoded(path, max_side, "RGB", limits)
     factor = max_side / max(size)
     if factor < 1:
         target = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
         pixels = np.asarray(cv2.resize(pixels, target, interpolation=cv2.INTER_AREA), np.uint8)
-    return pixels, size
-
-
-def decoded(
-    path: str | os.PathLike[str], draft: int | None, values: Callable[[Image.Image], NDArray[np.uint8]], mode: str
-) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """The pixels of a picture file, and its upright (width, height).
-
-    Args:
-        draft: a JPEG may be decoded at a fraction of its size, but not below this long side.
-        values: makes the pixels from the opened image.
-        mode: the mode in which a JPEG may be decoded.
-    """
-    path = os.fspath(path)
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ImageError(path, "is not a regular file")
-        with open(path, "rb") as file, Image.open(file) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(path, f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
-            # Pillow gives the size of a TIFF upright already
-            turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-            if draft is not None:
-                image.draft(mode if image.mode in ("L", "RGB", "YCbCr") else None, (draft, draft))
-            return values(image), ((height, width) if turned else (width, height))
-    except FileNotFoundError:
-        raise ImageError(path, "there is no such file") from None
-    except UnidentifiedImageError:
-        reason = "is empty" if os.path.getsize(path) == 0 else "is not an image of a known format"
-        raise ImageError(path, reason) from None
-    except NOT_READABLE as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ImageError(path, f"cannot be read: {reason}") from error
-
-
-def content_hash(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content, hexadecimal. Raises ImageError."""
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ImageError(path, "is not a regular file")
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ImageError(
-            path, "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-        ) from None
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2), size
 
 
 def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = None) -> Picture:
@@ -179,60 +100,73 @@ def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = Non
         ImageError: the array is empty or has another shape.
     """
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or not array.size:
-        raise ImageError("<array>", f"has shape {array.shape}; (h, w), (h, w, 3) or (h, w, 4) is needed")
+        raise ImageError("<array>", f"has another shape than (h, w), (h, w, 3) or (h, w, 4): {array.shape}")
     if array.dtype.kind not in "uif":
-        raise ImageError("<array>", f"has dtype {array.dtype}; integers or floats are needed")
-    pixels = array if array.dtype == np.uint8 else stretched(array)
-    if pixels.ndim == 3:
-        if pixels.shape[2] == 1:
-            pixels = pixels[..., 0]
-        elif pixels.shape[2] == 3:
-            pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
-        else:
-            gray = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_BGR2GRAY)
-            pixels = composed(np.asarray(gray, np.uint8), pixels[..., 3])
-    height, width = pixels.shape
-    return shrink(np.ascontiguousarray(pixels), (width, height), box, max_side)
+        raise ImageError("<array>", f"has another dtype than integers or floats: {array.dtype}")
+    return shrink(gray_of_array(array), (array.shape[1], array.shape[0]), box, max_side)
 
 
-def gray_values(image: Image.Image) -> NDArray[np.uint8]:
-    """Decode an opened image: upright grey values (h, w) uint8."""
-    image.load()
-    ImageOps.exif_transpose(image, in_place=True)
-    upright = image
-    if upright.mode in ("I", "F") or upright.mode.startswith("I;"):
-        return stretched(np.asarray(upright))
-    if "A" in upright.getbands() or "transparency" in upright.info:
-        layers = upright.convert("RGBA")
-        return composed(np.asarray(layers.convert("RGB").convert("L")), np.asarray(layers.getchannel("A")))
-    if upright.mode not in ("L", "RGB", "YCbCr"):
-        upright = upright.convert("RGB")
-    return np.asarray(upright.convert("L"))
+def decoded(path: str | os.PathLike[str], draft: int | None, mode: str, limits: Limits) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The upright pixels of a picture file, and its upright (width, height).
+
+    Args:
+        draft: the picture may be decoded at a fraction of its size, but not below this long side.
+        mode: "L" for grey values (h, w), "RGB" for BGR colours (h, w, 3) or, if the picture has none, grey values.
+    """
+    path = os.fspath(path)
+    with opened_file(path) as file:
+        try:
+            require_length(path, file, limits)
+            image = opened_image(path, file)
+            size = image.size
+            require_pixels(path, size, limits)
+            if draft is not None:
+                decode_small(image, mode, draft)
+            require_memory(path, decoding_bytes(image, size), limits)
+            gray = mode == "L" or is_gray(image)
+            low = low_bytes(opened_image(path, file)) if gray and has_deep_colours(image) else None
+            pixels = gray_values(image, low) if gray else colour_values(image, draft or max(size))
+            orientation = orientation_of(image)
+            size = image.size if image.format == "TIFF" else size  # Pillow has turned it by now
+            del image, low  # and their memory
+            return upright(pixels, orientation), (size[::-1] if orientation in TURNED else size)
+        except BovwError:
+            raise
+        except MemoryError:
+            raise ImageError(path, "is too large: the memory does not suffice") from None
+        except OSError as error:
+            raise (unreadable if error.errno else damaged)(path, error) from error
+        except Exception as error:  # what decoders raise of damaged files has no end
+            raise damaged(path, error) from error
 
 
-def colour_values(image: Image.Image) -> NDArray[np.uint8]:
-    """Decode an opened image: upright colours (h, w, 3) uint8 BGR."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;") or "A" in image.getbands() or "transparency" in image.info:
-        return np.repeat(gray_values(image)[..., None], 3, axis=2)
-    image.load()
-    ImageOps.exif_transpose(image, in_place=True)
-    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
+def require_pixels(path: str, size: tuple[int, int], limits: Limits) -> None:
+    """Raise ImageError if a picture has too many pixels."""
+    if size[0] * size[1] > limits.pixels:
+        raise ImageError(path, f"is too large: {size[0]} x {size[1]} pixels, more than {limits.pixels:,} (limit: pixels)")
 
 
-def composed(gray: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grey values (h, w) laid over mid grey by their alpha (h, w)."""
-    weight = alpha.astype(np.float32) / 255
-    return np.rint(gray * weight + NEUTRAL * (1 - weight)).astype(np.uint8)
+def require_memory(path: str, needed: int, limits: Limits) -> None:
+    """Raise ImageError if decoding takes too much memory."""
+    if needed > limits.memory:
+        raise ImageError(path, f"is too large: decoding takes {needed:,} bytes of memory, more than {limits.memory:,} (limit: memory)")
 
 
-def stretched(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Deep pixels to 0..255, linearly, so that detail survives when they fill a part of their range only."""
-    values = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0).clip(-1e30, 1e30).astype(np.float32)
-    low, high = np.percentile(values[:: max(1, values.shape[0] // 1000)], (0.1, 99.9))
-    if high <= low:
-        low, high = float(values.min()), float(values.max())
-    scaled = (values - low) * np.float32(255 / max(high - low, 1e-12))
-    return np.asarray(np.rint(np.clip(scaled, 0, 255)), np.uint8)
+def require_length(path: str, file: BinaryIO, limits: Limits) -> None:
+    """Raise ImageError if a file is empty or too long."""
+    length = os.fstat(file.fileno()).st_size
+    if not length:
+        raise ImageError(path, "is empty")
+    if length > limits.file_bytes:
+        raise ImageError(path, f"is too large: {length:,} bytes are more than {limits.file_bytes:,} (limit: file_bytes)")
+
+
+def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Pixels as they are stored -> as they are to be seen, by the EXIF orientation 1..8."""
+    if orientation in TURNED:
+        pixels = pixels.swapaxes(0, 1)
+    down, across = (-1 if orientation in mirrored else 1 for mirrored in ((3, 4, 7, 8), (2, 3, 6, 7)))
+    return np.ascontiguousarray(pixels[::down, ::across])
 
 
 def shrink(gray: NDArray[np.uint8], size: tuple[int, int], box: Box | None, max_side: int) -> Picture:
@@ -256,9 +190,3 @@ def cut(gray: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
         raise ParameterError(f"box: {box} does not lie in a picture of {gray.shape[1]} x {gray.shape[0]} pixels")
     part: NDArray[np.uint8] = gray[y : y + height, x : x + width]
     return part
-
-
-# Pillow must say when a file is cut off, and leave the limit of size to `decoded`, which knows it before decoding.
-# Both hold for the whole program.
-ImageFile.LOAD_TRUNCATED_IMAGES = False
-Image.MAX_IMAGE_PIXELS = None

@@ -17,7 +17,8 @@ from . import manifest as manifests
 from .encoding import encode_query, load_picture
 from .errors import ImageIndexError, IncompatibleError, IndexExistsError, ParameterError
 from .features import FeatureSpec, extract, mirror
-from .images import Box, find_images, path_list
+from .files import find_images, path_list
+from .images import LIMITS, Box, Limits
 from .manifest import Manifest
 from .match import Match
 from .result import ARRAY, SearchResult
@@ -246,11 +247,12 @@ class ImageIndex:
         self,
         paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         *,
-        jobs: int = 1,
+        jobs: int = 0,
         batch: int = BATCH,
         check_content: bool = False,
         prune: bool = False,
         wait: bool = False,
+        limits: Limits = LIMITS,
         progress: Progress | None = None,
     ) -> AddReport:
         """Add pictures: files, and all image files below folders. What is in the index unchanged is left alone.
@@ -259,25 +261,27 @@ class ImageIndex:
 
         Args:
             paths: files and folders.
-            jobs: processes for the extraction.
+            jobs: processes for the extraction. 0 works in this one, where nothing can end a decoder that hangs, and one that
+                crashes takes the program with it.
             batch: commit after so many images.
             check_content: a picture counts as changed if its content has another hash, instead of if its size or
                 modification time is another. Reads every file.
             prune: remove images at and below `paths` whose files are gone; a folder that is absent itself loses nothing.
             wait: wait while another process is writing.
+            limits: what a picture may cost before it is left out.
             progress: called with (done, total, path or ImageError) after each picture that was read.
 
         Raises:
             IndexLockedError: another process is writing to this index, and `wait` is off.
             ImageIndexError: the disk is full or cannot be written to; what was committed is kept.
         """
-        for name, value in (("jobs", jobs), ("batch", batch)):
-            if value < 1:
-                raise ParameterError(f"{name}: {value} is below 1")
+        for name, value, least in (("jobs", jobs, 0), ("batch", batch, 1)):
+            if value < least:
+                raise ParameterError(f"{name}: {value} is below {least}")
         named = path_list(paths)
         files, problems = find_images(named)
         with self.writer(wait) as writer:
-            update = Update(writer, jobs, batch, check_content)
+            update = Update(writer, jobs, batch, check_content, limits)
             update.add(files, problems, progress)
             if prune:
                 update.prune(named)
@@ -317,6 +321,7 @@ class ImageIndex:
         options: SearchOptions | None = None,
         *,
         box: Box | None = None,
+        limits: Limits = LIMITS,
     ) -> SearchResult:
         """Find the images that show what the query shows.
 
@@ -324,6 +329,7 @@ class ImageIndex:
             query: a picture file, or pixels as OpenCV gives them: (h, w) grey, (h, w, 3) BGR, (h, w, 4) BGRA.
             options: see SearchOptions; `SearchOptions(crop=True)` for a query that is a part of what is sought.
             box: x, y, width, height of the part of the query to search with, in pixels.
+            limits: what the query may cost, but for the time: nothing here can end a decoder that hangs.
 
         Raises:
             ImageError: the query cannot be used.
@@ -332,7 +338,7 @@ class ImageIndex:
         options = options or SearchOptions()
         snapshot, root = self.snapshot, self.root  # the same throughout, should another thread write or close meanwhile
         clock = Clock()
-        picture = load_picture(query, self.spec, box)
+        picture = load_picture(query, self.spec, box, limits)
         clock.lap("read")
         features = extract(picture, self.spec)
         mirrored = mirror(features, picture, self.spec) if options.mirror else None

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 
 from .errors import ImageError, ParameterError, VocabularyError
-from .features import MIRRORED, FeatureSpec, extract, one_opencv_thread, vectors
-from .images import read_picture
+from .features import MIRRORED, FeatureSpec, extract, vectors
+from .images import LIMITS, Limits, read_picture
 from .vocabulary import SIGNATURE_BITS, Vocabulary, half_norms
-from .workers import in_processes
+from .workers import Work, worked
 
 __all__ = ["TrainingReport", "train_vocabulary"]
 
 Progress = Callable[[str, int, int], None]
 BLOCK = 65_536
+# Pictures that a process gets at a time.
+CHUNK = 8
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ def train_vocabulary(
     *,
     max_descriptors: int = 2_000_000,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int = 0,
+    limits: Limits = LIMITS,
     progress: Progress | None = None,
 ) -> tuple[Vocabulary, TrainingReport]:
     """Train a vocabulary on pictures.
@@ -68,7 +72,8 @@ def train_vocabulary(
         spec: which features; RootSIFT by default.
         max_descriptors: the cap on sampled descriptors.
         seed: same seed and images, same vocabulary.
-        jobs: processes for the extraction.
+        jobs: processes for the extraction; 0 works in this one, without a limit of time.
+        limits: what a picture may cost before it is left out.
         progress: called with (stage, done, total).
 
     Raises:
@@ -80,7 +85,7 @@ def train_vocabulary(
         raise ParameterError(f"words: {words} is not an even number from 2 on")
     if max_descriptors < words:
         raise ParameterError(f"max_descriptors: {max_descriptors} is below the number of words, {words}")
-    sample, used, failed = sample_descriptors(images, spec, max_descriptors, seed, jobs, progress)
+    sample, used, failed = sample_descriptors(images, spec, max_descriptors, seed, jobs, limits, progress)
     if len(sample) < 4 * words:
         cure = f"ask for at most {len(sample) // 8 * 2} words" if len(sample) >= 8 else "check the ones given"
         unread = f"; {len(failed)} could not be read, the first is {failed[0]}" if failed else ""
@@ -117,6 +122,7 @@ def sample_descriptors(
     limit: int,
     seed: int,
     jobs: int,
+    limits: Limits,
     progress: Progress | None,
 ) -> tuple[NDArray[Any], int, list[ImageError]]:
     """Up to limit / len(images) descriptors of each image, its strongest `max_features` being the urn.
@@ -124,31 +130,30 @@ def sample_descriptors(
     Returns descriptors (n, d) as float16 RootSIFT or packed ORB, the number of images that gave any, and the failures.
     """
     quota = max(1, limit // max(1, len(images)))
-    tasks = (
-        joblib.delayed(sample_image)(os.path.join(os.getcwd(), path), spec, quota, (seed, number)) for number, path in enumerate(images)
-    )
+    work = Work(partial(sample_image, spec=spec, quota=quota, seed=seed, limits=limits))
+    tasks = ((os.path.join(os.getcwd(), path), number) for number, path in enumerate(images))
     parts: list[NDArray[Any]] = []
     failed: list[ImageError] = []
-    results = in_processes(tasks, jobs)
-    for done, (path, result) in enumerate(zip(images, results, strict=True), 1):
-        if isinstance(result, ImageError):
-            failed.append(ImageError(path, result.reason))
-        elif len(result):
-            parts.append(result)
-        if progress:
-            progress("extract", done, len(images))
+    with closing(worked(work, tasks, CHUNK, jobs, limits.seconds)) as results:
+        for done, (path, result) in enumerate(zip(images, results, strict=True), 1):
+            if isinstance(result, ImageError):
+                failed.append(ImageError(path, result.reason))
+            elif len(result):
+                parts.append(result)
+            if progress:
+                progress("extract", done, len(images))
     sample = np.concatenate(parts) if parts else np.zeros((0, 1), np.uint8)
     return sample[:limit], len(parts), failed
 
 
-def sample_image(path: str, spec: FeatureSpec, quota: int, seed: tuple[int, int]) -> NDArray[Any] | ImageError:
-    """Some descriptors of one picture, or why there are none."""
+def sample_image(task: tuple[str, int], spec: FeatureSpec, quota: int, seed: int, limits: Limits) -> NDArray[Any] | ImageError:
+    """Some descriptors of one picture, given by its path and number, or why there are none."""
+    path, number = task
     try:
-        with one_opencv_thread():
-            descriptors = extract(read_picture(path, spec.max_side), spec).descriptors
+        descriptors = extract(read_picture(path, spec.max_side, limits=limits), spec).descriptors
     except ImageError as error:
         return error
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(descriptors))[:quota])
+    chosen = np.sort(np.random.default_rng((seed, number)).permutation(len(descriptors))[:quota])
     return descriptors[chosen].astype(np.uint8 if spec.name == "orb" else np.float16)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from .encoding import EncodedImage
 from .errors import ImageError
 from .extraction import CHUNK, Task, encoded_files
+from .images import Limits
 from .root import Root, chosen_root
 from .segment import ImageRecord
 from .snapshot import Snapshot
@@ -59,8 +61,8 @@ class RemoveReport:
 class Update:
     """A run of `ImageIndex.add`: picture files go through the processes into commits of `batch` images."""
 
-    def __init__(self, writer: Writer, jobs: int, batch: int, check_content: bool) -> None:
-        self.writer, self.jobs, self.batch, self.check_content = writer, jobs, batch, check_content
+    def __init__(self, writer: Writer, jobs: int, batch: int, check_content: bool, limits: Limits) -> None:
+        self.writer, self.jobs, self.batch, self.check_content, self.limits = writer, jobs, batch, check_content, limits
         self.report = AddReport()
 
     def add(self, files: Sequence[str], problems: Sequence[ImageError], progress: Progress | None) -> None:
@@ -72,19 +74,20 @@ class Update:
         todo = self.to_read(files)
         batch: dict[str, tuple[ImageRecord, EncodedImage]] = {}
         jobs = min(self.jobs, 1 + len(todo) // CHUNK)  # starting a process takes longer than a few pictures
-        results = encoded_files(self.tasks(todo), str(self.writer.directory.root / "vocabulary"), self.writer.manifest.features, jobs)
-        for done, (path, result) in enumerate(zip(todo, results, strict=True), 1):
-            if isinstance(result, ImageError):
-                result = ImageError(path, result.reason)
-                self.report.failed.append(result)
-            elif result is None:
-                self.report.unchanged += 1
-            else:
-                batch[result[0].path] = result
-            if len(batch) == self.batch:
-                self.commit(batch)
-            if progress:
-                progress(done, len(todo), result if isinstance(result, ImageError) else path)
+        vocabulary, spec = str(self.writer.directory.root / "vocabulary"), self.writer.manifest.features
+        with closing(encoded_files(self.tasks(todo), vocabulary, spec, jobs, self.limits)) as results:
+            for done, (path, result) in enumerate(zip(todo, results, strict=True), 1):
+                if isinstance(result, ImageError):
+                    result = ImageError(path, result.reason)
+                    self.report.failed.append(result)
+                elif result is None:
+                    self.report.unchanged += 1
+                else:
+                    batch[result[0].path] = result
+                if len(batch) == self.batch:
+                    self.commit(batch)
+                if progress:
+                    progress(done, len(todo), result if isinstance(result, ImageError) else path)
         self.commit(batch)
 
     def to_read(self, files: Sequence[str]) -> list[str]:

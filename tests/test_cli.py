@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cv2.imwrite(str(folder / "query.png"), query)
     cv2.imwrite(str(folder / "blank.png"), np.full((64, 64), 9, np.uint8))
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not much of a picture")
-    done = run("index", "photos", "--jobs", "1", cwd=folder)
+    done = run("index", "photos", "--jobs", "0", cwd=folder)
     assert (done.returncode, done.stdout) == (0, "index.bovw: 5 images: 5 added, 0 changed, 0 unchanged, 0 left out\n")
     return folder
 
@@ -209,7 +209,7 @@ def test_an_interrupted_index_run_says_so_and_goes_on_later(folder: Path, tmp_pa
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     for number in range(40):
         cv2.imwrite(str(tmp_path / f"{number}.png"), textured(number, 640, 480))
-    command = [sys.executable, "-m", "bovw", "index", str(tmp_path), "--jobs", "1", "--index", str(tmp_path / "i.bovw")]
+    command = [sys.executable, "-m", "bovw", "index", str(tmp_path), "--jobs", "0", "--index", str(tmp_path / "i.bovw")]
     process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     while process.poll() is None and not list((tmp_path / "i.bovw").glob("manifest-*")):
         time.sleep(0.01)
@@ -222,7 +222,7 @@ def test_an_interrupted_index_run_says_so_and_goes_on_later(folder: Path, tmp_pa
 def test_the_life_of_an_index(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "photos", tmp_path / "a" / "photos")
     here = tmp_path / "a"
-    assert run("index", "photos", "--batch", "2", "--jobs", "1", cwd=here).returncode == 0
+    assert run("index", "photos", "--batch", "2", "--jobs", "0", cwd=here).returncode == 0
     listed = run("list", cwd=here).stdout.splitlines()
     assert listed == [os.path.join("photos", *name) for name in NAMES]
     assert run("list", "-0", cwd=here).stdout == "".join(f"{path}\0" for path in listed)
@@ -232,7 +232,7 @@ def test_the_life_of_an_index(folder: Path, tmp_path: Path) -> None:
     assert (removed.returncode, removed.stdout) == (1, "index.bovw: 2 images: 3 removed\n")
     assert removed.stderr == "bovw: absent.jpg: is not in the index\n"
     os.unlink(here / listed[1])
-    pruned = run("index", "photos", "--prune", "--jobs", "1", cwd=here)
+    pruned = run("index", "photos", "--prune", "--jobs", "0", cwd=here)
     assert pruned.stdout == "index.bovw: 4 images: 3 added, 0 changed, 1 removed, 1 unchanged, 0 left out\n"
     merged = run("merge", cwd=here)
     assert merged.returncode == 0 and "segments -> 1, " in merged.stdout

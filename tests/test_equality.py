@@ -21,10 +21,9 @@ from pictures import textured
 from bovw import FeatureSpec, ImageIndex, SearchOptions, Vocabulary, check_index, extraction, train_vocabulary
 from bovw import segment as segments
 from bovw import writer as writers
-from bovw.errors import ImageError
-from bovw.extraction import Task
+from bovw.extraction import Extracted, Task
 from bovw.features import Features, extract
-from bovw.images import Picture
+from bovw.images import Limits, Picture
 from bovw.segment import ImageRecord
 
 # Pictures below the folder that is indexed, and the folders themselves: these are always there.
@@ -255,15 +254,15 @@ def covered(held: dict[str, Held], names: Sequence[str]) -> list[str]:
 
 
 def remembering(
-    extract_file: Callable[[Task, FeatureSpec], tuple[ImageRecord, Features] | ImageError | None],
-) -> Callable[[Task, FeatureSpec], tuple[ImageRecord, Features] | None]:
+    extract_file: Callable[[Task, FeatureSpec, Limits], Extracted],
+) -> Callable[[Task, FeatureSpec, Limits], Extracted]:
     """`extract_file`, but each content is extracted once: that takes nearly all of the time."""
     known: dict[bytes, tuple[ImageRecord, Features]] = {}
 
-    def remembered(task: Task, spec: FeatureSpec) -> tuple[ImageRecord, Features] | None:
+    def remembered(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted:
         content = Path(task.path).read_bytes()
         if content not in known:
-            extracted = extract_file(replace(task, known=""), spec)
+            extracted = extract_file(replace(task, known=""), spec, limits)
             assert isinstance(extracted, tuple)
             known[content] = extracted
         record, features = known[content]

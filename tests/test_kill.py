@@ -122,11 +122,11 @@ def require_end(session: int) -> None:
         time.sleep(0.05)
     for process in left:
         with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGTERM)  # which leaves joblib's trackers to remove the shared memory
+            os.kill(process, signal.SIGTERM)
     assert not left, f"{len(left)} processes outlived by {PATIENCE} s the one that had started them"
 
 
-@pytest.mark.parametrize(("jobs", "kills"), [(1, 45), (2, 5)])
+@pytest.mark.parametrize(("jobs", "kills"), [(0, 45), (2, 5)])
 def test_runs_that_are_killed_lose_no_committed_image_and_end_like_one_that_is_not(tmp_path: Path, jobs: int, kills: int) -> None:
     place, chance = Place(tmp_path, jobs), random.Random(jobs)
     killed = 0
@@ -149,7 +149,7 @@ def test_runs_that_are_killed_lose_no_committed_image_and_end_like_one_that_is_n
             process.kill()
             finished = process.wait() == 0
             assert finished or process.returncode == -signal.SIGKILL
-            killed += not finished and present >= jobs  # of several processes, the first shall leave some behind
+            killed += not finished and present > min(jobs, 1)  # of several processes, the first shall leave some behind
             require_end(process.pid)
             after, there = place.images("i.bovw"), place.on_disk()
             assert before.keys() <= after.keys()

@@ -12,9 +12,11 @@ import bovw
 
 PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
-    {"errors", "threads", "version", "workers"},
-    {"storage", "images", "weighting", "geometry", "place", "root", "console"},
-    {"certainty", "difference", "features", "manifest", "page"},
+    {"errors", "threads", "tones", "version"},
+    {"workers", "storage", "files", "weighting", "geometry", "place", "root"},
+    {"formats"},
+    {"images"},
+    {"certainty", "console", "difference", "features", "manifest", "page"},
     {"vocabulary"},
     {"encoding", "training"},
     {"segment"},
@@ -54,7 +56,7 @@ def test_only_training_imports_scikit_learn() -> None:
 def test_public_names_exist_and_are_documented() -> None:
     assert set(dir(bovw)) == set(bovw.__all__) == {
         "AddReport", "BovwError", "CheckReport", "Comparison", "Damage", "Difference", "FeatureSpec", "ImageError", "ImageIndex",
-        "IndexInfo", "Match", "RemoveReport", "SearchOptions", "SearchResult", "TrainingReport", "Vocabulary", "__version__",
+        "IndexInfo", "Limits", "Match", "RemoveReport", "SearchOptions", "SearchResult", "TrainingReport", "Vocabulary", "__version__",
         "check_index", "compare_pictures", "draw_comparison", "draw_match", "shipped_vocabulary", "train_vocabulary",
     }  # fmt: skip
     for name in bovw.__all__:

@@ -14,7 +14,7 @@ from pictures import textured
 
 from bovw.errors import ParameterError, VocabularyError
 from bovw.features import FEATURE_NAMES, FeatureSpec, extract, vectors
-from bovw.images import read_picture
+from bovw.images import LIMITS, read_picture
 from bovw.training import apportioned, sample_descriptors, train_vocabulary
 from bovw.vocabulary import Vocabulary
 
@@ -118,7 +118,7 @@ def test_arguments_outside_their_range_are_refused(photos: list[Path], words: in
 
 @ALL_NAMES
 def test_sampling_takes_the_same_from_every_picture(photos: list[Path], name: str) -> None:
-    sample, used, failed = sample_descriptors(photos, SPECS[name], 605, 0, 1, None)
+    sample, used, failed = sample_descriptors(photos, SPECS[name], 605, 0, 0, LIMITS, None)
     assert (len(sample), used, failed) == (12 * 50, 12, [])
     points = vectors(sample)
     for number, path in enumerate(photos):
@@ -131,7 +131,7 @@ def test_sampling_takes_the_same_from_every_picture(photos: list[Path], name: st
 
 @pytest.mark.parametrize(("limit", "expected"), [(1, 1), (5, 5), (12, 12), (30, 24)])
 def test_sampling_never_exceeds_its_cap(photos: list[Path], limit: int, expected: int) -> None:
-    assert len(sample_descriptors(photos, SPECS["orb"], limit, 0, 1, None)[0]) == expected
+    assert len(sample_descriptors(photos, SPECS["orb"], limit, 0, 0, LIMITS, None)[0]) == expected
 
 
 # --- apportioning
