@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import INTERRUPTED, complain, explained, fail, named_paths, print_path, progress
+from .console import CORES, INTERRUPTED, IndexOption, JobsOption, RootOption, complain, explained, fail, named_paths, print_path, progress
 from .errors import BovwError, ImageError, ParameterError, VocabularyError, printable
+from .evaluate_command import evaluate
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -23,15 +24,9 @@ __all__ = ["main"]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-IndexOption = Annotated[Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")]
-JobsOption = Annotated[int, typer.Option(min=1, help="Processes for the extraction; by default one a core.")]
 NulOption = Annotated[bool, typer.Option("-0", help="Paths on stdin end with NUL instead of a newline.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another process is writing to the index.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
-RootOption = Annotated[
-    Path | None, typer.Option(help="The folder that the pictures are in now, if they have moved without the index (see README).")
-]
-CORES = os.cpu_count() or 1
 
 
 def show_version(wanted: bool) -> None:
@@ -281,6 +276,9 @@ def search(
                 page.write(result.row())
     if failed:
         raise typer.Exit(1)
+
+
+app.command()(evaluate)
 
 
 def require_folder(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the command needs to talk: paths from stdin, names that are safe to print, progress, and errors in one line."""
+"""What the command needs to talk: options of several commands, paths from stdin, safe names, progress, and errors in one line."""
 
 from __future__ import annotations
 
@@ -6,15 +6,35 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from .errors import BovwError, ImageError, ParameterError, printable
 
-__all__ = ["INTERRUPTED", "Bar", "complain", "explained", "fail", "named_paths", "print_path", "progress"]
+__all__ = [
+    "CORES",
+    "INTERRUPTED",
+    "Bar",
+    "IndexOption",
+    "JobsOption",
+    "RootOption",
+    "complain",
+    "explained",
+    "fail",
+    "named_paths",
+    "print_path",
+    "progress",
+]
 
 INTERRUPTED = 130
+CORES = os.cpu_count() or 1
+IndexOption = Annotated[Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")]
+JobsOption = Annotated[int, typer.Option(min=1, help="Processes for the extraction; by default one a core.")]
+RootOption = Annotated[
+    Path | None, typer.Option(help="The folder that the pictures are in now, if they have moved without the index (see README).")
+]
 Bar = Callable[[str, int, int], None]
 
 

@@ -13,8 +13,8 @@ import bovw
 PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
     {"errors", "threads", "version", "workers"},
-    {"storage", "images", "weighting", "geometry", "place", "root", "console"},
-    {"difference", "features", "manifest", "page"},
+    {"storage", "images", "weighting", "geometry", "place", "root", "console", "bootstrap", "metrics", "trec"},
+    {"difference", "features", "manifest", "page", "perturbation", "truth"},
     {"vocabulary"},
     {"encoding", "training"},
     {"segment"},
@@ -24,8 +24,11 @@ LAYERS = [
     {"search", "update", "check"},
     {"result"},
     {"index", "pair"},
-    {"render"},
-    {"output"},
+    {"render", "probes", "evaluation"},
+    {"output", "scores", "plot"},
+    {"sweep"},
+    {"scorecard"},
+    {"evaluate_command"},
     {"cli"},
     {"__main__", "__init__"},
 ]

@@ -1,0 +1,174 @@
+"""Probes: queries made out of the pictures of an index itself, whose answers are therefore known."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import EvaluationError, ImageError, ParameterError
+from .images import content_hash, find_images, read_colours
+from .index import ImageIndex
+from .perturbation import PERTURBATIONS, outline_of, perturbed
+from .truth import Naming, Query, Truth
+from .workers import in_processes
+
+__all__ = ["STRANGERS", "make_probes"]
+
+# The set of the queries that show nothing of the index.
+STRANGERS = "strangers"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture to make probes of.
+
+    Attributes:
+        path: to open it.
+        name: of the image in the index; of a stranger, its path.
+        sha256: of its content as it was indexed; None for a stranger.
+        alike: images of the index with the same content; they are neither right nor wrong.
+    """
+
+    path: str
+    name: str
+    sha256: str | None
+    alike: frozenset[str]
+
+
+def make_probes(
+    index: ImageIndex,
+    folder: str | os.PathLike[str],
+    *,
+    sample: int = 50,
+    strangers: Sequence[str] = (),
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[Truth, list[ImageError]]:
+    """Draw pictures of an index and perturb each in every way of PERTURBATIONS.
+
+    The seed draws by the names of the pictures: the same seed and pictures give the same probes, and a collection that
+    grows keeps most of its sample. Pictures are first shrunk to twice the working size of the index. Images of the index
+    with exactly the content of a source, or of the picture that it was pasted into, are neither right nor wrong answers.
+
+    Args:
+        folder: where the probes are written, as PNG; it is made.
+        sample: so many pictures of the index at most, and so many strangers.
+        strangers: files and folders of pictures that are not in the index; probes of these have no answer.
+        progress: called with (stage, done, total) after each picture.
+
+    Returns:
+        The probes, and the pictures that could not be used: gone, changed since they were indexed, strangers that are none.
+
+    Raises:
+        EvaluationError: there is no picture to make probes of.
+        ParameterError: `sample` is below 1.
+    """
+    if sample < 1:
+        raise ParameterError(f"sample: {sample} is below 1")
+    sources, failed = sources_of(index, sample, strangers, seed)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    others = [*sources[1:], *sources[:1]]
+    tasks = (
+        joblib.delayed(probes_of)(number, source, other if other is not source else None, os.fspath(folder), 2 * index.spec.max_side, seed)
+        for number, (source, other) in enumerate(zip(sources, others, strict=True))
+    )
+    queries: list[Query] = []
+    for done, result in enumerate(in_processes(tasks, jobs), 1):
+        if isinstance(result, ImageError):
+            failed.append(result)
+        else:
+            queries += result
+        if progress:
+            progress("make queries", done, len(sources))
+    if not queries:
+        reason = str(failed[0]) if failed else "the index is empty"
+        raise EvaluationError(f"{index.directory.root}: there is no picture to make queries of: {reason}")
+    return Truth(queries, index.root.real), failed
+
+
+def sources_of(index: ImageIndex, sample: int, strangers: Sequence[str], seed: int) -> tuple[list[Source], list[ImageError]]:
+    """The pictures that are drawn, and those that are no strangers or cannot be read."""
+    named = Naming(index.root.real)
+    paths: dict[str, tuple[str, str]] = {}
+    same: dict[str, set[str]] = defaultdict(set)
+    for _, record in index.snapshot.live_records():
+        path = index.root.absolute(record.path)
+        paths[named(path)] = (path, record.sha256)
+        same[record.sha256].add(named(path))
+    sources = []
+    for name in drawn(paths, sample, seed):
+        path, sha256 = paths[name]
+        sources.append(Source(path, name, sha256, frozenset(same[sha256] - {name})))
+    files, failed = find_images(strangers)
+    for path in drawn(files, sample, seed):
+        try:
+            if content_hash(path) in same:
+                raise ImageError(path, "is in the index, so it is no stranger")
+            sources.append(Source(path, path, None, frozenset()))
+        except ImageError as error:
+            failed.append(error)
+    return sources, failed
+
+
+def drawn(names: Iterable[str], count: int, seed: int) -> list[str]:
+    """A sample of names that does not depend on their order, nor much on which others there are."""
+    return sorted(names, key=lambda name: hashlib.blake2b(f"{seed}:{name}".encode(errors="surrogateescape")).digest())[:count]
+
+
+def probes_of(number: int, source: Source, other: Source | None, folder: str, max_side: int, seed: int) -> list[Query] | ImageError:
+    """Make and write the probes of one picture, or say why not."""
+    try:
+        if source.sha256 is not None and content_hash(source.path) != source.sha256:
+            return ImageError(source.path, "has changed since it was indexed; index it again")
+        pixels, size = read_colours(source.path, max_side)
+    except ImageError as error:
+        return error
+    try:
+        background = read_colours(other.path, max_side)[0] if other else None
+    except ImageError:
+        other = background = None
+    unit = np.array(size) / pixels.shape[1::-1]
+    queries = []
+    for name, perturbation in PERTURBATIONS.items():
+        rng = np.random.default_rng([seed, zlib.crc32(os.fsencode(source.name)), zlib.crc32(name.encode())])
+        query, homography = perturbed(pixels, perturbation, rng, background)
+        path = os.path.join(folder, f"{number:05d}-{name.replace(' %', '').replace(' ', '-')}.png")
+        write_png(path, query)
+        # pixels are shrunk about their centres
+        outline = (outline_of((query.shape[1], query.shape[0]), homography) + 0.5) * unit - 0.5
+        seen = source.alike
+        if perturbation.pasted and other and other.sha256 is not None:
+            seen = (seen | other.alike | {other.name}) - {source.name}
+        stranger = source.sha256 is None
+        queries.append(
+            Query(
+                id=os.path.basename(path),
+                set=STRANGERS if stranger else name,
+                path=path,
+                relevant=frozenset() if stranger else frozenset([source.name]),
+                ignore=seen,
+                outline=tuple((float(x), float(y)) for x, y in outline),
+                group=source.name,
+            )
+        )
+    return queries
+
+
+def write_png(path: str, pixels: NDArray[np.uint8]) -> None:
+    """Write pixels without loss. Raises EvaluationError."""
+    try:
+        # little compression: what is written is read once
+        Path(path).write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
+    except OSError as error:
+        raise EvaluationError(f"{path}: cannot be written: {error.strerror}") from error
