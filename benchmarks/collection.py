@@ -6,12 +6,11 @@ photographs of data/ for a quick run anywhere, with crops as queries.
 
 from __future__ import annotations
 
-import csv
 import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,21 +18,15 @@ import cv2
 import numpy as np
 
 from bovw import ImageIndex, Vocabulary
+from bovw.images import read_colours
+from bovw.perturbation import PERTURBATIONS, outline_of, perturbed
+from bovw.truth import Query, Truth, read_queries, write_queries
 from bovw.vocabulary import shipped_vocabulary
 
 HERE = Path(__file__).resolve().parents[1]
-SMALL_CROPS = {"crop25": 0.25, "crop10": 0.10}
-
-
-@dataclass(frozen=True)
-class Query:
-    """A query with its answers; paths are absolute. `outline` (4, 2) is where a crop was cut, or None."""
-
-    set: str
-    path: str
-    relevant: frozenset[str]
-    ignore: frozenset[str]
-    outline: list[list[float]] | None
+SMALL_CROPS = {"crop25": PERTURBATIONS["crop 25 %"], "crop10": PERTURBATIONS["crop 10 %"]}
+# The photographs of data/ are smaller.
+MAX_SIDE = 2048
 
 
 @dataclass(frozen=True)
@@ -55,9 +48,14 @@ class Collection:
     work: Path
 
     @cached_property
+    def truths(self) -> list[Truth]:
+        """The ground truth of each table."""
+        return [read_queries(table, images) for table, images in self.tables]
+
+    @cached_property
     def queries(self) -> list[Query]:
-        """All queries."""
-        return [query for table, images in self.tables for query in read_queries(table, images)]
+        """All queries, with their answers as absolute paths."""
+        return [with_paths(query, truth.folder) for truth in self.truths for query in truth.queries]
 
     @cached_property
     def crops(self) -> list[Query]:
@@ -112,29 +110,23 @@ def make_crops(images: list[str], photos: Path, table: Path) -> None:
     """Cut crops out of pictures, at random places that are always the same; the table comes last, as it says that all is there."""
     table.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    lines = ["set\tquery\trelevant\tignore\toutline"]
-    for path in images:
-        pixels = cv2.imread(path)
-        assert pixels is not None
-        height, width = pixels.shape[:2]
-        for name, share in SMALL_CROPS.items():
-            w, h = round(width * share**0.5), round(height * share**0.5)
-            x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
-            query = f"{name}-{Path(path).stem}.jpg"
-            cv2.imwrite(str(table.parent / query), pixels[y : y + h, x : x + w], [cv2.IMWRITE_JPEG_QUALITY, 90])
-            right, bottom = x + w - 1, y + h - 1
-            outline = f"{x},{y} {right},{y} {right},{bottom} {x},{bottom}"
-            lines.append("\t".join([name, query, str(Path(path).relative_to(photos)), "", outline]))
-    table.write_text("\n".join(lines) + "\n")
-
-
-def read_queries(table: Path, images: Path) -> list[Query]:
-    """The queries of a table; answers are relative to `images`, queries to the folder of the table."""
     queries = []
-    with open(table, newline="") as handle:
-        for row in csv.DictReader(handle, delimiter="\t"):
-            names = [frozenset(str(images / name) for name in row[column].split(",") if name) for column in ("relevant", "ignore")]
-            outline = [[float(v) for v in pair.split(",")] for pair in row["outline"].split()] if row.get("outline") else None
-            path = str(table.parent / row["query"])
-            queries.append(Query(row["set"], path, names[0], names[1] | {path}, outline))
-    return queries
+    for path in images:
+        pixels, _ = read_colours(path, MAX_SIDE)
+        for name, perturbation in SMALL_CROPS.items():
+            pixels_of_query, homography = perturbed(pixels, perturbation, rng)
+            query = f"{name}-{Path(path).stem}.png"
+            cv2.imwrite(str(table.parent / query), pixels_of_query)
+            corners = outline_of(pixels_of_query.shape[1::-1], homography).tolist()
+            outline = tuple((x, y) for x, y in corners)
+            answer = frozenset([str(Path(path).relative_to(photos))])
+            queries.append(Query(query, name, str(table.parent / query), answer, outline=outline))
+    write_queries(table, Truth(queries, str(photos)))
+
+
+def with_paths(query: Query, folder: str) -> Query:
+    """A query whose answers are absolute paths."""
+    relevant, ignore = (
+        frozenset(os.path.normpath(os.path.join(folder, name)) for name in names) for names in (query.relevant, query.ignore)
+    )
+    return replace(query, relevant=relevant, ignore=ignore)
