@@ -91,7 +91,8 @@ def paired(
 
     The interval is a bootstrap of the differences. The test flips the sign of the differences of each group at random, since
     without a true difference either system might have had either value (Fisher's randomization; Smucker, Allan and
-    Carterette, CIKM 2007).
+    Carterette, CIKM 2007). Where the two never differ, the interval is that of `rate` for as many trials as there are
+    queries: a change that hits one query of a group need not hit all of it.
 
     Args:
         first, second: values of the same queries.
@@ -103,7 +104,8 @@ def paired(
     if not len(first) == len(second) == len(groups):
         raise ParameterError(f"values: {len(first)} and {len(second)} of {len(groups)} queries")
     differences = [float(other - one) for one, other in zip(first, second, strict=True)]
-    difference = rate(differences, groups, resamples=resamples, seed=seed, low=-1.0, high=1.0)
+    each = groups if any(differences) else [str(number) for number in range(len(groups))]
+    difference = rate(differences, each, resamples=resamples, seed=seed, low=-1.0, high=1.0)
     sums, _ = clusters(differences, groups)
     signs = np.random.default_rng(seed).integers(0, 2, (permutations, len(sums))) * 2 - 1
     # a sum of the same numbers in another order may differ in its last bits

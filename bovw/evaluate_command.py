@@ -70,8 +70,10 @@ def evaluate(
         return
     from .evaluation import evaluate as evaluated
     from .index import ImageIndex
+    from .metrics import require_library
     from .search import SearchOptions
 
+    require_library()
     options = SearchOptions(k=depth, scoring=scoring, verify=verify, words=words, mirror=mirror)
     outputs = Outputs(run, save_qrels, save, report, resamples, seed)
     failed: list[ImageError] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,8 @@ from .errors import EvaluationError, ImageError, ParameterError
 from .features import extract, mirror, one_opencv_thread
 from .index import ImageIndex
 from .match import Match
-from .metrics import measured, ns_score
-from .search import Clock, SearchOptions, describe, rank
+from .metrics import measured, ns_score, require_library
+from .search import SearchOptions, describe, rank
 from .truth import Naming, Query, Truth
 from .workers import in_processes
 
@@ -50,7 +51,8 @@ class Outcome:
         corner_error: mean distance of the four corners from the true ones if the first image is right and has a place, as a share
             of the longer side of the image; None otherwise.
         features: of the query.
-        seconds: what the search took, reading and extraction included.
+        seconds: what the search took, reading and extraction included, as many being answered at a time as there are jobs.
+        processor: the same in seconds of processor time, which other programs on the machine hardly change.
     """
 
     query: Query
@@ -60,6 +62,7 @@ class Outcome:
     corner_error: float | None = None
     features: int = 0
     seconds: float | None = None
+    processor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Found:
-    """The answer to one query: image numbers, best first; of the first of them the description and the longer side; features; seconds."""
+    """The answer to one query: image numbers, best first; of the first of them the description and the longer side; costs."""
 
     images: NDArray[np.int32]
     matches: list[Match]
     sides: list[int]
     features: int
     seconds: float
+    processor: float
 
 
 def evaluate(
@@ -136,6 +140,7 @@ def evaluate_settings(
     """As `evaluate`, for several options that share the extraction, whose time counts for each."""
     if jobs < 1:
         raise ParameterError(f"jobs: {jobs} is below 1")
+    require_library()
     names, absent = names_of(index, truth)
     place = (os.fspath(index.directory.root), index.root.real, index.snapshot.manifest.generation)
     chunks = [truth.queries[first : first + CHUNK] for first in range(0, len(truth.queries), CHUNK)]
@@ -223,13 +228,13 @@ def answered(
 
 def found_by(index: ImageIndex, query: Query, settings: Sequence[SearchOptions]) -> list[Found]:
     """What a query finds with each of the settings."""
-    clock = Clock()
+    start, start_processor = time.perf_counter(), time.process_time()
     picture = load_picture(query.path, index.spec, query.box)
     features = extract(picture, index.spec)
-    clock.lap("extract")
+    shared, shared_processor = time.perf_counter() - start, time.process_time() - start_processor
     results = []
     for options in settings:
-        own = Clock()
+        start, start_processor = time.perf_counter(), time.process_time()
         images, matches = np.zeros(0, np.int32), list[Match]()
         if len(features):
             mirrored = mirror(features, picture, index.spec) if options.mirror else None
@@ -239,9 +244,9 @@ def found_by(index: ImageIndex, query: Query, settings: Sequence[SearchOptions])
             # the places that agree are many, and nobody asks for them
             matches = [replace(match, matched=NO_PLACES) for match in describe(index.snapshot, encoded, top)]
             images = np.array(ranking.images, np.int32)
-        own.lap("search")
+        seconds, processor = time.perf_counter() - start, time.process_time() - start_processor
         sides = [int(segment.sizes[ordinal].max()) for segment, ordinal in map(index.snapshot.locate, images[: len(matches)].tolist())]
-        results.append(Found(images, matches, sides, len(features), clock.seconds["extract"] + own.seconds["search"]))
+        results.append(Found(images, matches, sides, len(features), shared + seconds, shared_processor + processor))
     return results
 
 
@@ -270,7 +275,7 @@ def outcomes_of(queries: Sequence[Query], found: Mapping[str, Found], names: Seq
                 own[PLACED] = float(error is not None and error < CORNER_ERROR)
             own.update(views_found(query, answer, names, present))
         matches = [replace(match, image=name) for name, match, _ in counted]
-        outcomes.append(Outcome(query, own, rankings[query.id], matches, error, answer.features, answer.seconds))
+        outcomes.append(Outcome(query, own, rankings[query.id], matches, error, answer.features, answer.seconds, answer.processor))
     return outcomes
 
 

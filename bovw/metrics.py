@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 
 from .errors import MissingLibraryError
 
-__all__ = ["f1", "measured", "ns_score", "ranks_of", "revisitop_ap", "revisitop_precision"]
+__all__ = ["f1", "measured", "ns_score", "ranks_of", "require_library", "revisitop_ap", "revisitop_precision"]
 
 SUCCESS, RECALL, PRECISION, REVISITOP = (1, 10), (1, 3, 5, 10, 100), (1, 3, 5, 10), (1, 5, 10)
 
@@ -28,11 +28,10 @@ def measured(rankings: Mapping[str, Sequence[str]], relevant: Mapping[str, Set[s
     Raises:
         MissingLibraryError: ir-measures is not installed.
     """
-    try:
-        import ir_measures
-        from ir_measures import AP, RR, P, R, Success
-    except ImportError as error:
-        raise MissingLibraryError("ir-measures is not installed: `pip install ir-measures` (or 'bovw[evaluate]') brings it") from error
+    require_library()
+    import ir_measures
+    from ir_measures import AP, RR, P, R, Success
+
     measures = [AP, AP @ 100, RR, *(Success @ k for k in SUCCESS), *(R @ k for k in RECALL), *(P @ k for k in PRECISION)]
     run, qrels = {}, {}
     for query, answers in relevant.items():
@@ -54,6 +53,14 @@ def measured(rankings: Mapping[str, Sequence[str]], relevant: Mapping[str, Set[s
         found["AP(revisitop)"] = revisitop_ap(ranks, len(relevant[query]))
         found.update({f"P(revisitop)@{k}": revisitop_precision(ranks, k) for k in REVISITOP})
     return values
+
+
+def require_library() -> None:
+    """Raise MissingLibraryError unless ir-measures is installed, before hours are spent on what it is to score."""
+    try:
+        import ir_measures  # noqa: F401
+    except ImportError as error:
+        raise MissingLibraryError("ir-measures is not installed: `pip install ir-measures` (or 'bovw[evaluate]') brings it") from error
 
 
 def ranks_of(ranking: Sequence[str], relevant: Set[str]) -> list[int]:

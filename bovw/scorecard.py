@@ -189,7 +189,7 @@ def failure_row(evaluation: Evaluation, outcome: Outcome) -> str:
 def sweep_cells(sweep: Sweep) -> list[list[str]]:
     """The trials of a sweep as a table."""
     present = sweep.trials[0]
-    cells = [["setting", "Success@1", "against present", "ms", "bytes an image"]]
+    cells = [["setting", "Success@1", "against present", "processor ms", "bytes an image"]]
     for trial in sweep.trials:
         against = ""
         if trial is not present:
@@ -211,7 +211,10 @@ def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
         page.write(f'<div class="bovw"><h1>bovw evaluate --sweep</h1><p>{escaped(sweep.advice)}</p></div>\n')
         page.write(cells_html(sweep_cells(sweep)))
         page.write('<div class="bovw row">')
-        for title, unit, cost in (("Accuracy and time", "ms a search (median)", "ms"), ("Accuracy and size", "kB an image", "kB")):
+        for title, unit, cost in (
+            ("Accuracy and time", "processor ms a search (median)", "ms"),
+            ("Accuracy and size", "kB an image", "kB"),
+        ):
             points = [
                 Point(t.label, 1000 * t.seconds if cost == "ms" else t.bytes / 1000, t.accuracy, t.label == sweep.choice)
                 for t in sweep.trials

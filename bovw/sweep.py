@@ -53,7 +53,7 @@ class Trial:
         label: the setting.
         values: Success@1 of each query.
         groups: the group of each query.
-        seconds: median of a search.
+        seconds: median of a search, in processor time: other programs on the machine do not make it look slow.
         bytes: of the index for an image.
         accuracy: the mean of the values.
     """
@@ -164,7 +164,7 @@ def trial_of(label: str, evaluation: Evaluation, size: float, resamples: int, se
     """A setting with what its evaluation said."""
     outcomes = [outcome for outcome in evaluation.outcomes if MEASURE in outcome.values]
     values, groups = [outcome.values[MEASURE] for outcome in outcomes], [outcome.query.group for outcome in outcomes]
-    seconds = sorted(outcome.seconds or 0.0 for outcome in outcomes)[len(outcomes) // 2]
+    seconds = sorted(outcome.processor or 0.0 for outcome in outcomes)[len(outcomes) // 2]
     return Trial(label, values, groups, seconds, size, rate(values, groups, resamples=resamples, seed=seed))
 
 
@@ -174,7 +174,7 @@ def recommended(trials: Sequence[Trial], *, resamples: int = 1000, seed: int = 0
     The rule: begin with the present settings (the first trial); if others find significantly more (paired permutation test, p
     below 0.05 after Holm's correction), go on with the best of these. Then take the cheapest setting that costs at least a
     tenth less than that one, and whose accuracy is surely within 0.02 of it (the 95 % interval of the paired difference lies
-    above -0.02). Cost is time a search plus bytes an image, each as a multiple of the present settings'.
+    above -0.02). Cost is processor time a search plus bytes an image, each as a multiple of the present settings'.
     """
     present, *others = trials
 
