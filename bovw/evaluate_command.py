@@ -62,9 +62,17 @@ def evaluate(
     """Measure how well an index answers: on its own pictures (--self) or with ground truth (--queries, --qrels, --revisitop)."""
     itself = itself or (sweep and not (queries or qrels or revisitop))
     one_of({"--self": itself, "--queries": queries, "--qrels": qrels, "--revisitop": revisitop, "--compare": compare})
-    for wanted, name, fits in ((strangers, "--strangers", itself), (keep, "--keep", itself), (score, "--score", not itself and not sweep)):
+    fitting = {
+        "--strangers": (strangers, itself),
+        "--keep": (keep, itself),
+        "--images": (images, not itself),
+        "--score": (score, not itself and not sweep),
+        "--run": (run, not sweep),
+        "--save-qrels": (save_qrels, not sweep),
+    }
+    for name, (wanted, fits) in fitting.items():
         if wanted and not fits:
-            raise ParameterError(f"{name}: does not go with what is to be evaluated; see bovw evaluate --help")
+            raise ParameterError(f"{name}: does not go with {'--self' if itself else '--sweep' if sweep else 'ground truth'}")
     if compare:
         typer.echo(comparison(*compare, resamples, seed))
         return

@@ -20,9 +20,9 @@ from .sweep import Sweep
 
 __all__ = ["comparison_lines", "scores_text", "sweep_text", "write_scorecard", "write_sweep"]
 
-# Columns of the table, as far as they are known; what a single answer a query gives; and what revisitop reports.
-MAIN = ("Success@1", "Success@10", "AP", "AP@100", "RR", "R@1", "R@10", "R@100", NS, VERIFIED, PLACED, FALSE_ALARM)
-SINGLE = ("Success@1", "Success@10", "R@100", VERIFIED, PLACED, FALSE_ALARM)
+# Columns of the tables, as far as they are known.
+FIRST = ("Success@1", "Success@10", "AP", VERIFIED, PLACED, FALSE_ALARM)
+RANKED = ("AP@100", "RR", "R@1", "R@10", "R@100", NS)
 AT_K = tuple(f"{name}@{k}" for k in (1, 3, 5) for name in ("P", "R", "F1"))
 REVISITOP = ("AP(revisitop)", "P(revisitop)@1", "P(revisitop)@5", "P(revisitop)@10")
 # Failures on the page, in all and of one set.
@@ -44,23 +44,19 @@ EXPLAINED = {
 def scores_text(evaluation: Evaluation, sets: Sequence[SetScores]) -> str:
     """The tables of an evaluation as text."""
     tables = [cells_text(table_cells(sets, columns)) for columns in tables_of(evaluation)]
-    return "\n\n".join([*tables, "Means with 95 % intervals. Named as docs/results.md explains."])
+    return "\n\n".join([*tables, "Means with 95 % intervals; docs/results.md defines them. ms: median of a search."])
 
 
 def tables_of(evaluation: Evaluation) -> list[tuple[str, ...]]:
     """The columns of the tables that fit an evaluation."""
-    if evaluation.revisitop:
-        return [REVISITOP]
-    if all(len(outcome.query.relevant) <= 1 for outcome in evaluation.outcomes):
-        return [SINGLE, AT_K]
-    return [MAIN]
+    return [REVISITOP] if evaluation.revisitop else [FIRST, RANKED, AT_K]
 
 
 def table_cells(sets: Sequence[SetScores], columns: Sequence[str]) -> list[list[str]]:
     """The cells of a table, its heading first."""
     known = [name for name in columns if any(name in line.means for line in sets)]
-    placed = columns != AT_K and any(line.corner_error is not None for line in sets)
-    timed = columns != AT_K and any(line.seconds is not None for line in sets)
+    placed = columns == FIRST and any(line.corner_error is not None for line in sets)
+    timed = columns in (FIRST, REVISITOP) and any(line.seconds is not None for line in sets)
     cells = [["set", "queries", *map(mean_name, known), *["corners"] * placed, *["ms"] * timed]]
     for line in sets:
         means = [rate_text(line.means.get(name)) for name in known]
@@ -70,13 +66,23 @@ def table_cells(sets: Sequence[SetScores], columns: Sequence[str]) -> list[list[
     return cells
 
 
-def rate_text(rate: Rate | None, *, signed: bool = False) -> str:
-    """A rate with its interval, or a difference of rates."""
+def rate_text(rate: Rate | None) -> str:
+    """A mean with its interval."""
     if rate is None:
         return "-"
-    if signed:
-        return f"{rate.mean:+.3f}" if rate.low is None or rate.high is None else f"{rate.mean:+.3f} ({rate.low:+.3f} to {rate.high:+.3f})"
-    return f"{rate.mean:.3f}" if rate.low is None or rate.high is None else f"{rate.mean:.3f} ({rate.low:.2f}-{rate.high:.2f})"
+    interval = "" if rate.low is None or rate.high is None else f" ({short(rate.low, 2)}-{short(rate.high, 2)})"
+    return short(rate.mean, 3) + interval
+
+
+def short(value: float, digits: int) -> str:
+    """A number without the zero before its point."""
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
+def difference_text(difference: Rate) -> str:
+    """A difference of means with its interval."""
+    interval = "" if difference.low is None or difference.high is None else f" ({difference.low:+.3f} to {difference.high:+.3f})"
+    return f"{difference.mean:+.3f}{interval}"
 
 
 def cells_text(cells: Sequence[Sequence[str]]) -> str:
@@ -107,7 +113,7 @@ def comparison_lines(first: str, second: str, contrasts: Sequence[Contrast]) -> 
     cells = [["set", "measure", "queries", "first", "second", "difference", "p", "means something"]]
     for one in contrasts:
         gap = one.paired.difference
-        means = [f"{one.paired.first:.3f}", f"{one.paired.second:.3f}", rate_text(gap, signed=True)]
+        means = [f"{one.paired.first:.3f}", f"{one.paired.second:.3f}", difference_text(gap)]
         name = mean_name(one.measure)
         cells.append([one.set, name, f"{one.paired.queries:,}", *means, f"{one.p:.4f}", "yes" if one.significant else "no"])
     lines = [f"first: {printable(first)}", f"second: {printable(second)}", "", cells_text(cells), ""]
@@ -194,7 +200,7 @@ def sweep_cells(sweep: Sweep) -> list[list[str]]:
         against = ""
         if trial is not present:
             gap = paired(present.values, trial.values, present.groups).difference
-            against = rate_text(gap, signed=True)
+            against = difference_text(gap)
         cells.append([trial.label, rate_text(trial.accuracy), against, f"{1000 * trial.seconds:.0f}", f"{trial.bytes:,.0f}"])
     return cells
 

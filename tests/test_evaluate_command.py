@@ -34,7 +34,7 @@ def test_self_needs_nothing_but_the_index(folder: Path, tmp_path: Path) -> None:
     done = run("evaluate", "--self", "--sample", "2", "--jobs", "1", *outputs, cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert lines[0][:5] == ["set", "queries", "Success@1", "Success@10", "R@100"] and lines[1][:4] == ["crop", "50", "%", "2"]
+    assert lines[0][:5] == ["set", "queries", "Success@1", "Success@10", "mAP"] and lines[1][:4] == ["crop", "50", "%", "2"]
     assert next(line for line in done.stdout.splitlines() if line.startswith("mirrored")).split()[1] == "2"
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["index"]["images"] == 4 and len(scores["queries"]) == 2 * 25 and scores["options"]["words"] == 4
@@ -83,7 +83,7 @@ def test_a_sweep_ends_in_a_recommendation(folder: Path, tmp_path: Path) -> None:
     [
         ([], 2, "nothing to evaluate: give one of --self, --queries, --qrels, --revisitop, --compare"),
         (["--self", "--queries", "queries.tsv"], 2, "--self and --queries: give one of"),
-        (["--queries", "queries.tsv", "--keep", "x"], 2, "--keep: does not go with"),
+        (["--queries", "queries.tsv", "--keep", "x"], 2, "--keep: does not go with ground truth"),
         (["--queries", "absent.tsv"], 1, "absent.tsv: cannot be read"),
         (["--queries", "queries.tsv", "--images", "/"], 1, "holds none of the 4 relevant images"),
     ],

@@ -56,9 +56,10 @@ def test_only_training_imports_scikit_learn() -> None:
 
 def test_public_names_exist_and_are_documented() -> None:
     assert set(dir(bovw)) == set(bovw.__all__) == {
-        "AddReport", "BovwError", "CheckReport", "Comparison", "Damage", "Difference", "FeatureSpec", "ImageError", "ImageIndex",
-        "IndexInfo", "Match", "RemoveReport", "SearchOptions", "SearchResult", "TrainingReport", "Vocabulary", "__version__",
-        "check_index", "compare_pictures", "draw_comparison", "draw_match", "shipped_vocabulary", "train_vocabulary",
+        "AddReport", "BovwError", "CheckReport", "Comparison", "Damage", "Difference", "Evaluation", "FeatureSpec", "ImageError",
+        "ImageIndex", "IndexInfo", "Match", "Query", "RemoveReport", "SearchOptions", "SearchResult", "SetScores", "TrainingReport",
+        "Truth", "Vocabulary", "__version__", "check_index", "compare_pictures", "draw_comparison", "draw_match", "evaluate",
+        "make_probes", "read_queries", "set_scores", "shipped_vocabulary", "train_vocabulary",
     }  # fmt: skip
     for name in bovw.__all__:
         thing = getattr(bovw, name)
