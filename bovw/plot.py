@@ -14,6 +14,7 @@ __all__ = ["Point", "bars", "scatter"]
 LABEL, BAR, LINE = 170, 420, 22
 WIDTH, HEIGHT, MARGIN = 640, 360, 56
 TEXT = 'font-family="system-ui, sans-serif" font-size="12" fill="#222"'
+LETTER, SMALL_LINE = 5.5, 11
 SMALL = TEXT.replace('"12"', '"10"')
 
 
@@ -64,17 +65,26 @@ def scatter(title: str, cost: str, points: Sequence[Point]) -> str:
         parts.append(f'<line x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{y_of(value):.1f}" y2="{y_of(value):.1f}" stroke="#ddd"/>')
         parts.append(f'<text x="{MARGIN - 8}" y="{y_of(value) + 4:.1f}" text-anchor="end" {TEXT}>{value:.3f}</text>')
         amount = right * step / 4
-        parts.append(f'<text x="{x_of(amount):.1f}" y="{HEIGHT - MARGIN + 18}" text-anchor="middle" {TEXT}>{amount:.3g}</text>')
+        parts.append(f'<text x="{x_of(amount):.1f}" y="{HEIGHT - MARGIN + 18}" text-anchor="middle" {TEXT}>{amount:,.0f}</text>')
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 12}" text-anchor="middle" {TEXT}>{escaped(cost)}</text>')
-    for point in points:
+    taken: list[tuple[float, float, float]] = []
+    for point in sorted(points, key=lambda point: (not point.marked, point.cost)):
         x, y, colour = x_of(point.cost), y_of(point.accuracy.mean), "#c0392b" if point.marked else "#2a6fb0"
         if point.accuracy.low is not None and point.accuracy.high is not None:
-            parts.append(
-                f'<path d="M{x:.1f} {y_of(point.accuracy.low):.1f}V{y_of(point.accuracy.high):.1f}" stroke="{colour}" opacity=".35"/>'
-            )
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 6:.1f}" y="{y - 5:.1f}" {SMALL}>{escaped(point.label)}</text>')
+            ends = y_of(point.accuracy.low), y_of(point.accuracy.high)
+            parts.append(f'<path d="M{x:.1f} {ends[0]:.1f}V{ends[1]:.1f}" stroke="{colour}" opacity=".35"/>')
+        parts.insert(0, f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')  # what comes later lies above
+        label_x, label_y = x + 7, free(taken, x + 7, y - 5, LETTER * len(point.label))
+        parts.append(f'<text x="{label_x:.1f}" y="{label_y:.1f}" {SMALL}>{escaped(point.label)}</text>')
     return framed(WIDTH, HEIGHT, parts)
+
+
+def free(taken: list[tuple[float, float, float]], x: float, y: float, width: float) -> float:
+    """How far down a label must go that begins at x, y to hide none of those that are there: (left, right, y) of each."""
+    while any(x < right and x + width > left and abs(y - other) < SMALL_LINE for left, right, other in taken):
+        y += 2
+    taken.append((x, x + width, y))
+    return y
 
 
 def framed(width: float, height: float, parts: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,9 +21,10 @@ from bovw.features import FeatureSpec
 from bovw.perturbation import PERTURBATIONS
 from bovw.place import project
 from bovw.probes import STRANGERS, make_probes
+from bovw.scorecard import scores_text
 from bovw.scores import ALL, compared, read_scores, save_scores, set_scores
 from bovw.sweep import PRESENT, Trial, recommended, settings_around
-from bovw.truth import Query, Truth, read_queries
+from bovw.truth import Query, Truth, read_queries, read_revisitop, write_queries
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +184,19 @@ def test_scores_come_back_and_are_compared(folder: Path, index: ImageIndex, tmp_
         compared(read, replace(read, sets={}))
 
 
+def test_revisitop_is_scored_and_shown_by_its_own_measures(tmp_path: Path) -> None:
+    lists = {"bbx": [0, 0, 9, 9], "easy": [0], "hard": [2], "junk": [1]}
+    (tmp_path / "gnd.json").write_text(json.dumps({"imlist": ["a", "b", "c"], "qimlist": ["q"], "gnd": [lists]}))
+    truth = read_revisitop(tmp_path / "gnd.json")
+    evaluation = score(truth, dict.fromkeys(("easy/q", "medium/q", "hard/q"), ["q.jpg", "b.jpg", "c.jpg", "x.jpg", "a.jpg"]))
+    # the query and junk go first: x, a at easy; c, x, a at medium; c, x at hard
+    means = {line.set: line.means["AP(revisitop)"].mean for line in set_scores(evaluation)}
+    assert means == pytest.approx({"easy": (0 + 1 / 2) / 2, "medium": (1 + (1 / 2 + 2 / 3) / 2) / 2, "hard": 1.0})
+    heading, *lines = scores_text(evaluation, set_scores(evaluation)).splitlines()
+    assert heading.split() == ["set", "queries", "mAP(revisitop)", "P(revisitop)@1", "P(revisitop)@5", "P(revisitop)@10"]
+    assert [line.split()[:3] for line in lines[:3]] == [["easy", "1", ".250"], ["medium", "1", ".792"], ["hard", "1", "1.000"]]
+
+
 def test_settings_differ_in_one_knob_each() -> None:
     spec, options = FeatureSpec(), SearchOptions()
     first, *others = settings_around(spec, options)
@@ -224,8 +239,6 @@ def test_the_recommendation_follows_its_rule() -> None:
 
 
 def test_a_table_of_probes_is_ground_truth_for_others(folder: Path, index: ImageIndex, tmp_path: Path) -> None:
-    from bovw.truth import write_queries
-
     truth, _ = make_probes(index, tmp_path, sample=1)
     write_queries(tmp_path / "queries.tsv", truth)
     read = read_queries(tmp_path / "queries.tsv", folder)
