@@ -188,7 +188,7 @@ def test_revisitop_is_scored_and_shown_by_its_own_measures(tmp_path: Path) -> No
     lists = {"bbx": [0, 0, 9, 9], "easy": [0], "hard": [2], "junk": [1]}
     (tmp_path / "gnd.json").write_text(json.dumps({"imlist": ["a", "b", "c"], "qimlist": ["q"], "gnd": [lists]}))
     truth = read_revisitop(tmp_path / "gnd.json")
-    evaluation = score(truth, dict.fromkeys(("easy/q", "medium/q", "hard/q"), ["q.jpg", "b.jpg", "c.jpg", "x.jpg", "a.jpg"]))
+    evaluation = score(truth, {key: ["q.jpg", "b.jpg", "c.jpg", "x.jpg", "a.jpg"] for key in ("easy/q", "medium/q", "hard/q")})
     # the query and junk go first: x, a at easy; c, x, a at medium; c, x at hard
     means = {line.set: line.means["AP(revisitop)"].mean for line in set_scores(evaluation)}
     assert means == pytest.approx({"easy": (0 + 1 / 2) / 2, "medium": (1 + (1 / 2 + 2 / 3) / 2) / 2, "hard": 1.0})
