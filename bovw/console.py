@@ -31,7 +31,7 @@ __all__ = [
 INTERRUPTED = 130
 CORES = os.cpu_count() or 1
 IndexOption = Annotated[Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")]
-JobsOption = Annotated[int, typer.Option(min=1, help="Processes for the extraction; by default one a core.")]
+JobsOption = Annotated[int, typer.Option(min=1, help="Processes that work at a time; by default one a core.")]
 RootOption = Annotated[
     Path | None, typer.Option(help="The folder that the pictures are in now, if they have moved without the index (see README).")
 ]

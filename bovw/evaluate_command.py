@@ -42,7 +42,8 @@ def evaluate(
     sweep: Annotated[bool, typer.Option("--sweep", help="Try other settings, one at a time, and say which to take.")] = False,
     sample: Annotated[int, typer.Option(min=1, help="--self: make queries out of so many pictures.")] = 50,
     strangers: Annotated[
-        list[Path] | None, typer.Option(help="--self: pictures that are not in the index; whatever is found for them is wrong.")
+        list[Path] | None,
+        typer.Option(metavar="PHOTOS", help="--self: pictures that are not in the index; whatever is found for them is wrong."),
     ] = None,
     keep: Annotated[Path | None, typer.Option(metavar="FOLDER", help="--self: keep the queries and their table here.")] = None,
     among: Annotated[int, typer.Option(min=1, help="--sweep: try on a sample of so many pictures.")] = 500,
@@ -60,19 +61,22 @@ def evaluate(
     jobs: JobsOption = CORES,
 ) -> None:
     """Measure how well an index answers: on its own pictures (--self) or with ground truth (--queries, --qrels, --revisitop)."""
-    itself = itself or (sweep and not (queries or qrels or revisitop))
+    itself = itself or (sweep and not (queries or qrels or revisitop or compare))
     one_of({"--self": itself, "--queries": queries, "--qrels": qrels, "--revisitop": revisitop, "--compare": compare})
     fitting = {
         "--strangers": (strangers, itself),
         "--keep": (keep, itself),
         "--images": (images, not itself),
         "--score": (score, not itself and not sweep),
+        "--sweep": (sweep, not compare),
         "--run": (run, not sweep),
         "--save-qrels": (save_qrels, not sweep),
     }
     for name, (wanted, fits) in fitting.items():
         if wanted and not fits:
-            raise ParameterError(f"{name}: does not go with {'--self' if itself else '--sweep' if sweep else 'ground truth'}")
+            raise ParameterError(
+                f"{name}: does not go with {'--compare' if compare else '--sweep' if sweep else '--self' if itself else 'ground truth'}"
+            )
     if compare:
         typer.echo(comparison(*compare, resamples, seed))
         return

@@ -42,9 +42,11 @@ EXPLAINED = {
 
 
 def scores_text(evaluation: Evaluation, sets: Sequence[SetScores]) -> str:
-    """The tables of an evaluation as text."""
-    tables = [cells_text(table_cells(sets, columns)) for columns in tables_of(evaluation)]
-    return "\n\n".join([*tables, "Means with 95 % intervals; docs/results.md defines them. ms: median of a search."])
+    """The tables of an evaluation as text: one where no query has several answers, as the others would say the same again."""
+    several = any(len(outcome.query.relevant) > 1 for outcome in evaluation.outcomes)
+    columns = tables_of(evaluation) if several else tables_of(evaluation)[:1]
+    notes = "Means with 95 % intervals; docs/results.md defines them. ms: median of a search. --save and --report have all measures."
+    return "\n\n".join([*(cells_text(table_cells(sets, each)) for each in columns), notes])
 
 
 def tables_of(evaluation: Evaluation) -> list[tuple[str, ...]]:

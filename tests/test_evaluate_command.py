@@ -85,6 +85,7 @@ def test_a_sweep_ends_in_a_recommendation(folder: Path, tmp_path: Path) -> None:
         ([], 2, "nothing to evaluate: give one of --self, --queries, --qrels, --revisitop, --compare"),
         (["--self", "--queries", "queries.tsv"], 2, "--self and --queries: give one of"),
         (["--queries", "queries.tsv", "--keep", "x"], 2, "--keep: does not go with ground truth"),
+        (["--sweep", "--compare", "a", "b"], 2, "--sweep: does not go with --compare"),
         (["--queries", "absent.tsv"], 1, "absent.tsv: cannot be read"),
         (["--queries", "queries.tsv", "--images", "/"], 1, "holds none of the 4 relevant images"),
     ],
