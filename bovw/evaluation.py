@@ -26,7 +26,7 @@ from .workers import in_processes
 __all__ = ["FALSE_ALARM", "NS", "PLACED", "VERIFIED", "Evaluation", "Outcome", "evaluate", "evaluate_settings", "score"]
 
 Progress = Callable[[str, int, int], None]
-# Measures beside those of `metrics`; a table of `Evaluation` explains them.
+# Measures beside those of `metrics`; `Outcome` explains them.
 VERIFIED, FALSE_ALARM, PLACED, NS = "Verified", "FalseAlarm", "Placed", "N-S"
 # So many of the first images are looked at for what is called verified, and where the query lies in them.
 LOOKED_AT = 10
@@ -283,7 +283,8 @@ def corner_error(query: Query, name: str, match: Match, side: int) -> float | No
     """Mean distance of the corners of a right first match from the true ones, over the longer side of the image."""
     if query.outline is None or name not in query.relevant or match.outline is None:
         return None
-    return float(np.hypot(*(match.outline - np.array(query.outline)).T).mean() / side)
+    error = float(np.hypot(*(match.outline - np.array(query.outline)).T).mean() / side)
+    return error if np.isfinite(error) else None
 
 
 def views_found(query: Query, answer: Found, names: Sequence[str], present: Set[str]) -> dict[str, float]:
