@@ -6,7 +6,7 @@ import hashlib
 import os
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,14 +35,16 @@ class Source:
     Attributes:
         path: to open it.
         name: of the image in the index; of a stranger, its path.
-        sha256: of its content as it was indexed; None for a stranger.
+        sha256: of its content, as it was indexed.
         alike: images of the index with the same content; they are neither right nor wrong.
+        stranger: it is not in the index.
     """
 
     path: str
     name: str
-    sha256: str | None
+    sha256: str
     alike: frozenset[str]
+    stranger: bool = False
 
 
 def make_probes(
@@ -57,8 +59,8 @@ def make_probes(
 ) -> tuple[Truth, list[ImageError]]:
     """Draw pictures of an index and perturb each in every way of PERTURBATIONS.
 
-    The seed draws by the names of the pictures: the same seed and pictures give the same probes, and a collection that
-    grows keeps most of its sample. Pictures are first shrunk to twice the working size of the index. Images of the index
+    The seed draws by the content of the pictures: the same seed and pictures give the same probes, wherever they lie, and a
+    collection that grows keeps most of its sample. Pictures are first shrunk to twice the working size of the index. Images of the index
     with exactly the content of a source, or of the picture that it was pasted into, are neither right nor wrong answers.
 
     Args:
@@ -78,10 +80,9 @@ def make_probes(
         raise ParameterError(f"sample: {sample} is below 1")
     sources, failed = sources_of(index, sample, strangers, seed)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    others = [*sources[1:], *sources[:1]]
     tasks = (
-        joblib.delayed(probes_of)(number, source, other if other is not source else None, os.fspath(folder), 2 * index.spec.max_side, seed)
-        for number, (source, other) in enumerate(zip(sources, others, strict=True))
+        joblib.delayed(probes_of)(number, source, background_of(number, sources), os.fspath(folder), 2 * index.spec.max_side, seed)
+        for number, source in enumerate(sources)
     )
     queries: list[Query] = []
     for done, result in enumerate(in_processes(tasks, jobs), 1):
@@ -107,29 +108,40 @@ def sources_of(index: ImageIndex, sample: int, strangers: Sequence[str], seed: i
         paths[named(path)] = (path, record.sha256)
         same[record.sha256].add(named(path))
     sources = []
-    for name in drawn(paths, sample, seed):
+    for name in drawn({name: sha256 for name, (_, sha256) in paths.items()}, sample, seed):
         path, sha256 = paths[name]
         sources.append(Source(path, name, sha256, frozenset(same[sha256] - {name})))
     files, failed = find_images(strangers)
-    for path in drawn(files, sample, seed):
+    for path in drawn({path: os.path.basename(path) for path in files}, sample, seed):
         try:
-            if content_hash(path) in same:
+            sha256 = content_hash(path)
+            if sha256 in same:
                 raise ImageError(path, "is in the index, so it is no stranger")
-            sources.append(Source(path, path, None, frozenset()))
+            sources.append(Source(path, path, sha256, frozenset(), stranger=True))
         except ImageError as error:
             failed.append(error)
     return sources, failed
 
 
-def drawn(names: Iterable[str], count: int, seed: int) -> list[str]:
-    """A sample of names that does not depend on their order, nor much on which others there are."""
-    return sorted(names, key=lambda name: hashlib.blake2b(f"{seed}:{name}".encode(errors="surrogateescape")).digest())[:count]
+def drawn(digests: Mapping[str, str], count: int, seed: int) -> list[str]:
+    """A sample of names, each with what decides whether it is drawn; that does not depend on their order, nor much on the others."""
+
+    def lot(name: str) -> tuple[bytes, str]:
+        return hashlib.blake2b(f"{seed}:{digests[name]}".encode(errors="surrogateescape")).digest(), name
+
+    return sorted(digests, key=lot)[:count]
+
+
+def background_of(number: int, sources: Sequence[Source]) -> Source | None:
+    """The source that a source is pasted into: the next one that is another picture."""
+    others = [*sources[number + 1 :], *sources[:number]]
+    return next((other for other in others if other.sha256 != sources[number].sha256), None)
 
 
 def probes_of(number: int, source: Source, other: Source | None, folder: str, max_side: int, seed: int) -> list[Query] | ImageError:
     """Make and write the probes of one picture, or say why not."""
     try:
-        if source.sha256 is not None and content_hash(source.path) != source.sha256:
+        if content_hash(source.path) != source.sha256:
             return ImageError(source.path, "has changed since it was indexed; index it again")
         pixels, size = read_colours(source.path, max_side)
     except ImageError as error:
@@ -141,22 +153,21 @@ def probes_of(number: int, source: Source, other: Source | None, folder: str, ma
     unit = np.array(size) / pixels.shape[1::-1]
     queries = []
     for name, perturbation in PERTURBATIONS.items():
-        rng = np.random.default_rng([seed, zlib.crc32(os.fsencode(source.name)), zlib.crc32(name.encode())])
+        rng = np.random.default_rng([seed, int(source.sha256[:16], 16), zlib.crc32(name.encode())])
         query, homography = perturbed(pixels, perturbation, rng, background)
         path = os.path.join(folder, f"{number:05d}-{name.replace(' %', '').replace(' ', '-')}.png")
         write_png(path, query)
         # pixels are shrunk about their centres
         outline = (outline_of((query.shape[1], query.shape[0]), homography) + 0.5) * unit - 0.5
         seen = source.alike
-        if perturbation.pasted and other and other.sha256 is not None:
+        if perturbation.pasted and other and not other.stranger:
             seen = (seen | other.alike | {other.name}) - {source.name}
-        stranger = source.sha256 is None
         queries.append(
             Query(
                 id=os.path.basename(path),
-                set=STRANGERS if stranger else name,
+                set=STRANGERS if source.stranger else name,
                 path=path,
-                relevant=frozenset() if stranger else frozenset([source.name]),
+                relevant=frozenset() if source.stranger else frozenset([source.name]),
                 ignore=seen,
                 outline=tuple((float(x), float(y)) for x, y in outline),
                 group=source.name,

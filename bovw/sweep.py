@@ -139,10 +139,10 @@ def sweep(
 def sample_of(index: ImageIndex, truth: Truth, among: int, seed: int) -> list[str]:
     """The absolute paths of some pictures of an index, with all that a ground truth speaks of."""
     names, _ = names_of(index, truth)
-    paths = {names[image]: index.root.absolute(record.path) for image, record in index.snapshot.live_records()}
-    needed = frozenset().union(*(query.relevant | query.ignore for query in truth.queries)) & paths.keys()
-    others = drawn(paths.keys() - needed, max(0, among - len(needed)), seed)
-    return sorted(paths[name] for name in [*needed, *others])
+    records = {names[image]: record for image, record in index.snapshot.live_records()}
+    needed = frozenset().union(*(query.relevant | query.ignore for query in truth.queries)) & records.keys()
+    others = drawn({name: record.sha256 for name, record in records.items() if name not in needed}, max(0, among - len(needed)), seed)
+    return sorted(index.root.absolute(records[name].path) for name in [*needed, *others])
 
 
 def staged(label: str, progress: Progress | None) -> Progress:
