@@ -16,11 +16,13 @@ from .errors import ParameterError
 __all__ = ["LEVEL", "Paired", "Rate", "adjusted", "paired", "rate"]
 
 LEVEL = 0.95
+# Fewer groups than this resemble one another by chance too often for a bootstrap.
+FEW = 5
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A mean over queries with its 95 % interval; low and high are None where a single group says nothing about it."""
+    """A mean over queries with its 95 % interval; low and high are None where there are too few groups to tell."""
 
     mean: float
     low: float | None
@@ -52,7 +54,7 @@ def rate(
 
     Where all values are the same, every resample says the same, however few there are. Then what has not been seen yet is
     bounded as in as many trials as there are groups (Clopper and Pearson 1934): other values, between `low` and `high`, may
-    come in a share of up to 1 - 0.025^(1 / groups).
+    come in a share of up to 1 - 0.025^(1 / groups). Fewer than 5 groups with different values give no interval.
 
     Args:
         values: one a query.
@@ -70,7 +72,7 @@ def rate(
     if len(set(values)) == 1:
         unseen = 1 - ((1 - LEVEL) / 2) ** (1 / len(sums))
         return Rate(mean, mean + float(unseen) * (low - mean), mean + float(unseen) * (high - mean))
-    if len(sums) < 2:
+    if len(sums) < FEW:
         return Rate(mean, None, None)
     draws = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=resamples)
     means = (draws @ sums) / (draws @ counts)

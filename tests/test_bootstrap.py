@@ -44,14 +44,16 @@ def test_what_never_failed_is_not_sure() -> None:
     assert fixed.low == pytest.approx(0.5 * low) and fixed.high == pytest.approx(1 - 0.5 * low)
 
 
-def test_one_group_says_nothing() -> None:
+def test_a_few_groups_say_nothing() -> None:
+    few = rate([0.0, 1.0, 0.0, 1.0], ["a", "a", "b", "b"])
+    assert (few.mean, few.low, few.high) == (0.5, None, None)
     alone = rate([0.0, 1.0], ["a", "a"])
     assert (alone.mean, alone.low, alone.high) == (0.5, None, None)
 
 
 def test_seeds_repeat() -> None:
-    values, groups = [0.0, 1.0, 1.0, 0.5], ["a", "b", "c", "d"]
-    assert rate(values, groups, seed=1) == rate(values, groups, seed=1)
+    values, groups = np.random.default_rng(0).random(30).tolist(), [str(number) for number in range(30)]
+    assert rate(values, groups, seed=1) == rate(values, groups, seed=1) != rate(values, groups, seed=2)
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=8))
