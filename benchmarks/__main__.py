@@ -13,12 +13,13 @@ from pathlib import Path
 import accuracy
 import compare
 import costs
+import reliability
 import scale
 from collection import data_folder, development, small
 from report import circumstances, heading, save
 
 RAW = argparse.RawDescriptionHelpFormatter
-PARTS = {"accuracy": accuracy, "scale": scale, "compare": compare, "costs": costs}
+PARTS = {"accuracy": accuracy, "reliability": reliability, "scale": scale, "compare": compare, "costs": costs}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,19 +9,15 @@ import argparse
 import sys
 import time
 from collections import defaultdict
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-from collection import Collection, Query
+from collection import Collection
 
-from bovw.encoding import EncodedImage, encode_query, load_picture
-from bovw.errors import ImageError
-from bovw.features import extract, mirror
+from bovw.evaluation import FALSE_ALARM, PLACED, VERIFIED, Evaluation, evaluate_settings
 from bovw.index import ImageIndex
-from bovw.search import Ranking, SearchOptions, describe, rank
+from bovw.search import SearchOptions
+from bovw.truth import Truth
 
 DEPTH = 1000
 MODES = {
@@ -29,81 +25,36 @@ MODES = {
     "hamming": SearchOptions(k=DEPTH, verify=0, mirror=False),
     "verified": SearchOptions(k=DEPTH),
 }
+# The columns of a mode, and what is said of the answers of the last one; docs/results.md defines them.
+MEASURES, ANSWERS = ("Success@1", "AP", "R@100"), (PLACED, VERIFIED, FALSE_ALARM)
 
 
-def average_precision(ranked: list[str], relevant: frozenset[str]) -> float:
-    """Average precision, standard: mean over the relevant of precision at their ranks; 0 for those not found."""
-    hits = [place for place, image in enumerate(ranked, 1) if image in relevant]
-    return sum(found / place for found, place in enumerate(hits, 1)) / len(relevant)
-
-
-def answered(index_path: Path, queries: list[Query]) -> list[dict[str, Any]]:
-    """The figures of each query in each mode."""
-    rows = []
-    with ImageIndex.open(index_path) as index:
-
-        def path_of(image: int) -> str:
-            return index.root.full(index.snapshot.record(image).path)
-
-        for query in queries:
-            row: dict[str, Any] = {"set": query.set, "query": query.path}
-            crop = query.outline is not None
-            try:
-                picture = load_picture(query.path, index.spec)
-            except ImageError as error:
-                sys.exit(f"benchmark: {error}")
-            features = extract(picture, index.spec)
-            words = MODES["verified"].words
-            encoded = encode_query(features, mirror(features, picture, index.spec), index.vocabulary, words)
-            for mode, options in MODES.items():
-                if not len(features):
-                    row[mode] = (0.0, 0.0, 0.0)
-                    continue
-                ranking = rank(index.snapshot, encoded if options.mirror else encoded[:1], replace(options, crop=crop))
-                ranked = [path for path in map(path_of, ranking.images) if path not in query.ignore]
-                found = len(query.relevant.intersection(ranked[:100])) / len(query.relevant)
-                row[mode] = (float(bool(ranked) and ranked[0] in query.relevant), average_precision(ranked, query.relevant), found)
-            row["answers"] = answers(index, encoded, ranking, query) if len(features) else (0.0, 0.0, 0.0)
-            rows.append(row)
-    return rows
-
-
-def answers(index: ImageIndex, encoded: list[EncodedImage], ranking: Ranking, query: Query) -> tuple[float, float, float]:
-    """Three yes or no, as 1.0 or 0.0: the outline is right; the right image is called verified; a wrong one is.
-
-    Looks at the first 10 matches without those to ignore. An outline is right if the first image is the right one and
-    the mean error of its four corners is below 3 % of its longer side.
-    """
-    top = replace(ranking, images=ranking.images[:10], scores=ranking.scores[:10])
-    right, wrong, placed = False, False, False
-    found = describe(index.snapshot, encoded, top, MODES["verified"])
-    matches = [(image, replace(match, image=index.root.full(match.image))) for image, match in zip(top.images, found, strict=True)]
-    counted = [(image, match) for image, match in matches if match.image not in query.ignore]
-    for place, (image, match) in enumerate(counted):
-        if match.image in query.relevant:
-            right = right or match.verified
-            if place == 0 and match.outline is not None and query.outline:
-                segment, ordinal = index.snapshot.locate(image)
-                error = np.hypot(*(match.outline - np.array(query.outline)).T).mean()
-                placed = bool(error < 0.03 * segment.sizes[ordinal].max())
-        else:
-            wrong = wrong or match.verified
-    return float(placed), float(right), float(wrong)
-
-
-def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def table(evaluations: dict[str, Evaluation]) -> list[dict[str, Any]]:
     """Means per set."""
-    sets: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        sets[row["set"]].append(row)
-    lines = []
-    for name, members in sets.items():
-        line: dict[str, Any] = {"set": name, "queries": len(members)}
-        for mode in MODES:
-            line[mode] = [round(float(value), 4) for value in np.mean([row[mode] for row in members], axis=0)]
-        line["answers"] = [round(float(value), 4) for value in np.mean([row["answers"] for row in members], axis=0)]
-        lines.append(line)
-    return lines
+    lines: dict[str, dict[str, Any]] = {}
+    for mode, evaluation in evaluations.items():
+        sets: dict[str, list[dict[str, float]]] = defaultdict(list)
+        for outcome in evaluation.outcomes:
+            sets[outcome.query.set].append(outcome.values)
+        for name, members in sets.items():
+            line = lines.setdefault(name, {"set": name, "queries": len(members)})
+            line[mode] = means(members, MEASURES)
+            line["answers"] = means(members, ANSWERS)
+    return list(lines.values())
+
+
+def means(members: list[dict[str, float]], measures: tuple[str, ...]) -> list[float]:
+    """The means of some measures; a place counts as wrong where the true one is not known."""
+    return [round(float(np.mean([values.get(measure, 0.0) for values in members])), 4) for measure in measures]
+
+
+def every(truths: list[Truth], step: int) -> list[Truth]:
+    """Every N-th query of several tables, counted through them."""
+    kept, first = [], 0
+    for truth in truths:
+        kept.append(Truth(truth.queries[-first % step :: step], truth.folder))
+        first += len(truth.queries)
+    return [truth for truth in kept if truth.queries]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -115,19 +66,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(collection: Collection, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Run the benchmark, print its table and return it."""
-    path = collection.index(arguments.features)
-    queries = collection.queries[:: 4 if arguments.small else arguments.every]
+    lines, queries = [], 0
     clock = time.perf_counter()
-    chunks = [queries[first : first + 50] for first in range(0, len(queries), 50)]
-    rows = [row for part in joblib.Parallel(n_jobs=2)(joblib.delayed(answered)(path, chunk) for chunk in chunks) for row in part]
-    lines = table(rows)
+    with ImageIndex.open(collection.index(arguments.features)) as index:
+        for truth in every(collection.truths, 4 if arguments.small else arguments.every):
+            found = dict(zip(MODES, evaluate_settings(index, truth, list(MODES.values()), jobs=2), strict=True))
+            if found["verified"].failed:
+                sys.exit(f"benchmark: {found['verified'].failed[0]}")
+            lines += table(found)
+            queries += len(truth.queries)
+            if arguments.failures:
+                for outcome in found["verified"].outcomes:
+                    if not outcome.values["Success@1"]:
+                        print(outcome.query.set, outcome.query.path, *(outcome.values[measure] for measure in MEASURES))
     print(f"{'set':24s} {'n':>4s}  " + "  ".join(f"{mode + ': r@1   mAP  r@100':>26s}" for mode in MODES) + "  outline  yes   wrong yes")
     for line in lines:
-        figures = "  ".join(" " * 7 + " ".join(f"{value:6.3f}" for value in line[mode][:3]) for mode in MODES)
+        figures = "  ".join(" " * 7 + " ".join(f"{value:6.3f}" for value in line[mode]) for mode in MODES)
         print(f"{line['set']:24s} {line['queries']:4d}  {figures}  " + " ".join(f"{value:6.3f}" for value in line["answers"]))
-    print(f"{len(rows)} queries in {time.perf_counter() - clock:.0f} s", file=sys.stderr)
-    if arguments.failures:
-        for row in rows:
-            if not row["verified"][0]:
-                print(row["set"], row["query"], row["verified"])
+    print(f"{queries} queries in {time.perf_counter() - clock:.0f} s", file=sys.stderr)
     return lines

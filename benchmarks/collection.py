@@ -6,12 +6,11 @@ photographs of data/ for a quick run anywhere, with crops as queries.
 
 from __future__ import annotations
 
-import csv
 import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,21 +18,17 @@ import cv2
 import numpy as np
 
 from bovw import ImageIndex, Vocabulary
+from bovw.images import read_colours
+from bovw.perturbation import PERTURBATIONS, Perturbation, outline_of, perturbed
+from bovw.truth import Query, Truth, read_queries, write_queries
 from bovw.vocabulary import shipped_vocabulary
 
 HERE = Path(__file__).resolve().parents[1]
-SMALL_CROPS = {"crop25": 0.25, "crop10": 0.10}
-
-
-@dataclass(frozen=True)
-class Query:
-    """A query with its answers; paths are absolute. `outline` (4, 2) is where a crop was cut, or None."""
-
-    set: str
-    path: str
-    relevant: frozenset[str]
-    ignore: frozenset[str]
-    outline: list[list[float]] | None
+SMALL_CROPS = {"crop25": PERTURBATIONS["crop 25 %"], "crop10": PERTURBATIONS["crop 10 %"]}
+# What is asked for pictures that are not indexed.
+STRANGERS = {name: PERTURBATIONS[name] for name in ("crop 50 %", "crop 25 %", "crop 10 %", "crop 2 %", "mirrored", "all of it")}
+# The photographs of data/ are smaller.
+MAX_SIDE = 2048
 
 
 @dataclass(frozen=True)
@@ -44,6 +39,7 @@ class Collection:
         name: what a report calls it.
         images: the pictures that are sought, and others of their kind.
         training: pictures that a vocabulary may be trained on; they are in the database as well.
+        others: pictures that the collection does without where strangers are asked for.
         tables: tables of queries, each with the folder that its answers are relative to. The first holds the crops.
         work: a folder for what benchmarks make and use again.
     """
@@ -51,18 +47,38 @@ class Collection:
     name: str
     images: list[str]
     training: list[str]
+    others: list[str]
     tables: list[tuple[Path, Path]]
     work: Path
 
     @cached_property
+    def truths(self) -> list[Truth]:
+        """The ground truth of each table."""
+        return [read_queries(table, images) for table, images in self.tables]
+
+    @cached_property
     def queries(self) -> list[Query]:
-        """All queries."""
-        return [query for table, images in self.tables for query in read_queries(table, images)]
+        """All queries, with their answers as absolute paths."""
+        return [with_paths(query, truth.folder) for truth in self.truths for query in truth.queries]
 
     @cached_property
     def crops(self) -> list[Query]:
         """The queries that are crops."""
         return [query for query in self.queries if query.outline]
+
+    def strangers(self) -> list[tuple[str, list[str], Truth]]:
+        """Queries without an answer, twice: a name, pictures that the index must not hold, and queries that show just these."""
+        table = self.work / "strangers" / "queries.tsv"
+        if not table.is_file():
+            make_crops(self.others, Path("/"), table, STRANGERS)
+        without = frozenset(self.others)
+        rest = [query for query in self.queries if not query.relevant & without]
+        asked = [read_queries(table, Path("/")).queries, rest]
+        removed = [self.others, sorted({*self.images, *self.training} - without)]
+        return [
+            (name, paths, Truth([replace(query, relevant=frozenset(), ignore=frozenset()) for query in queries], "/"))
+            for name, paths, queries in zip(("others", "images"), removed, asked, strict=True)
+        ]
 
     def index(self, features: str = "rootsift") -> Path:
         """An index of all pictures with the vocabulary that bovw ships, made once."""
@@ -89,10 +105,12 @@ def development(data: Path, work: Path) -> Collection:
     if not crops.is_file():
         tool = data.parent / "tools" / "make_queries.py"
         subprocess.run([sys.executable, str(tool), str(data / "dev"), str(crops.parent)], check=True, stdout=subprocess.DEVNULL)
+    training = sorted(str(path) for path in (data / "train").iterdir())
     return Collection(
         name="development pictures",
         images=[str(data / "dev" / line) for line in (data / "dev" / "db.txt").read_text().split("\n") if line],
-        training=sorted(str(path) for path in (data / "train").iterdir()),
+        training=training,
+        others=training,
         tables=[(crops, data / "dev"), (data / "dev" / "queries.tsv", data / "dev")],
         work=work,
     )
@@ -104,37 +122,31 @@ def small(work: Path) -> Collection:
     images = sorted(str(path) for path in photos.iterdir())
     crops = work / "crops" / "queries.tsv"
     if not crops.is_file():
-        make_crops(images, photos, crops)
-    return Collection(name="photographs of data/", images=images, training=[], tables=[(crops, photos)], work=work)
+        make_crops(images, photos, crops, SMALL_CROPS)
+    return Collection("photographs of data/", images=images, training=[], others=images[::2], tables=[(crops, photos)], work=work)
 
 
-def make_crops(images: list[str], photos: Path, table: Path) -> None:
+def make_crops(images: list[str], photos: Path, table: Path, perturbations: dict[str, Perturbation]) -> None:
     """Cut crops out of pictures, at random places that are always the same; the table comes last, as it says that all is there."""
     table.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    lines = ["set\tquery\trelevant\tignore\toutline"]
-    for path in images:
-        pixels = cv2.imread(path)
-        assert pixels is not None
-        height, width = pixels.shape[:2]
-        for name, share in SMALL_CROPS.items():
-            w, h = round(width * share**0.5), round(height * share**0.5)
-            x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
-            query = f"{name}-{Path(path).stem}.jpg"
-            cv2.imwrite(str(table.parent / query), pixels[y : y + h, x : x + w], [cv2.IMWRITE_JPEG_QUALITY, 90])
-            right, bottom = x + w - 1, y + h - 1
-            outline = f"{x},{y} {right},{y} {right},{bottom} {x},{bottom}"
-            lines.append("\t".join([name, query, str(Path(path).relative_to(photos)), "", outline]))
-    table.write_text("\n".join(lines) + "\n")
-
-
-def read_queries(table: Path, images: Path) -> list[Query]:
-    """The queries of a table; answers are relative to `images`, queries to the folder of the table."""
     queries = []
-    with open(table, newline="") as handle:
-        for row in csv.DictReader(handle, delimiter="\t"):
-            names = [frozenset(str(images / name) for name in row[column].split(",") if name) for column in ("relevant", "ignore")]
-            outline = [[float(v) for v in pair.split(",")] for pair in row["outline"].split()] if row.get("outline") else None
-            path = str(table.parent / row["query"])
-            queries.append(Query(row["set"], path, names[0], names[1] | {path}, outline))
-    return queries
+    for path in images:
+        pixels, _ = read_colours(path, MAX_SIDE)
+        for name, perturbation in perturbations.items():
+            pixels_of_query, homography = perturbed(pixels, perturbation, rng)
+            query = f"{name}-{Path(path).stem}.png".replace(" %", "").replace(" ", "-")
+            cv2.imwrite(str(table.parent / query), pixels_of_query)
+            corners = outline_of(pixels_of_query.shape[1::-1], homography).tolist()
+            outline = tuple((x, y) for x, y in corners)
+            answer = frozenset([str(Path(path).relative_to(photos))])
+            queries.append(Query(query, name, str(table.parent / query), answer, outline=outline))
+    write_queries(table, Truth(queries, str(photos)))
+
+
+def with_paths(query: Query, folder: str) -> Query:
+    """A query whose answers are absolute paths."""
+    relevant, ignore = (
+        frozenset(os.path.normpath(os.path.join(folder, name)) for name in names) for names in (query.relevant, query.ignore)
+    )
+    return replace(query, relevant=relevant, ignore=ignore)

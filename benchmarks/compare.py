@@ -28,9 +28,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from collection import Collection, Query
+from collection import Collection
 from rivals import SYSTEMS
 from systems import Question, System, spread
+
+from bovw.truth import Query
 
 # The kinds of query, in order of precedence, and what the table calls them.
 KINDS = {

@@ -1,7 +1,7 @@
 """How often a yes is wrong, and how many right ones are left, at each rate of false alarms that one can ask for.
 
-Strangers: each half of the collection is asked for crops of pictures of the other half, and what is verified is wrong.
-For the development pictures these halves are the database and the pictures that vocabularies may be trained on.
+Strangers: each part of the collection is asked for pictures of the other part, and whatever is verified is wrong. Of the development
+pictures, one part is the database and the other the pictures that vocabularies may be trained on.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-from collection import Collection, Query
+from accuracy import every
+from collection import Collection
 
 from bovw import ImageIndex, SearchOptions
+from bovw.evaluation import evaluate
+from bovw.truth import Truth
 
 RATES = (0.1, 0.01, 0.001, 0.0001)
 # Log10 of false alarms in steps for the plot.
@@ -35,20 +37,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the benchmark, print its tables and return them."""
     clock = time.perf_counter()
-    every = 4 if arguments.small else arguments.every
+    step = 4 if arguments.small else arguments.every
     whole = collection.index()
     strangers = []
-    for name, removed, queries in collection.strangers():
+    for name, removed, truth in collection.strangers():
         part = without(whole, collection.work / f"without-{name}.bovw", removed)
-        strangers += [{**row, "index": name} for row in asked(part, queries[::every])]
-    known = asked(whole, collection.queries[::every])
+        strangers += [{**row, "index": name} for kept in every([truth], step) for row in asked(part, kept)]
+    known = [row for kept in every(collection.truths, step) for row in asked(whole, kept)]
     figures = {"strangers": false_alarm_rates(strangers), "recall": recalls(known)}
     print_tables(figures)
     print(f"{len(strangers) + len(known)} queries in {time.perf_counter() - clock:.0f} s", file=sys.stderr)
     if arguments.failures:
         for row in sorted(strangers, key=lambda row: float(row["wrong"])):
             if row["wrong"] <= -2:
-                print(f"{row['wrong']:.1f} {row['query']} {row['wrong_image']}")
+                print(f"{row['wrong']:.1f} {row['query']} {row['image']}")
     if arguments.plot:
         draw(arguments.plot, strangers, known)
     return figures
@@ -63,31 +65,19 @@ def without(whole: Path, part: Path, removed: list[str]) -> Path:
     return part
 
 
-def asked(path: Path, queries: list[Query]) -> list[dict[str, Any]]:
+def asked(path: Path, truth: Truth) -> list[dict[str, Any]]:
     """For each query log10 of the false alarms of the best right image, and of the best wrong one; infinite where there is none."""
-    chunks = [queries[first : first + 50] for first in range(0, len(queries), 50)]
-    parts = joblib.Parallel(n_jobs=2)(joblib.delayed(asked_here)(path, chunk) for chunk in chunks)
-    return [row for part in parts for row in part]
-
-
-def asked_here(path: Path, queries: list[Query]) -> list[dict[str, Any]]:
-    """The same in one process."""
-    rows = []
     with ImageIndex.open(path) as index:
-        for query in queries:
-            matches = index.search(query.path, SearchOptions(crop=query.outline is not None)).matches
-            right = [match for match in matches if match.image in query.relevant]
-            wrong = [match for match in matches if match.image not in query.relevant | query.ignore]
-            worst = min(wrong, key=lambda match: match.log_false_alarms, default=None)
-            rows.append(
-                {
-                    "set": query.set,
-                    "query": query.path,
-                    "right": min((match.log_false_alarms for match in right), default=np.inf),
-                    "wrong": worst.log_false_alarms if worst else np.inf,
-                    "wrong_image": worst.image if worst else None,
-                }
-            )
+        outcomes = evaluate(index, truth, SearchOptions(k=10), jobs=2).outcomes
+    rows = []
+    for outcome in outcomes:
+        row: dict[str, Any] = {"set": outcome.query.set, "query": outcome.query.path, "image": None, "right": np.inf, "wrong": np.inf}
+        for match in outcome.matches:
+            side = "right" if match.image in outcome.query.relevant else "wrong"
+            if match.log_false_alarms < row[side]:
+                row[side] = match.log_false_alarms
+                row["image"] = match.image if side == "wrong" else row["image"]
+        rows.append(row)
     return rows
 
 

@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from collection import Collection, Query
+from collection import Collection
 from distractors import Donors
 
 from bovw import ImageIndex, SearchOptions, Vocabulary
 from bovw.encoding import encode, encode_query, load_picture
 from bovw.features import Features, extract, mirror
 from bovw.search import Clock, describe, rank
+from bovw.truth import Query
 
 BATCH = 16_384
 # Run on its own: what it needs is not mixed with what the benchmark itself needs.

@@ -12,8 +12,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import INTERRUPTED, Failures, complain, explained, fail, named_paths, parsed_box, parsed_limits, print_path, progress
+from .console import (
+    CORES,
+    INTERRUPTED,
+    Failures,
+    IndexOption,
+    JobsOption,
+    RootOption,
+    complain,
+    explained,
+    fail,
+    named_paths,
+    parsed_box,
+    parsed_limits,
+    print_path,
+    progress,
+)
 from .errors import BovwError, ImageError, ParameterError, VocabularyError, printable
+from .evaluate_command import evaluate
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -23,14 +39,9 @@ __all__ = ["main"]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-IndexOption = Annotated[Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")]
-JobsOption = Annotated[int, typer.Option(min=0, help="Processes for the extraction; by default one a core; 0: in this one.")]
 NulOption = Annotated[bool, typer.Option("-0", help="Paths on stdin end with NUL instead of a newline.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another process is writing to the index.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
-RootOption = Annotated[
-    Path | None, typer.Option(help="The folder that the pictures are in now, if they have moved without the index (see README).")
-]
 FalseAlarmsOption = Annotated[
     float, typer.Option(help="Say verified only if at most about so many wrong yes a query are to be expected: 0.01 is one in a hundred.")
 ]
@@ -41,7 +52,6 @@ LimitOption = Annotated[
 ReportErrorsOption = Annotated[
     Path | None, typer.Option("--report-errors", metavar="FILE", help="Write what was left out, and why, here as JSON lines.")
 ]
-CORES = os.cpu_count() or 1
 
 
 def show_version(wanted: bool) -> None:
@@ -302,6 +312,9 @@ def search(
                 page.write(result.row())
     if failed:
         raise typer.Exit(1)
+
+
+app.command()(evaluate)
 
 
 def require_folder(path: Path) -> None:

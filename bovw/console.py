@@ -1,4 +1,4 @@
-"""What the command needs to talk: paths from stdin, limits, names that are safe to print, progress, and errors in one line."""
+"""What the command needs to talk: options of several commands, paths from stdin, limits, safe names, progress, and errors in one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from .images import Limits
 
 __all__ = [
+    "CORES",
     "INTERRUPTED",
     "Bar",
     "Failures",
+    "IndexOption",
+    "JobsOption",
+    "RootOption",
     "complain",
     "explained",
     "fail",
@@ -35,6 +39,12 @@ __all__ = [
 ]
 
 INTERRUPTED = 130
+CORES = os.cpu_count() or 1
+IndexOption = Annotated[Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")]
+JobsOption = Annotated[int, typer.Option(min=0, help="Processes that work at a time; by default one a core; 0: work in this one.")]
+RootOption = Annotated[
+    Path | None, typer.Option(help="The folder that the pictures are in now, if they have moved without the index (see README).")
+]
 Bar = Callable[[str, int, int], None]
 
 

@@ -9,7 +9,9 @@ BovwError
 │   ├── IndexLockedError        another process is writing to it
 │   ├── IndexCorruptError       a file is missing, damaged or contradicts another
 │   └── IndexVersionError       it was written by a newer or an unsupported version
+├── EvaluationError         ground truth, a run or saved scores that cannot be used: file, line and reason
 ├── IncompatibleError       features or vocabularies of two sides do not fit together
+├── MissingLibraryError     a library that only some commands need is not installed
 └── ParameterError          an argument outside its range (also a ValueError)
 """
 
@@ -19,6 +21,7 @@ import os
 
 __all__ = [
     "BovwError",
+    "EvaluationError",
     "ImageError",
     "ImageIndexError",
     "IncompatibleError",
@@ -27,6 +30,7 @@ __all__ = [
     "IndexLockedError",
     "IndexMissingError",
     "IndexVersionError",
+    "MissingLibraryError",
     "ParameterError",
     "VocabularyError",
     "printable",
@@ -95,8 +99,16 @@ class IndexVersionError(ImageIndexError):
     """The index was written in a format that this version does not read."""
 
 
+class EvaluationError(BovwError):
+    """Ground truth, a run or saved scores that cannot be read, written or used; the text names the file and the line."""
+
+
 class IncompatibleError(BovwError):
     """Features or vocabularies of two sides do not fit together; the text names both."""
+
+
+class MissingLibraryError(BovwError):
+    """A library that only some commands need is not installed; the text says how to install it."""
 
 
 class ParameterError(BovwError, ValueError):

@@ -27,7 +27,7 @@ HEAD = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width">
-<title>bovw search</title>
+<title>{title}</title>
 </head>
 <body>
 """
@@ -44,6 +44,10 @@ STYLE = """<style>
 .bovw .no polygon { stroke: #e67800; stroke-dasharray: 6 4 } .bovw .no b { color: #b35c00 }
 .bovw .query polygon { stroke: #333 }
 .bovw .missing { color: #a00 }
+.bovw h1 { font-size: 18px; margin: 0 }
+.bovw table { border-collapse: collapse } .bovw td, .bovw th { text-align: right; padding: 2px 10px; border-bottom: 1px solid #eee }
+.bovw td:first-child, .bovw th:first-child { text-align: left }
+.bovw dt { font-weight: bold; float: left; clear: left; width: 16em } .bovw dd { margin-left: 16em }
 </style>
 """
 
@@ -70,14 +74,14 @@ class Figure:
 class Page:
     """A page that is written row by row, so that their number does not matter. A context manager."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], title: str = "bovw search") -> None:
         """Begin the page. Raises ImageError if the file cannot be written."""
         self.path = os.fspath(path)
         try:
             self.file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
         except OSError as error:
             raise ImageError(self.path, f"cannot be written: {error.strerror}") from error
-        self.write(HEAD + STYLE)
+        self.write(HEAD.replace("{title}", escaped(title)) + STYLE)
 
     def write(self, text: str) -> None:
         """Write on. Raises ImageError."""

@@ -8,7 +8,7 @@ from .images import Box
 from .match import Match, corners_of
 from .page import STYLE, Figure, row
 
-__all__ = ["ARRAY", "SearchResult"]
+__all__ = ["ARRAY", "SearchResult", "figure_of"]
 
 # What stands for the path of a query that is not a file.
 ARRAY = "<array>"

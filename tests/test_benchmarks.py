@@ -19,7 +19,10 @@ def benchmarks(*arguments: str, data: str | None = None) -> subprocess.Completed
 def test_all_parts_run_and_report(tmp_path: Path) -> None:
     done = benchmarks("smoke", "--work", str(tmp_path / "work"), "--json", str(tmp_path / "report.json"))
     assert done.returncode == 0, done.stderr
-    reports = {part: json.loads((tmp_path / f"report-{part}.json").read_text()) for part in ("accuracy", "scale", "compare", "costs")}
+    reports = {
+        part: json.loads((tmp_path / f"report-{part}.json").read_text())
+        for part in ("accuracy", "reliability", "scale", "compare", "costs")
+    }
     for part, report in reports.items():
         assert report["benchmark"] == part
         assert report["machine"]["cores"] == os.cpu_count()
@@ -27,6 +30,10 @@ def test_all_parts_run_and_report(tmp_path: Path) -> None:
         assert "data/" in report["data"]
     accuracy = {line["set"]: line for line in reports["accuracy"]["figures"]}
     assert accuracy["crop25"]["verified"][0] > 0.9
+    strangers = {line["index"]: line for line in reports["reliability"]["figures"]["strangers"]}
+    assert strangers["all"]["queries"] == strangers["others"]["queries"] + strangers["images"]["queries"] > 20
+    assert all(line["verified"]["0.0001"] <= line["verified"]["0.1"] <= 0.1 * line["queries"] for line in strangers.values())
+    assert all(line["right"]["0.01"] > 0.8 for line in reports["reliability"]["figures"]["recall"])
     assert [row["images"] for row in reports["scale"]["figures"]] == [100, 500]
     assert all(row["crop queries, as by default"]["recall"] == 1 for row in reports["scale"]["figures"])
     systems = {system["name"]: system for system in reports["compare"]["figures"]["systems"]}

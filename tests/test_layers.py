@@ -13,10 +13,10 @@ import bovw
 PACKAGE = Path(bovw.__file__).parent
 LAYERS = [
     {"errors", "threads", "tones", "version"},
-    {"workers", "storage", "files", "weighting", "geometry", "place", "root"},
+    {"workers", "storage", "files", "weighting", "geometry", "place", "root", "bootstrap", "metrics", "trec"},
     {"formats"},
     {"images"},
-    {"certainty", "console", "difference", "features", "manifest", "page"},
+    {"certainty", "console", "difference", "features", "manifest", "page", "perturbation", "truth"},
     {"vocabulary"},
     {"encoding", "training"},
     {"segment"},
@@ -26,8 +26,11 @@ LAYERS = [
     {"search", "update", "check"},
     {"result"},
     {"index", "pair"},
-    {"render"},
-    {"output"},
+    {"render", "probes", "evaluation"},
+    {"output", "scores", "plot"},
+    {"sweep"},
+    {"scorecard"},
+    {"evaluate_command"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -55,9 +58,11 @@ def test_only_training_imports_scikit_learn() -> None:
 
 def test_public_names_exist_and_are_documented() -> None:
     assert set(dir(bovw)) == set(bovw.__all__) == {
-        "AddReport", "BovwError", "CheckReport", "Comparison", "Damage", "Difference", "FeatureSpec", "ImageError", "ImageIndex",
-        "IndexInfo", "Limits", "Match", "RemoveReport", "SearchOptions", "SearchResult", "TrainingReport", "Vocabulary", "__version__",
-        "check_index", "compare_pictures", "draw_comparison", "draw_match", "shipped_vocabulary", "train_vocabulary",
+        "AddReport", "BovwError", "CheckReport", "Comparison", "Damage", "Difference", "Evaluation",
+        "FeatureSpec", "ImageError", "ImageIndex", "IndexInfo", "Limits", "Match", "Query",
+        "RemoveReport", "SearchOptions", "SearchResult", "SetScores", "TrainingReport", "Truth", "Vocabulary",
+        "__version__", "check_index", "compare_pictures", "draw_comparison", "draw_match", "evaluate", "make_probes",
+        "read_queries", "set_scores", "shipped_vocabulary", "train_vocabulary",
     }  # fmt: skip
     for name in bovw.__all__:
         thing = getattr(bovw, name)
