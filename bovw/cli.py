@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -347,6 +348,7 @@ def main() -> None:
     """Run the command. Exit codes: 0 done, 1 something was left out or failed, 2 wrong usage, 130 interrupted."""
     if len(sys.argv) == 1:
         sys.argv.append("--help")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a picture is said by its ImageError
     try:
         code = app(standalone_mode=False)
         if sys.stdout:

@@ -65,7 +65,7 @@ def extract_file(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted:
     path = task.path
     try:
         before = os.stat(path)
-        sha256 = content_hash(path)
+        sha256 = content_hash(path, limits.file_bytes)
         if sha256 == task.known:
             return None
         features = extract(read_picture(path, spec.max_side, limits=limits), spec)

@@ -61,23 +61,34 @@ def is_image_name(name: str) -> bool:
     return (suffix in SUFFIXES or (suffix in HEIC_SUFFIXES and find_spec("pillow_heif") is not None)) and not name.startswith("._")
 
 
-def opened_file(path: str | os.PathLike[str]) -> BufferedReader:
-    """Open a regular file for reading, and nothing else: a pipe would keep us waiting. Raises ImageError."""
+def opened_file(path: str | os.PathLike[str], longest: int) -> BufferedReader:
+    """Open a regular file for reading, and nothing else: a pipe would keep us waiting.
+
+    Raises:
+        ImageError: it cannot be opened, is no regular file, is empty, or has more than `longest` bytes.
+    """
     try:
         file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115 - the caller closes it
     except IsADirectoryError:
         raise ImageError(path, "is not a regular file") from None
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    status, problem = os.fstat(file.fileno()), ""
+    if not stat.S_ISREG(status.st_mode):
+        problem = "is not a regular file"
+    elif not status.st_size:
+        problem = "is empty"
+    elif status.st_size > longest:
+        problem = f"is too large: {status.st_size:,} bytes, more than {longest:,} (limit: file_bytes)"
+    if problem:
         file.close()
-        raise ImageError(path, "is not a regular file")
+        raise ImageError(path, problem)
     return file
 
 
-def content_hash(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content, hexadecimal. Raises ImageError."""
-    with opened_file(path) as file:
+def content_hash(path: str | os.PathLike[str], longest: int) -> str:
+    """SHA-256 of a file's content, hexadecimal. Raises ImageError, as `opened_file`."""
+    with opened_file(path, longest) as file:
         try:
             return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:

@@ -97,7 +97,7 @@ def decode_small(image: ImageFile.ImageFile, mode: str, side: int) -> None:
         # twice the side, since what wavelets leave of fine detail is less smooth than a mean
         halvings = max(0, (max(image.size) // (2 * side)).bit_length() - 1)
         image.reduce = min(halvings, resolutions(image))  # type: ignore[method-assign, assignment]
-    else:
+    elif isinstance(image, JpegImageFile):
         image.draft(mode if image.mode in ("L", "RGB", "YCbCr") else None, (side, side))
 
 
@@ -121,13 +121,14 @@ def decoding_bytes(image: ImageFile.ImageFile, size: tuple[int, int]) -> int:
         size: width and height in the file; those of the image are smaller if it is to be decoded small.
     """
     assert image.fp is not None
-    pixels = image.width * image.height
+    shrunk: int = 4 ** getattr(image, "_reduce", 0)  # a JPEG 2000 image has its full size until it is decoded
+    pixels = image.width * image.height // shrunk
     stored = STORED.get(image.mode, 4) * (2 if has_deep_colours(image) else 1)
     needed = pixels * (stored + (3 if image.mode == "P" else 1))
     if image.format in DECODER:
         needed += pixels * DECODER[image.format] + os.fstat(image.fp.fileno()).st_size
     elif image.format == "JPEG2000":
-        needed += pixels * 8 * len(image.getbands()) // 4**image._reduce  # type: ignore[attr-defined]
+        needed += pixels * 8 * len(image.getbands())
     elif image.format == "TIFF":
         needed += strip_bytes(image, stored)
     elif isinstance(image, JpegImageFile) and has_several_scans(image):

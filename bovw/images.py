@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -114,9 +114,8 @@ def decoded(path: str | os.PathLike[str], draft: int | None, mode: str, limits: 
         mode: "L" for grey values (h, w), "RGB" for BGR colours (h, w, 3) or, if the picture has none, grey values.
     """
     path = os.fspath(path)
-    with opened_file(path) as file:
+    with opened_file(path, limits.file_bytes) as file:
         try:
-            require_length(path, file, limits)
             image = opened_image(path, file)
             size = image.size
             require_pixels(path, size, limits)
@@ -150,15 +149,6 @@ def require_memory(path: str, needed: int, limits: Limits) -> None:
     """Raise ImageError if decoding takes too much memory."""
     if needed > limits.memory:
         raise ImageError(path, f"is too large: decoding takes {needed:,} bytes of memory, more than {limits.memory:,} (limit: memory)")
-
-
-def require_length(path: str, file: BinaryIO, limits: Limits) -> None:
-    """Raise ImageError if a file is empty or too long."""
-    length = os.fstat(file.fileno()).st_size
-    if not length:
-        raise ImageError(path, "is empty")
-    if length > limits.file_bytes:
-        raise ImageError(path, f"is too large: {length:,} bytes are more than {limits.file_bytes:,} (limit: file_bytes)")
 
 
 def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

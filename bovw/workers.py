@@ -217,6 +217,8 @@ class Worker:
 
     def give(self, chunk: Chunk) -> None:
         """Give it what is left of a chunk."""
+        if not self.chunks:
+            self.waited = 0.0
         self.chunks.append(chunk)
         self.say([chunk.items[place] for place in chunk.left()])
 
@@ -259,29 +261,44 @@ def described(code: int) -> str:
 
 
 def serve(descriptor: int, parent: int) -> None:
-    """The whole life of a worker process: say what is begun, and give results, until there is nothing more to do."""
+    """The whole life of a worker process: work on chunks, until there is nothing more to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     warnings.filterwarnings("ignore", module=r"PIL\.")
     connection = Connection(descriptor)
-    try:
-        work, seconds = connection.recv()
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        work, seconds = received(connection)
         while True:
             items = connection.recv()
-            results = []
-            for item in items:
-                connection.send(None)
-                # should nobody be there any more to end what hangs, this signal ends it wherever it is
-                signal.setitimer(signal.ITIMER_REAL, min(2 * seconds + GRACE, threading.TIMEOUT_MAX))
-                results.append(work.each(item))
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            connection.send(True)
-            connection.send(work.together(results))
-    except (EOFError, OSError):
-        pass
+            try:
+                message: Any = results_of(work, items, seconds, connection)
+            except Exception as error:
+                error.add_note(traceback.format_exc())
+                message = error
+            connection.send(message)
+
+
+def received(connection: Connection) -> tuple[Work, float]:
+    """The work to be done, and the seconds that an item may take; what keeps it from being loaded here goes back."""
+    try:
+        work, seconds = connection.recv()
     except Exception as error:
-        error.add_note(traceback.format_exc())
         connection.send(error)
+        raise
+    return work, seconds
+
+
+def results_of(work: Work, items: list[Any], seconds: float, connection: Connection) -> list[Any]:
+    """Work on a chunk, and say what is begun."""
+    results = []
+    for item in items:
+        connection.send(None)
+        # should nobody be there any more to end what hangs, this signal ends it wherever it is
+        signal.setitimer(signal.ITIMER_REAL, min(2 * seconds + GRACE, threading.TIMEOUT_MAX))
+        results.append(work.each(item))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    connection.send(True)
+    return work.together(results)
 
 
 def end_with(parent: int) -> None:

@@ -27,7 +27,7 @@ def obeyed(order: tuple[int, str]) -> int:
     elif what == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
     elif what == "error":
-        raise ValueError("as ordered")
+        raise OSError("as ordered")
     elif what:
         os.kill(os.getpid(), getattr(signal, what))
     return number

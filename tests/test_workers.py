@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import chores
 import pytest
 from chores import described, doomed, doubled, obeyed, threads
 
@@ -62,7 +64,7 @@ def test_every_item_of_a_chunk_may_be_lost() -> None:
 
 
 def test_an_error_ends_the_work_and_says_where_it_came_from() -> None:
-    with pytest.raises(ValueError, match="as ordered") as caught:
+    with pytest.raises(OSError, match="as ordered") as caught:
         list(worked(Work(obeyed), [(0, ""), (1, "error")], 1, 2, 60))
     assert "chores.py" in caught.value.__notes__[0]
 
@@ -70,6 +72,13 @@ def test_an_error_ends_the_work_and_says_where_it_came_from() -> None:
 def test_processes_that_end_for_no_item_are_not_started_for_ever() -> None:
     with pytest.raises(BovwError, match="exit code 5; try fewer jobs"):
         list(worked(Work(doubled, doomed), range(3), 3, 1, 60))
+
+
+def test_work_that_a_process_cannot_load_is_an_error_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubled, "__module__", "no_such_module")
+    monkeypatch.setitem(sys.modules, "no_such_module", chores)
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        list(worked(Work(doubled), range(3), 3, 1, 60))
 
 
 def test_work_may_be_given_up_in_the_middle() -> None:
