@@ -49,8 +49,8 @@ def bars(title: str, rows: Sequence[tuple[str, Rate]]) -> str:
 
 def scatter(title: str, cost: str, points: Sequence[Point]) -> str:
     """Accuracy (up) against cost (to the right, from 0), with the intervals of the accuracy."""
-    lows = [point.accuracy.mean if point.accuracy.low is None else point.accuracy.low for point in points]
-    lowest = max(0.0, floor(20 * min(lows)) / 20 - 0.05)
+    # one wide interval would squeeze all the points together
+    lowest = max(0.0, floor(20 * min(point.accuracy.mean for point in points)) / 20 - 0.05)
     right, inner_width, inner_height = max(point.cost for point in points) * 1.25 or 1.0, WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN
 
     def x_of(value: float) -> float:
@@ -71,7 +71,7 @@ def scatter(title: str, cost: str, points: Sequence[Point]) -> str:
     for point in sorted(points, key=lambda point: (not point.marked, point.cost)):
         x, y, colour = x_of(point.cost), y_of(point.accuracy.mean), "#c0392b" if point.marked else "#2a6fb0"
         if point.accuracy.low is not None and point.accuracy.high is not None:
-            ends = y_of(point.accuracy.low), y_of(point.accuracy.high)
+            ends = y_of(max(point.accuracy.low, lowest)), y_of(point.accuracy.high)
             parts.append(f'<path d="M{x:.1f} {ends[0]:.1f}V{ends[1]:.1f}" stroke="{colour}" opacity=".35"/>')
         parts.insert(0, f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')  # what comes later lies above
         label_x, label_y = x + 7, free(taken, x + 7, y - 5, LETTER * len(point.label))
