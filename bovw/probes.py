@@ -115,7 +115,7 @@ def sources_of(index: ImageIndex, sample: int, strangers: Sequence[str], seed: i
     files, failed = find_images(strangers)
     for path in drawn({path: os.path.basename(path) for path in files}, sample, seed):
         try:
-            sha256 = content_hash(path)
+            sha256 = content_hash(path, LIMITS.file_bytes)
             if sha256 in same:
                 raise ImageError(path, "is in the index, so it is no stranger")
             sources.append(Source(path, path, sha256, frozenset(), stranger=True))
@@ -143,7 +143,7 @@ def probes_of(task: tuple[int, Source, Source | None], folder: str, max_side: in
     """Make and write the probes of one picture, given with its number and what it is pasted into, or say why not."""
     number, source, other = task
     try:
-        if content_hash(source.path) != source.sha256:
+        if content_hash(source.path, LIMITS.file_bytes) != source.sha256:
             return ImageError(source.path, "has changed since it was indexed; index it again")
         pixels, size = read_colours(source.path, max_side)
     except ImageError as error:
