@@ -114,7 +114,7 @@ def test_what_cannot_be_used_is_told(folder: Path, index: ImageIndex) -> None:
     with pytest.raises(EvaluationError, match="none of the queries"):
         score(Truth([good], str(folder)), {"other": []})
     with pytest.raises(ParameterError):
-        evaluate(index, Truth([good], str(folder)), jobs=0)
+        evaluate(index, Truth([good], str(folder)), jobs=-1)
 
 
 def test_probes_have_true_answers(folder: Path, index: ImageIndex, tmp_path: Path) -> None:
