@@ -15,7 +15,7 @@ from .encoding import EncodedImage
 from .geometry import Agreement, Matches, Tolerances, agree
 from .place import pose, project, settle
 
-__all__ = ["Found", "Geometry", "Match", "Sought", "corners_of", "match_of", "matched", "places", "working_unit"]
+__all__ = ["Found", "Geometry", "Match", "Sought", "corners_of", "match_of", "matched", "places", "posture", "verdict", "working_unit"]
 
 # Distance in working pixels at which the final transform is judged.
 SETTLE_PIXELS = 3.0
@@ -139,6 +139,19 @@ def match_of(query: EncodedImage, sought: Sought, found: Found, matches: Matches
         homography=matrix,
         matched=np.hstack([points, partners]),
     )
+
+
+def verdict(match: Match) -> str:
+    """One word: verified, unsure, or "-" where nothing agreed."""
+    return "verified" if match.verified else "unsure" if match.inliers else "-"
+
+
+def posture(match: Match) -> str:
+    """How the query lies in the image, in words; empty where nothing agreed."""
+    if match.rotation is None or match.scale is None:
+        return ""
+    turned = round(match.rotation, 1) + 0.0  # no minus zero
+    return f"turned {turned:.1f} degrees, scaled {match.scale:.3g}{', mirrored' if match.mirrored else ''}"
 
 
 def corners_of(box: tuple[int, int, int, int]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from .errors import printable
-from .match import Match
+from .match import Match, posture, verdict
 from .pair import Comparison
 from .result import SearchResult
 
@@ -54,17 +54,11 @@ def report_text(result: SearchResult) -> str:
     return "\n".join(lines)
 
 
-def verdict(match: Match) -> str:
-    """One word."""
-    return "verified" if match.verified else "unsure" if match.inliers else "-"
-
-
 def place_text(match: Match) -> str:
     """Where a match lies."""
     assert match.outline is not None
     corners = " ".join(f"({round(x)},{round(y)})" for x, y in match.outline.tolist())
-    mirrored = ", mirrored" if match.mirrored else ""
-    return f"corners at {corners}, turned {match.rotation:.1f} degrees, scaled {match.scale:.3g}{mirrored}"
+    return f"corners at {corners}, {posture(match)}"
 
 
 def comparison_line(first: str, second: str, comparison: Comparison) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .images import Box
-from .match import Match, corners_of
+from .match import Match, corners_of, posture, verdict
 from .page import STYLE, Figure, row
 
 __all__ = ["ARRAY", "SearchResult", "figure_of"]
@@ -49,10 +49,9 @@ class SearchResult:
 
 def figure_of(rank: int, match: Match) -> Figure:
     """A match as a picture with its outline, and what is known of it."""
-    verdict = "verified" if match.verified else "unsure" if match.inliers else "no agreement"
     lines = [match.image, f"score {match.score:.1f}"]
-    if match.rotation is not None and match.scale is not None:
-        mirrored = ", mirrored" if match.mirrored else ""
-        lines.append(f"{match.inliers} inliers, turned {match.rotation:.1f}°, scaled {match.scale:.3g}{mirrored} ({match.model})")
-        lines.append(f"confidence {match.confidence:.4g}, false alarms expected: 10^{match.log_false_alarms:.1f}")
-    return Figure(match.image, match.outline, "yes" if match.verified else "no", f"{rank}. {verdict}", lines)
+    if match.inliers:
+        lines.append(f"{match.inliers} inliers, {posture(match)} ({match.model})")
+        lines.append(f"confidence {match.confidence:.3f}, false alarms expected: 10^{match.log_false_alarms:.1f}")
+    title = f"{rank}. {verdict(match) if match.inliers else 'no agreement'}"
+    return Figure(match.image, match.outline, "yes" if match.verified else "no", title, lines)

@@ -293,10 +293,10 @@ def results_of(work: Work, items: list[Any], seconds: float, connection: Connect
     results = []
     for item in items:
         connection.send(None)
-        # should nobody be there any more to end what hangs, this signal ends it wherever it is
-        signal.setitimer(signal.ITIMER_REAL, min(2 * seconds + GRACE, threading.TIMEOUT_MAX))
+        # should nobody be there any more to end what hangs, this signal ends it wherever it is; in processor time, as a run may be suspended
+        signal.setitimer(signal.ITIMER_PROF, min(2 * seconds + GRACE, threading.TIMEOUT_MAX))
         results.append(work.each(item))
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     connection.send(True)
     return work.together(results)
 
