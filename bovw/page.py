@@ -45,7 +45,8 @@ STYLE = """<style>
 .bovw .query polygon { stroke: #333 }
 .bovw .missing { color: #a00 }
 .bovw h1 { font-size: 18px; margin: 0 }
-.bovw table { border-collapse: collapse } .bovw td, .bovw th { text-align: right; padding: 2px 10px; border-bottom: 1px solid #eee; white-space: nowrap }
+.bovw table { border-collapse: collapse }
+.bovw td, .bovw th { text-align: right; padding: 2px 10px; border-bottom: 1px solid #eee; white-space: nowrap }
 .bovw td:first-child, .bovw th:first-child { text-align: left }
 .bovw dl { display: grid; grid-template-columns: max-content auto; gap: 0 2em } .bovw dt { font-weight: bold } .bovw dd { margin: 0 }
 </style>

@@ -293,7 +293,7 @@ def results_of(work: Work, items: list[Any], seconds: float, connection: Connect
     results = []
     for item in items:
         connection.send(None)
-        # should nobody be there any more to end what hangs, this signal ends it wherever it is; in processor time, as a run may be suspended
+        # should nobody be there any more to end what hangs, this signal ends it wherever it is; a suspended run takes no processor time
         signal.setitimer(signal.ITIMER_PROF, min(2 * seconds + GRACE, threading.TIMEOUT_MAX))
         results.append(work.each(item))
     signal.setitimer(signal.ITIMER_PROF, 0)
