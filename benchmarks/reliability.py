@@ -59,18 +59,23 @@ def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]
 def without(whole: Path, part: Path, removed: list[str]) -> Path:
     """A copy of an index without some pictures, made once."""
     if not part.exists():
-        shutil.copytree(whole, part)
-        with ImageIndex.open(part) as index:
+        unfinished = part.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(whole, unfinished)
+        with ImageIndex.open(unfinished) as index:
             index.remove(removed)
+        unfinished.rename(part)
     return part
 
 
 def asked(path: Path, truth: Truth) -> list[dict[str, Any]]:
     """For each query log10 of the false alarms of the best right image, and of the best wrong one; infinite where there is none."""
     with ImageIndex.open(path) as index:
-        outcomes = evaluate(index, truth, SearchOptions(k=10), jobs=2).outcomes
+        evaluation = evaluate(index, truth, SearchOptions(k=10), jobs=2)
+    if evaluation.failed:
+        sys.exit(f"benchmark: {evaluation.failed[0]}")
     rows = []
-    for outcome in outcomes:
+    for outcome in evaluation.outcomes:
         row: dict[str, Any] = {"set": outcome.query.set, "query": outcome.query.path, "image": None, "right": np.inf, "wrong": np.inf}
         for match in outcome.matches:
             side = "right" if match.image in outcome.query.relevant else "wrong"

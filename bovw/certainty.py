@@ -22,8 +22,6 @@ PLACE = 8
 NEIGHBOUR = 32.0
 # So many of the strongest matches are shuffled.
 SHUFFLED = 150
-# Only below this (natural logarithm, for one image) can shuffling change an answer.
-PROMISING = -6.0
 # Squares are counted from far outside of the picture.
 ORIGIN = 1 << 20
 # How often orientation and scale of a match fit a transform by chance.
@@ -57,7 +55,7 @@ def log_false_alarms(matches: Matches, agreements: Sequence[Agreement | None], a
         first, tentative = starts[found], np.minimum(np.diff(starts)[found], Tolerances().matches)
         fall = np.pi * (np.array(RADII)[:, None] * reach) ** 2 / areas[found]
         best = log_bound(places, tentative, fall * FITTING).min(axis=0)
-        for number in np.flatnonzero(best < PROMISING):
+        for number in np.flatnonzero(best + np.log(len(RADII) * max(images, 1)) < 0):  # nobody asks for more than one false alarm
             strongest = first[number] + np.arange(min(tentative[number], SHUFFLED))
             share = fall[:, number] + shuffled_share(matches, strongest, matrices[number], reach[number])
             best[number] = log_bound(places[:, number], tentative[number], share * FITTING).min()
@@ -98,9 +96,9 @@ def distinct_places(points: NDArray[np.complex128], owner: NDArray[np.int64], co
 
 
 def shuffled_share(matches: Matches, rows: NDArray[np.int64], matrix: Numbers, reach: float) -> Numbers:
-    """The share of pairs of matches, each with the partner of the other, that lie within each of the radii: (radii,).
+    """How many pairs of matches lie within each of the radii when each has the partner of the other, over all pairs: (radii,).
 
-    Without pairs of neighbours and of matches of one feature: where all is right, they agree as well.
+    Pairs of neighbours and of matches of one feature count as missing them: where all is right, they agree as well.
     """
     query, image, feature = matches.query[rows], matches.image[rows], matches.query_feature[rows]
     missed = squared(moved(matrix, query)[:, None] - image) / reach**2

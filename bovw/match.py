@@ -166,6 +166,8 @@ def places(query: EncodedImage, sought: Sought, best: Match, agreement: Agreemen
 
     What lies within the places that are known is left out, and the rest is asked whether it agrees as well.
     """
+    if count == 1:
+        return [best]
     found = [best]
     rest = part_of(matches, rows_of(agreement, matches))
     unit = float(working_unit(int(sought.size.max()), sought.max_side))

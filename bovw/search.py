@@ -17,7 +17,7 @@ from .match import Found, Geometry, Match, Sought, match_of, matched, places, wo
 from .scan import Tally, cosine_scores, scan
 from .snapshot import Snapshot
 
-__all__ = ["SCORINGS", "Clock", "Ranking", "SearchOptions", "describe", "rank"]
+__all__ = ["SCORINGS", "Clock", "Ranking", "SearchOptions", "describe", "rank", "require_rate"]
 
 SCORINGS = ("hamming", "tfidf")
 # How much an image's votes count beside the votes of its inliers.
@@ -106,9 +106,9 @@ def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOpt
     areas = np.array([sought_image(snapshot, entry % images, options).area for entry in shortlist.tolist()])
     alarms = log_false_alarms(matches, agreements, areas, snapshot.images)
     entries = shortlist
-    # by the same measure nothing beside the shortlist can come before it
+    # by the same measure nothing beside the shortlist can come before it; an image may take an entry as it is and one mirrored
     if powers[0] != powers[1] or len(np.unique(shortlist % max(images, 1))) < options.k:
-        entries = np.union1d(shortlist, tally.best(snapshot.length_norm(powers[1]), options.k + len(shortlist)))
+        entries = np.union1d(shortlist, tally.best(snapshot.length_norm(powers[1]), options.k * len(queries) + len(shortlist)))
     score = (VOTE_SHARE if options.verify and options.scoring == "hamming" else 1.0) * tally.exact(entries)
     score[np.searchsorted(entries, shortlist)] += [agreement.weight if agreement else 0.0 for agreement in agreements]
     score /= snapshot.length_norm(powers[1])[entries % images]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -68,8 +69,11 @@ def plain(matches: Matches, number: int, agreement: Agreement, area: float, imag
         put = a * z.real + b * z.imag + complex(agreement.matrix[0, 2], agreement.matrix[1, 2])
         return float(abs(put - matches.image[partner]) / reach)
 
-    values = []
-    for radius in RADII:
+    def counted(shuffled: bool) -> float:
+        tail = min(map(partial(value, shuffled), RADII)) + np.log(len(RADII))
+        return float((min(0.0, tail) + np.log(images)) / np.log(10))
+
+    def value(shuffled: bool, radius: float) -> float:
         near = [row for row in agreement.inliers if radius == RADII[-1] or missed(row, row) <= radius]
         places = min(places_of(matches.query[near]), places_of(matches.image[near]))
         hits = 0
@@ -78,9 +82,11 @@ def plain(matches: Matches, number: int, agreement: Agreement, area: float, imag
                 apart = abs(matches.query[row] - matches.query[partner]) >= NEIGHBOUR
                 if apart and matches.query_feature[row] != matches.query_feature[partner]:
                     hits += missed(row, partner) < radius
-        fall = np.pi * (radius * reach) ** 2 / area + hits / (len(rows) * (len(rows) - 1))
-        values.append(bound(places, len(rows), fall * FITTING))
-    return float((min(0.0, min(values) + np.log(len(RADII))) + np.log(images)) / np.log(10))
+        fall = np.pi * (radius * reach) ** 2 / area + shuffled * hits / (len(rows) * (len(rows) - 1))
+        return bound(places, len(rows), fall * FITTING)
+
+    found = counted(False)
+    return counted(True) if found < 0 else found
 
 
 def agreements_of(matches: Matches) -> list[Agreement | None]:

@@ -124,7 +124,7 @@ def test_a_query_that_shows_two_pictures_finds_both(index: ImageIndex) -> None:
 
 def test_verified_matches_come_first_whatever_is_asked_for(index: ImageIndex) -> None:
     query = np.hstack([textured(2, 480, 360)[50:300, 100:350], textured(6, 480, 360)[20:270, 80:330]])
-    for options in (CROP, SearchOptions(), SearchOptions(scoring="tfidf")):
+    for options in (CROP, SearchOptions(), SearchOptions(scoring="tfidf"), SearchOptions(verify=0), SearchOptions(verify=1)):
         matches = index.search(query, options).matches
         assert [match.verified for match in matches] == sorted((match.verified for match in matches), reverse=True)
         for verified in (True, False):
