@@ -91,12 +91,20 @@ def train_vocab(
     images, problems = find_images(named_paths(photos, nul))
     require_folder(out)
     with Failures(report_errors) as failures:
+        for problem in problems:
+            failures.add(problem)
         with progress() as bar:
             vocabulary, report = train_vocabulary(
-                images, words, spec, max_descriptors=max_descriptors, seed=seed, jobs=jobs, limits=limits, progress=bar
+                images,
+                words,
+                spec,
+                max_descriptors=max_descriptors,
+                seed=seed,
+                jobs=jobs,
+                limits=limits,
+                progress=bar,
+                failure=failures.add,
             )
-        for problem in problems + report.failed:
-            failures.add(problem)
     vocabulary.save(out)
     typer.echo(
         f"{out}: {len(vocabulary):,} words from {report.descriptors:,} descriptors of {report.images:,} images; "

@@ -68,7 +68,7 @@ def opened_file(path: str | os.PathLike[str], longest: int) -> BufferedReader:
         ImageError: it cannot be opened, is no regular file, is empty, or has more than `longest` bytes.
     """
     try:
-        file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115 - the caller closes it
+        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115 - the caller closes it
     except IsADirectoryError:
         raise ImageError(path, "is not a regular file") from None
     except (OSError, ValueError) as error:

@@ -22,6 +22,7 @@ from .workers import Work, worked
 __all__ = ["TrainingReport", "train_vocabulary"]
 
 Progress = Callable[[str, int, int], None]
+Failure = Callable[[ImageError], None]
 BLOCK = 65_536
 # Pictures that a process gets at a time.
 CHUNK = 8
@@ -56,6 +57,7 @@ def train_vocabulary(
     jobs: int = 0,
     limits: Limits = LIMITS,
     progress: Progress | None = None,
+    failure: Failure | None = None,
 ) -> tuple[Vocabulary, TrainingReport]:
     """Train a vocabulary on pictures.
 
@@ -75,6 +77,7 @@ def train_vocabulary(
         jobs: processes for the extraction; 0 works in this one, without a limit of time.
         limits: what a picture may cost before it is left out.
         progress: called with (stage, done, total).
+        failure: called with each picture that cannot be read, at once: the report has them only if the training succeeds.
 
     Raises:
         VocabularyError: fewer than 4 descriptors a word were found.
@@ -85,7 +88,7 @@ def train_vocabulary(
         raise ParameterError(f"words: {words} is not an even number from 2 on")
     if max_descriptors < words:
         raise ParameterError(f"max_descriptors: {max_descriptors} is below the number of words, {words}")
-    sample, used, failed = sample_descriptors(images, spec, max_descriptors, seed, jobs, limits, progress)
+    sample, used, failed = sample_descriptors(images, spec, max_descriptors, seed, jobs, limits, progress, failure)
     if len(sample) < 4 * words:
         cure = f"ask for at most {len(sample) // 8 * 2} words" if len(sample) >= 8 else "check the ones given"
         unread = f"; {len(failed)} could not be read, the first is {failed[0]}" if failed else ""
@@ -123,7 +126,8 @@ def sample_descriptors(
     seed: int,
     jobs: int,
     limits: Limits,
-    progress: Progress | None,
+    progress: Progress | None = None,
+    failure: Failure | None = None,
 ) -> tuple[NDArray[Any], int, list[ImageError]]:
     """Up to limit / len(images) descriptors of each image, its strongest `max_features` being the urn.
 
@@ -138,6 +142,8 @@ def sample_descriptors(
         for done, (path, result) in enumerate(zip(images, results, strict=True), 1):
             if isinstance(result, ImageError):
                 failed.append(ImageError(path, result.reason))
+                if failure:
+                    failure(failed[-1])
             elif len(result):
                 parts.append(result)
             if progress:

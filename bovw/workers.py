@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -15,11 +16,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from .errors import BovwError, ImageError
+from .errors import BovwError, ImageError, ParameterError
 
 __all__ = ["Work", "worked"]
 
@@ -29,7 +31,10 @@ TICK = 0.25
 QUEUED = 2
 # Chunks that are begun before the result of the oldest is there, by process: more would fill the memory while one hangs.
 AHEAD = 6
-# A socket holds two chunks of the longest paths, so that handing them out never waits.
+# Bytes of a chunk that may be given to a process that is busy with another: a socket surely holds them. Were we to wait for room
+# while that process waits for us to take its results, both would wait for ever.
+SMALL = 1 << 16
+# Bytes that a socket is asked to hold. Linux gives less without a word: twice net.core.wmem_max at most, 416 KB by default.
 BUFFER = 1 << 20
 # Seconds more for what is not an item: to start, and to work on the items of a chunk together.
 GRACE = 60
@@ -73,6 +78,11 @@ class Chunk:
     tries: int = 0
     results: list[Any] | None = None
 
+    @cached_property
+    def small(self) -> bool:
+        """Whether a process that is busy may be given it."""
+        return len(pickle.dumps(self.items)) <= SMALL
+
     def left(self) -> list[int]:
         """The places of the items that are to be done."""
         return [place for place in range(len(self.items)) if place not in self.lost]
@@ -94,7 +104,10 @@ def worked(work: Work, items: Iterable[Any], size: int, jobs: int, seconds: floa
 
     Raises:
         BovwError: processes cannot be started, or end for no item's sake.
+        ParameterError: `jobs` is below 0.
     """
+    if jobs < 0:
+        raise ParameterError(f"jobs: {jobs} is below 0")
     source = iter(items)
     chunks = (Chunk(number, chunk) for number, chunk in enumerate(iter(lambda: list(islice(source, size)), [])))
     if jobs == 0:
@@ -138,7 +151,7 @@ class Pool:
             if len(self.workers) < self.jobs and all(worker.chunks for worker in self.workers):
                 self.workers.append(Worker(self.work, self.seconds))
             worker = min(self.workers, key=lambda worker: len(worker.chunks))
-            if len(worker.chunks) == QUEUED:
+            if len(worker.chunks) == QUEUED or (worker.chunks and not waiting[0].small):
                 return
             worker.give(waiting.popleft())
 
@@ -167,7 +180,7 @@ class Pool:
         if worker.at is None:
             chunk.tries += 1
             if chunk.tries == TRIES:
-                raise BovwError(f"worker processes end too early: {described(code)}; try fewer jobs, or 0 to see why")
+                raise BovwError(f"worker processes end too early: {reason or described(code)}; try fewer jobs, or 0 to see why")
         else:
             chunk.lost[worker.at] = ImageError("", reason or f"ended the process that read it: {described(code)}")
             chunk.finish([])
@@ -293,7 +306,8 @@ def results_of(work: Work, items: list[Any], seconds: float, connection: Connect
     results = []
     for item in items:
         connection.send(None)
-        # should nobody be there any more to end what hangs, this signal ends it wherever it is; a suspended run takes no processor time
+        # should nobody be there any more to end it, this signal ends what computes without end, even where `end_with` gets no turn;
+        # it counts processor time, which a suspended run does not take
         signal.setitimer(signal.ITIMER_PROF, min(2 * seconds + GRACE, threading.TIMEOUT_MAX))
         results.append(work.each(item))
     signal.setitimer(signal.ITIMER_PROF, 0)

@@ -8,7 +8,7 @@ import signal
 import time
 from typing import Any
 
-__all__ = ["described", "doomed", "doubled", "obeyed", "threads"]
+__all__ = ["described", "doomed", "doubled", "endless", "obeyed", "threads"]
 
 
 def doubled(item: int) -> int:
@@ -39,6 +39,11 @@ def described(results: list[int]) -> list[str]:
 
 def doomed(results: list[Any]) -> list[Any]:
     os._exit(len(results) + 2)
+
+
+def endless(_results: list[Any]) -> list[Any]:
+    time.sleep(1000)
+    return []
 
 
 def threads(_item: int) -> tuple[int, int]:

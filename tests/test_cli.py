@@ -161,6 +161,17 @@ def test_training_with_too_few_descriptors_says_how_many_there_are(folder: Path,
     assert not (tmp_path / "v").exists()
 
 
+def test_training_that_fails_still_reports_the_pictures_that_it_left_out(folder: Path, tmp_path: Path) -> None:
+    errors = tmp_path / "errors.jsonl"
+    done = run("train-vocab", "broken.jpg", "absent.jpg", "--out", tmp_path / "v", "--report-errors", errors, "--jobs", "1", cwd=folder)
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("bovw: error: 0 descriptors from 0 images")
+    found = [json.loads(line) for line in errors.read_text().splitlines()]
+    assert [(error["path"], error["reason"].partition(":")[0]) for error in found] == [
+        ("absent.jpg", "there is no such file or folder"),
+        ("broken.jpg", "is damaged"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

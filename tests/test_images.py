@@ -369,10 +369,12 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere")
     reasons = {"folder.jpg": "regular file", "pipe.jpg": "regular file", "link.jpg": "no such file", "absent.jpg": "no such file"}
+    before = os.listdir("/proc/self/fd")
     for name, reason in reasons.items():
         with pytest.raises(ImageError, match=reason) as caught:
             read_picture(tmp_path / name, 1000)
         assert caught.value.path == str(tmp_path / name)
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 def test_name_that_no_file_can_have_is_refused() -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import chores
 import pytest
-from chores import described, doomed, doubled, obeyed, threads
+from chores import described, doomed, doubled, endless, obeyed, threads
 
-from bovw.errors import BovwError, ImageError
+from bovw.errors import BovwError, ImageError, ParameterError
 from bovw.workers import Work, worked
 
 # Seconds that an item may take where some hang.
-PATIENCE = 1.5
+PATIENCE = 3
 
 
 def children() -> set[str]:
@@ -48,6 +48,16 @@ def test_the_items_of_a_chunk_are_finished_together() -> None:
         assert list(worked(Work(doubled, described), range(5), 2, jobs, 60)) == ["0 of 2", "2 of 2", "4 of 2", "6 of 2", "8 of 1"]
 
 
+def test_chunks_and_results_larger_than_a_socket_holds_pass() -> None:
+    items = [bytes([number]) * (1 << 22) for number in range(3)]
+    assert list(worked(Work(bytes), items, 1, 1, 60)) == items
+
+
+def test_fewer_jobs_than_none_are_refused() -> None:
+    with pytest.raises(ParameterError, match="jobs: -1 is below 0"):
+        list(worked(Work(doubled), range(3), 1, -1, 60))
+
+
 def test_a_crash_or_a_hang_costs_one_item() -> None:
     orders = {2: "SIGSEGV", 3: "exit", 4: "hang in C", 9: "SIGKILL", 12: "stop", 13: "hang", 15: "SIGABRT"}
     items = [(number, orders.get(number, "")) for number in range(16)]
@@ -72,6 +82,12 @@ def test_an_error_ends_the_work_and_says_where_it_came_from() -> None:
 def test_processes_that_end_for_no_item_are_not_started_for_ever() -> None:
     with pytest.raises(BovwError, match="exit code 5; try fewer jobs"):
         list(worked(Work(doubled, doomed), range(3), 3, 1, 60))
+
+
+def test_a_chunk_that_hangs_at_no_item_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bovw.workers.GRACE", 0)
+    with pytest.raises(BovwError, match="end too early: took too long: more than 1 seconds"):
+        list(worked(Work(doubled, endless), range(3), 3, 1, 1))
 
 
 def test_work_that_a_process_cannot_load_is_an_error_here(monkeypatch: pytest.MonkeyPatch) -> None:
