@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from .certainty import log_false_alarms
 from .encoding import EncodedImage
 from .geometry import Agreement, Matches, Tolerances, agree
-from .place import pose, project, settle
+from .place import corners_of, pose, project, settle
 
-__all__ = ["Found", "Geometry", "Match", "Sought", "corners_of", "match_of", "matched", "places", "posture", "verdict", "working_unit"]
+__all__ = ["Found", "Geometry", "Match", "Sought", "match_of", "matched", "places", "posture", "verdict", "working_unit"]
 
 # Distance in working pixels at which the final transform is judged.
 SETTLE_PIXELS = 3.0
@@ -152,13 +152,6 @@ def posture(match: Match) -> str:
         return ""
     turned = round(match.rotation, 1) + 0.0  # no minus zero
     return f"turned {turned:.1f} degrees, scaled {match.scale:.3g}{', mirrored' if match.mirrored else ''}"
-
-
-def corners_of(box: tuple[int, int, int, int]) -> NDArray[np.float64]:
-    """Centres of the corner pixels of a box: top left, top right, bottom right, bottom left."""
-    x, y, width, height = box
-    right, bottom = x + width - 1, y + height - 1
-    return np.array([[x, y], [right, y], [right, bottom], [x, bottom]], np.float64)
 
 
 def places(query: EncodedImage, sought: Sought, best: Match, agreement: Agreement, matches: Matches, count: int) -> list[Match]:

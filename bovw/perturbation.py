@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .place import project
+from .place import corners_of, project
 
 __all__ = ["PERTURBATIONS", "Perturbation", "perturbed"]
 
@@ -125,8 +125,7 @@ def placed(width: int, height: int, perturbation: Perturbation, rng: np.random.G
     matrix[:2, :2] = linear
     matrix[:2, 2] = (np.array(size) - 1) / 2 - linear @ [x + (w - 1) / 2, y + (h - 1) / 2]
     if perturbation.perspective:
-        right, bottom = size[0] - 1, size[1] - 1
-        corners = np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]], np.float32)
+        corners = corners_of((0, 0, *size)).astype(np.float32)
         wander = rng.uniform(-perturbation.perspective, perturbation.perspective, (4, 2)) * size
         matrix = cv2.getPerspectiveTransform((corners + wander).astype(np.float32), corners) @ matrix
     if perturbation.mirrored:
@@ -166,5 +165,4 @@ def pasted(query: Pixels, other: Pixels | None) -> tuple[Pixels, Matrix]:
 
 def outline_of(size: tuple[int, int], homography: Matrix) -> NDArray[np.float64]:
     """Where the corners of a query of this (width, height) lie in the picture that it was made of: (4, 2)."""
-    right, bottom = size[0] - 1, size[1] - 1
-    return project(homography, np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]], np.float64))
+    return project(homography, corners_of((0, 0, *size)))

@@ -9,10 +9,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Place", "plausible", "pose", "project", "settle"]
+__all__ = ["Place", "corners_of", "plausible", "pose", "project", "settle"]
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float64]
+
+
+def corners_of(box: tuple[int, int, int, int]) -> NDArray[np.float64]:
+    """Centres of the corner pixels of a box: top left, top right, bottom right, bottom left."""
+    x, y, width, height = box
+    right, bottom = x + width - 1, y + height - 1
+    return np.array([[x, y], [right, y], [right, bottom], [x, bottom]], np.float64)
 
 
 def project(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .images import Box
-from .match import Match, corners_of, posture, verdict
+from .match import Match, posture, verdict
 from .page import STYLE, Figure, row
+from .place import corners_of
 
 __all__ = ["ARRAY", "SearchResult", "figure_of"]
 
