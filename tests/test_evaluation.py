@@ -75,6 +75,20 @@ def test_an_evaluation_says_what_searches_say(folder: Path, index: ImageIndex) -
         assert other.values.items() <= one.values.items()
 
 
+def test_an_image_counts_once(folder: Path, index: ImageIndex, tmp_path: Path) -> None:
+    # the query shows the first picture twice, beside the second: several matches of an image must not shift the others
+    pixels = [textured(number, 320, 240) for number in (0, 1)]
+    cv2.imwrite(str(tmp_path / "twice.png"), np.hstack([pixels[0], pixels[1], pixels[1]]))
+    query = Query("q", "s", str(tmp_path / "twice.png"), frozenset(["photos/picture 1.png"]), frozenset(["photos/twin.png"]))
+    truth = Truth([query], str(folder))
+    one, several = evaluate_settings(index, truth, [SearchOptions(k=5), SearchOptions(k=5, instances=3)], crop=True)
+    assert one.outcomes[0].values == several.outcomes[0].values and one.crop
+    assert [match.image for match in several.outcomes[0].matches] == several.outcomes[0].ranking
+    two = replace(query, relevant=frozenset(["b.jpg", "c.jpg"]))
+    (outcome,) = score(Truth([two], str(folder)), {"q": ["b.jpg", "./b.jpg", "x/../b.jpg", "c.jpg"]}).outcomes
+    assert outcome.ranking == ["b.jpg", "c.jpg"] and outcome.values["AP"] == outcome.values["P@1"] == 1
+
+
 def test_a_verified_wrong_image_is_a_false_alarm(folder: Path, index: ImageIndex) -> None:
     query = replace(crop_of(folder, 3, "crop 3.png"), relevant=frozenset())
     (outcome,) = evaluate(index, Truth([query], str(folder))).outcomes
