@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from .errors import ParameterError
 
-__all__ = ["LEVEL", "Paired", "Rate", "adjusted", "paired", "rate"]
+__all__ = ["LEVEL", "PERMUTATIONS", "Paired", "Rate", "adjusted", "chance", "difference", "paired", "rate"]
 
 LEVEL = 0.95
 # Fewer groups than this resemble one another by chance too often for a bootstrap.
 FEW = 5
+PERMUTATIONS = 9999
+# Permutations that are drawn together: all at once would take gigabytes with many groups.
+BLOCK = 500
 
 
 @dataclass(frozen=True)
@@ -86,15 +89,10 @@ def paired(
     groups: Sequence[str],
     *,
     resamples: int = 1000,
-    permutations: int = 9999,
+    permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> Paired:
-    """Compare two systems on the same queries: which is better, and whether that means anything.
-
-    The interval is a bootstrap of the differences. The test flips the sign of the differences of each group at random, since
-    without a true difference either system might have had either value (Fisher's randomization; Smucker, Allan and
-    Carterette, CIKM 2007). Where the two never differ, the interval is that of `rate` for as many trials as there are
-    queries: a change that hits one query of a group need not hit all of it.
+    """Compare two systems on the same queries: which is better (see `difference`), and whether that means anything (see `chance`).
 
     Args:
         first, second: values of the same queries.
@@ -103,17 +101,44 @@ def paired(
     Raises:
         ParameterError: there are no values, or not as many of each.
     """
+    gap = difference(first, second, groups, resamples=resamples, seed=seed)
+    p = chance(first, second, groups, permutations=permutations, seed=seed)
+    return Paired(float(np.mean(first)), float(np.mean(second)), gap, p, len(groups))
+
+
+def difference(first: Sequence[float], second: Sequence[float], groups: Sequence[str], *, resamples: int = 1000, seed: int = 0) -> Rate:
+    """The mean difference, second less first, of two systems on the same queries, with its interval: a bootstrap of the differences.
+
+    Where the two never differ, the interval is that of `rate` for as many trials as there are queries: a change that hits one
+    query of a group need not hit all of it. Raises ParameterError as `paired`.
+    """
+    differences = differences_of(first, second, groups)
+    each = groups if any(differences) else [str(number) for number in range(len(groups))]
+    return rate(differences, each, resamples=resamples, seed=seed, low=-1.0, high=1.0)
+
+
+def chance(
+    first: Sequence[float], second: Sequence[float], groups: Sequence[str], *, permutations: int = PERMUTATIONS, seed: int = 0
+) -> float:
+    """How often chance alone makes two systems differ so much on the same queries: the p value of a permutation test, two-sided.
+
+    The sign of the differences of each group is flipped at random, since without a true difference either system might have
+    had either value (Fisher's randomization; Smucker, Allan and Carterette, CIKM 2007). Raises ParameterError as `paired`.
+    """
+    sums, _ = clusters(differences_of(first, second, groups), groups)
+    rng, as_large = np.random.default_rng(seed), 0
+    for done in range(0, permutations, BLOCK):
+        signs = rng.integers(0, 2, (min(BLOCK, permutations - done), len(sums))) * 2 - 1
+        # a sum of the same numbers in another order may differ in its last bits
+        as_large += int((np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9).sum())
+    return (1 + as_large) / (1 + permutations)
+
+
+def differences_of(first: Sequence[float], second: Sequence[float], groups: Sequence[str]) -> list[float]:
+    """Second less first, query by query."""
     if not len(first) == len(second) == len(groups):
         raise ParameterError(f"values: {len(first)} and {len(second)} of {len(groups)} queries")
-    differences = [float(other - one) for one, other in zip(first, second, strict=True)]
-    each = groups if any(differences) else [str(number) for number in range(len(groups))]
-    difference = rate(differences, each, resamples=resamples, seed=seed, low=-1.0, high=1.0)
-    sums, _ = clusters(differences, groups)
-    signs = np.random.default_rng(seed).integers(0, 2, (permutations, len(sums))) * 2 - 1
-    # a sum of the same numbers in another order may differ in its last bits
-    as_large = np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9
-    p = float((1 + as_large.sum()) / (1 + permutations))
-    return Paired(float(np.mean(first)), float(np.mean(second)), difference, p, len(groups))
+    return [float(other - one) for one, other in zip(first, second, strict=True)]
 
 
 def adjusted(ps: Sequence[float]) -> list[float]:

@@ -17,8 +17,10 @@ from .console import (
     CORES,
     INTERRUPTED,
     Failures,
+    FalseAlarmsOption,
     IndexOption,
     JobsOption,
+    LimitOption,
     RootOption,
     complain,
     explained,
@@ -43,13 +45,6 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 NulOption = Annotated[bool, typer.Option("-0", help="Paths on stdin end with NUL instead of a newline.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another process is writing to the index.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
-FalseAlarmsOption = Annotated[
-    float, typer.Option(help="Say verified only if at most about so many wrong yes a query are to be expected: 0.01 is one in a hundred.")
-]
-LimitOption = Annotated[
-    list[str],
-    typer.Option("--limit", metavar="NAME=NUMBER", help="What a picture may cost: pixels, memory, file_bytes, seconds."),
-]
 ReportErrorsOption = Annotated[
     Path | None, typer.Option("--report-errors", metavar="FILE", help="Write what was left out, and why, here as JSON lines.")
 ]

@@ -25,8 +25,10 @@ __all__ = [
     "INTERRUPTED",
     "Bar",
     "Failures",
+    "FalseAlarmsOption",
     "IndexOption",
     "JobsOption",
+    "LimitOption",
     "RootOption",
     "complain",
     "explained",
@@ -44,6 +46,13 @@ IndexOption = Annotated[Path, typer.Option("--index", envvar="BOVW_INDEX", help=
 JobsOption = Annotated[int, typer.Option(min=0, help="Processes that work at a time; by default one a core; 0: work in this one.")]
 RootOption = Annotated[
     Path | None, typer.Option(help="The folder that the pictures are in now, if they have moved without the index (see README).")
+]
+FalseAlarmsOption = Annotated[
+    float, typer.Option(help="Say verified only if at most about so many wrong yes a query are to be expected: 0.01 is one in a hundred.")
+]
+LimitOption = Annotated[
+    list[str],
+    typer.Option("--limit", metavar="NAME=NUMBER", help="What a picture may cost: pixels, memory, file_bytes, seconds."),
 ]
 Bar = Callable[[str, int, int], None]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import CORES, Bar, IndexOption, JobsOption, RootOption, complain, progress
+from .console import CORES, Bar, FalseAlarmsOption, IndexOption, JobsOption, LimitOption, RootOption, complain, parsed_limits, progress
 from .errors import ImageError, ParameterError, printable
 
 if TYPE_CHECKING:
@@ -23,8 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
+# Options that only some ways to evaluate have a use for, by the names of their parameters.
+OF_COMPARISON = {"compare", "resamples", "seed"}
+OF_SELF = {"sample", "strangers", "keep"}
+OF_TRUTH = {"images", "score"}
+OF_ONE_EVALUATION = {"score", "run", "save_qrels"}
+OF_SEARCH = {"path", "root", "crop", "scoring", "verify", "words", "mirror", "false_alarms", "limit", "jobs"}
+
 
 def evaluate(
+    context: typer.Context,
     path: IndexOption = Path("index.bovw"),
     itself: Annotated[bool, typer.Option("--self", help="Make queries out of pictures of the index: no ground truth is needed.")] = False,
     queries: Annotated[Path | None, typer.Option(metavar="TSV", help="Ground truth: a table of queries with their answers.")] = None,
@@ -55,6 +63,8 @@ def evaluate(
     verify: Annotated[int, typer.Option(min=0, help="As for search.")] = 100,
     words: Annotated[int, typer.Option(min=1, help="As for search.")] = 4,
     mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="As for search.")] = True,
+    false_alarms: FalseAlarmsOption = 0.01,
+    limit: LimitOption = [],  # noqa: B006 - Typer's way; nobody changes it
     resamples: Annotated[int, typer.Option(min=1, help="Of the bootstrap for the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Same seed and pictures, same queries and intervals.")] = 0,
     root: RootOption = None,
@@ -63,20 +73,7 @@ def evaluate(
     """Measure how well an index answers: on its own pictures (--self) or with ground truth (--queries, --qrels, --revisitop)."""
     itself = itself or (sweep and not (queries or qrels or revisitop or compare))
     one_of({"--self": itself, "--queries": queries, "--qrels": qrels, "--revisitop": revisitop, "--compare": compare})
-    fitting = {
-        "--strangers": (strangers, itself),
-        "--keep": (keep, itself),
-        "--images": (images, not itself),
-        "--score": (score, not itself and not sweep),
-        "--sweep": (sweep, not compare),
-        "--run": (run, not sweep),
-        "--save-qrels": (save_qrels, not sweep),
-    }
-    for name, (wanted, fits) in fitting.items():
-        if wanted and not fits:
-            raise ParameterError(
-                f"{name}: does not go with {'--compare' if compare else '--sweep' if sweep else '--self' if itself else 'ground truth'}"
-            )
+    all_fit(context, compare=bool(compare), score=bool(score), sweep=sweep, itself=itself)
     if compare:
         typer.echo(comparison(*compare, resamples, seed))
         return
@@ -86,24 +83,25 @@ def evaluate(
     from .search import SearchOptions
 
     require_library()
-    options = SearchOptions(k=depth, scoring=scoring, verify=verify, words=words, mirror=mirror)
+    options = SearchOptions(k=depth, scoring=scoring, verify=verify, words=words, mirror=mirror, false_alarms=false_alarms)
+    how: dict[str, Any] = {"jobs": jobs, "limits": parsed_limits(limit)}
     outputs = Outputs(run, save_qrels, save, report, resamples, seed)
     failed: list[ImageError] = []
     with tempfile.TemporaryDirectory(prefix="bovw-") as work:
         if score:
             truth = ground_truth(queries, qrels, revisitop, images)
-            failed = show(rated(truth, score), truth, {"run": str(score)}, outputs)
+            failed = show(rated(truth, score, depth), truth, {"run": str(score)}, outputs)
         else:
             with ImageIndex.open(path, root=root) as index, progress() as bar:
                 if itself:
                     pictures = [os.fspath(stranger) for stranger in strangers or ()]
-                    truth, failed = probes(index, keep, work, bar, sample=sample, strangers=pictures, seed=seed, jobs=jobs)
+                    truth, failed = probes(index, keep, work, bar, sample=sample, strangers=pictures, seed=seed, **how)
                 else:
                     truth = ground_truth(queries, qrels, revisitop, images)
                 if sweep:
-                    tried = tried_out(index, truth, options, work, bar, among=among, crop=crop, jobs=jobs, resamples=resamples, seed=seed)
+                    tried = tried_out(index, truth, options, work, bar, among=among, crop=crop, resamples=resamples, seed=seed, **how)
                 else:
-                    evaluation = evaluated(index, truth, options, crop=crop, jobs=jobs, progress=bar)
+                    evaluation = evaluated(index, truth, options, crop=crop, progress=bar, **how)
                 facts = {"index": index_facts(index, path), "jobs": jobs}
             failed += show_sweep(tried, facts, outputs) if sweep else show(evaluation, truth, facts, outputs)
     for problem in failed:
@@ -131,6 +129,23 @@ def one_of(ways: dict[str, object]) -> None:
         raise ParameterError(f"{' and '.join(asked) or 'nothing to evaluate'}: give one of {', '.join(ways)}")
 
 
+def all_fit(context: typer.Context, *, compare: bool, score: bool, sweep: bool, itself: bool) -> None:
+    """Raise ParameterError if an option is given that this way to evaluate has no use for."""
+    ways = {
+        "--compare": (compare, {str(option.name) for option in context.command.params} - OF_COMPARISON),
+        "--sweep": (sweep, OF_ONE_EVALUATION),
+        "--score": (score, OF_SEARCH),
+        "--self": (itself, OF_TRUTH),
+        "ground truth": (not itself, OF_SELF),
+        "an evaluation without --sweep": (not sweep, {"among"}),
+    }
+    for way, (taken, useless) in ways.items():
+        for option in context.command.params:
+            source = context.get_parameter_source(str(option.name))
+            if taken and option.name in useless and source and source.name == "COMMANDLINE":
+                raise ParameterError(f"{option.opts[0]}: does not go with {way}")
+
+
 def ground_truth(queries: Path | None, qrels: Path | None, revisitop: Path | None, images: Path | None) -> Truth:
     """The ground truth that is given."""
     from .truth import read_qrels_truth, read_queries, read_revisitop
@@ -154,12 +169,12 @@ def probes(index: ImageIndex, keep: Path | None, work: str, bar: Bar, **how: Any
     return truth, failed
 
 
-def rated(truth: Truth, run: Path) -> Evaluation:
-    """The evaluation of a run."""
+def rated(truth: Truth, run: Path, depth: int) -> Evaluation:
+    """The evaluation of a run, of so many images a query."""
     from .evaluation import score
     from .trec import read_run
 
-    return score(truth, read_run(run))
+    return score(truth, {query: images[:depth] for query, images in read_run(run).items()})
 
 
 def tried_out(index: ImageIndex, truth: Truth, options: SearchOptions, work: str, bar: Bar, **how: Any) -> Sweep:
@@ -182,9 +197,7 @@ def show(evaluation: Evaluation, truth: Truth, facts: dict[str, Any], outputs: O
     from .trec import write_qrels, write_run
 
     sets = set_scores(evaluation, resamples=outputs.resamples, seed=outputs.seed)
-    if evaluation.absent:
-        absent, example = len(evaluation.absent), printable(evaluation.absent[0])
-        typer.echo(f"bovw: warning: {absent:,} relevant images are not in the index and count as missed, such as {example}", err=True)
+    warn_of(evaluation.absent)
     if sets:
         typer.echo(scores_text(evaluation, sets))
     if outputs.run:
@@ -198,11 +211,19 @@ def show(evaluation: Evaluation, truth: Truth, facts: dict[str, Any], outputs: O
     return evaluation.failed
 
 
+def warn_of(absent: list[str]) -> None:
+    """Say that relevant images are not in the index, if any."""
+    if absent:
+        count, example = len(absent), printable(absent[0])
+        typer.echo(f"bovw: warning: {count:,} relevant images are not in the index and count as missed, such as {example}", err=True)
+
+
 def show_sweep(sweep: Sweep, facts: dict[str, Any], outputs: Outputs) -> list[ImageError]:
-    """Print the trials of a sweep and write what is to be written. Returns the pictures that were left out."""
+    """Print the trials of a sweep and write what is to be written. Returns the pictures and queries that were left out."""
     from .scorecard import sweep_text, write_sweep
     from .trec import write_lines
 
+    warn_of(sweep.absent)
     typer.echo(sweep_text(sweep))
     if outputs.scores:
         write_lines(outputs.scores, iter([json.dumps({**facts, **asdict(sweep), "failed": list(map(str, sweep.failed))}, indent=1)]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .encoding import encode_query, load_picture
 from .errors import EvaluationError, ImageError, ParameterError
 from .features import extract, mirror
-from .images import LIMITS
+from .images import LIMITS, Box, Limits
 from .index import ImageIndex
 from .match import Match
 from .metrics import measured, ns_score, require_library
@@ -75,6 +75,7 @@ class Evaluation:
         folder: the folder that the names of images are relative to.
         absent: relevant images that are not in the index; they cannot be found, and count as missed.
         options: of the search; None for a run that was read.
+        crop: whether the queries were searched as parts, whatever `options` says; None: those that have an outline.
         revisitop: the queries are those of Revisited Oxford or Paris.
     """
 
@@ -83,6 +84,7 @@ class Evaluation:
     failed: list[ImageError] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     options: SearchOptions | None = None
+    crop: bool | None = None
     revisitop: bool = False
 
     def rankings(self) -> dict[str, list[str]]:
@@ -108,23 +110,27 @@ def evaluate(
     options: SearchOptions | None = None,
     *,
     crop: bool | None = None,
-    jobs: int = 1,
+    jobs: int = 0,
+    limits: Limits = LIMITS,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Search an index for all queries of a ground truth and score what is found.
 
     Args:
-        options: of the search; `k` says how deep the ranking is that is scored (1,000 by default, not 10).
+        options: of the search; `k` says how deep the ranking is that is scored (1,000 by default, not 10). Their `crop` and
+            `instances` are not used: the first is said below, and an image counts once.
         crop: whether the queries are parts of what they seek; by default those are that have an outline.
         jobs: queries that are answered at a time, in processes of their own; 0: in this one.
+        limits: what a query may cost; the seconds are for reading it, and again for each search.
         progress: called with (stage, done, total).
 
     Raises:
-        EvaluationError: none of the relevant images is in the index: the folder of the answers is hardly the right one.
-        ImageIndexError: the index was written to meanwhile.
+        EvaluationError: none of the relevant images is in the index: the folder of the answers is hardly the right one; or the
+            index was written to meanwhile.
         MissingLibraryError: see `metrics.measured`.
     """
-    (evaluation,) = evaluate_settings(index, truth, [options or SearchOptions(k=1000)], crop=crop, jobs=jobs, progress=progress)
+    settings = [options or SearchOptions(k=1000)]
+    (evaluation,) = evaluate_settings(index, truth, settings, crop=crop, jobs=jobs, limits=limits, progress=progress)
     return evaluation
 
 
@@ -134,7 +140,8 @@ def evaluate_settings(
     settings: Sequence[SearchOptions],
     *,
     crop: bool | None = None,
-    jobs: int = 1,
+    jobs: int = 0,
+    limits: Limits = LIMITS,
     progress: Progress | None = None,
 ) -> list[Evaluation]:
     """As `evaluate`, for several options that share the extraction, whose time counts for each."""
@@ -144,20 +151,24 @@ def evaluate_settings(
     names, absent = names_of(index, truth)
     place = (os.fspath(index.directory.root), index.root.real, index.snapshot.manifest.generation)
     answers: list[list[Found] | ImageError] = []
-    work = Work(partial(answered, place=place, settings=settings, crop=crop))
-    with closing(worked(work, truth.queries, CHUNK, jobs, LIMITS.seconds)) as results:
-        for query, answer in zip(truth.queries, results, strict=True):
-            answers.append(ImageError(query.path, answer.reason) if isinstance(answer, ImageError) else answer)
-            if progress:
-                progress("search", len(answers), len(truth.queries))
-    opened.cache_clear()
+    work = Work(partial(answered, place=place, settings=settings, limits=limits))
+    # what else a query has, such as long lists of answers, is not sent to other processes
+    tasks = ((query.path, query.box, query.outline is not None if crop is None else crop) for query in truth.queries)
+    try:
+        with closing(worked(work, tasks, CHUNK, jobs, limits.seconds * (1 + len(settings)))) as results:
+            for query, answer in zip(truth.queries, results, strict=True):
+                answers.append(ImageError(query.path, answer.reason) if isinstance(answer, ImageError) else answer)
+                if progress:
+                    progress("search", len(answers), len(truth.queries))
+    finally:
+        opened.cache_clear()
     failed = [answer for answer in answers if isinstance(answer, ImageError)]
     usable = [(query, answer) for query, answer in zip(truth.queries, answers, strict=True) if not isinstance(answer, ImageError)]
     evaluations = []
     for number, options in enumerate(settings):
         found = {query.id: answer[number] for query, answer in usable}
         outcomes = outcomes_of([query for query, _ in usable], found, names)
-        evaluations.append(Evaluation(outcomes, truth.folder, failed, absent, options, truth.revisitop))
+        evaluations.append(Evaluation(outcomes, truth.folder, failed, absent, options, crop, truth.revisitop))
     return evaluations
 
 
@@ -177,10 +188,15 @@ def score(truth: Truth, rankings: Mapping[str, Sequence[str]]) -> Evaluation:
     kept = {}
     for query in truth.queries:
         if query.relevant:
-            kept[query.id] = [image for image in map(named, rankings.get(query.id, ())) if image not in query.ignore]
+            kept[query.id] = counted_names(map(named, rankings.get(query.id, ())), query.ignore)
     values = measured(kept, {query.id: query.relevant for query in truth.queries})
     outcomes = [Outcome(query, values[query.id], kept[query.id]) for query in truth.queries if query.relevant]
     return Evaluation(outcomes, truth.folder, revisitop=truth.revisitop)
+
+
+def counted_names(names: Iterable[str], ignore: Set[str]) -> list[str]:
+    """A ranking without what is to be ignored; an image that is there under several names counts where it comes first."""
+    return [name for name in dict.fromkeys(names) if name not in ignore]
 
 
 def names_of(index: ImageIndex, truth: Truth) -> tuple[list[str], list[str]]:
@@ -208,21 +224,24 @@ def opened(path: str, root: str, generation: int) -> ImageIndex:
     return index
 
 
-def answered(query: Query, place: tuple[str, str, int], settings: Sequence[SearchOptions], crop: bool | None) -> list[Found] | ImageError:
-    """The answers to a query with each of the settings, or why it cannot be used."""
-    as_crop = query.outline is not None if crop is None else crop
+def answered(
+    task: tuple[str, Box | None, bool], place: tuple[str, str, int], settings: Sequence[SearchOptions], limits: Limits
+) -> list[Found] | ImageError:
+    """The answers to a query with each of the settings, or why it cannot be used; given as its path, its box, and whether it is a part."""
+    path, box, crop = task
     try:
-        return found_by(opened(*place), query, [replace(options, crop=as_crop) for options in settings])
+        index = opened(*place)
+        return found_by(index, path, box, [replace(options, crop=crop, instances=1) for options in settings], limits)
     except ParameterError as error:  # its box
-        return ImageError(query.path, str(error))
+        return ImageError(path, str(error))
     except ImageError as error:
         return error
 
 
-def found_by(index: ImageIndex, query: Query, settings: Sequence[SearchOptions]) -> list[Found]:
+def found_by(index: ImageIndex, path: str, box: Box | None, settings: Sequence[SearchOptions], limits: Limits) -> list[Found]:
     """What a query finds with each of the settings."""
     start, start_processor = time.perf_counter(), time.process_time()
-    picture = load_picture(query.path, index.spec, query.box)
+    picture = load_picture(path, index.spec, box, limits)
     features = extract(picture, index.spec)
     shared, shared_processor = time.perf_counter() - start, time.process_time() - start_processor
     results = []
@@ -249,16 +268,15 @@ def outcomes_of(queries: Sequence[Query], found: Mapping[str, Found], names: Seq
     Args:
         names: of all images by their numbers.
     """
-    rankings = {
-        query.id: [name for name in map(names.__getitem__, found[query.id].images) if name not in query.ignore] for query in queries
-    }
+    rankings = {query.id: counted_names(map(names.__getitem__, found[query.id].images), query.ignore) for query in queries}
     values = measured(rankings, {query.id: query.relevant for query in queries})
     outcomes, present = [], frozenset(names)
     for query in queries:
         answer, own = found[query.id], values.get(query.id, {})
         first = [names[image] for image in answer.images[: len(answer.matches)]]
         rows = zip(first, answer.matches, answer.sides, strict=True)
-        counted = [(name, match, side) for name, match, side in rows if name not in query.ignore]
+        by_name = {name: (name, match, side) for name, match, side in reversed(list(rows))}
+        counted = [by_name[name] for name in counted_names(first, query.ignore)]
         own[FALSE_ALARM] = float(any(match.verified for name, match, _ in counted if name not in query.relevant))
         error = None
         if query.relevant:
@@ -285,5 +303,5 @@ def views_found(query: Query, answer: Found, names: Sequence[str], present: Set[
     views = query.relevant | {query.own}
     if len(views) != 4 or not views <= present:
         return {}
-    ranking = [name for name in map(names.__getitem__, answer.images) if name in views or name not in query.ignore]
+    ranking = counted_names(map(names.__getitem__, answer.images), query.ignore - views)
     return {NS: ns_score(ranking, views)}

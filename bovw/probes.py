@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .errors import EvaluationError, ImageError, ParameterError
 from .files import content_hash, find_images
-from .images import LIMITS, read_colours
+from .images import LIMITS, Limits, read_colours
 from .index import ImageIndex
 from .perturbation import PERTURBATIONS, outline_of, perturbed
 from .truth import Naming, Query, Truth
@@ -56,19 +56,23 @@ def make_probes(
     sample: int = 50,
     strangers: Sequence[str] = (),
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int = 0,
+    limits: Limits = LIMITS,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[Truth, list[ImageError]]:
     """Draw pictures of an index and perturb each in every way of PERTURBATIONS.
 
-    The seed draws by the content of the pictures: the same seed and pictures give the same probes, wherever they lie, and a
-    collection that grows keeps most of its sample. Pictures are first shrunk to twice the working size of the index. Images of the index
+    The seed draws pictures of the index by their content, and strangers, which would all have to be read for that, by the names
+    of their files: the same seed and pictures give the same probes, wherever they lie, and a collection that grows keeps most of
+    its sample. Pictures are first shrunk to twice the working size of the index. Images of the index
     with exactly the content of a source, or of the picture that it was pasted into, are neither right nor wrong answers.
 
     Args:
         folder: where the probes are written, as PNG; it is made.
         sample: so many pictures of the index at most, and so many strangers.
         strangers: files and folders of pictures that are not in the index; probes of these have no answer.
+        jobs: pictures that are worked on at a time, in processes of their own; 0: in this one.
+        limits: what a picture may cost; the seconds are for a source and for the picture that it is pasted into.
         progress: called with (stage, done, total) after each picture.
 
     Returns:
@@ -80,12 +84,12 @@ def make_probes(
     """
     if sample < 1:
         raise ParameterError(f"sample: {sample} is below 1")
-    sources, failed = sources_of(index, sample, strangers, seed)
+    sources, failed = sources_of(index, sample, strangers, seed, limits)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    work = Work(partial(probes_of, folder=os.fspath(folder), max_side=2 * index.spec.max_side, seed=seed))
+    work = Work(partial(probes_of, folder=os.fspath(folder), max_side=2 * index.spec.max_side, seed=seed, limits=limits))
     tasks = ((number, source, background_of(number, sources)) for number, source in enumerate(sources))
     queries: list[Query] = []
-    with closing(worked(work, tasks, 1, jobs, 2 * LIMITS.seconds)) as results:
+    with closing(worked(work, tasks, 1, jobs, 2 * limits.seconds)) as results:
         for done, (source, result) in enumerate(zip(sources, results, strict=True), 1):
             if isinstance(result, ImageError):
                 failed.append(ImageError(source.path, result.reason))
@@ -99,7 +103,9 @@ def make_probes(
     return Truth(queries, index.root.real), failed
 
 
-def sources_of(index: ImageIndex, sample: int, strangers: Sequence[str], seed: int) -> tuple[list[Source], list[ImageError]]:
+def sources_of(
+    index: ImageIndex, sample: int, strangers: Sequence[str], seed: int, limits: Limits
+) -> tuple[list[Source], list[ImageError]]:
     """The pictures that are drawn, and those that are no strangers or cannot be read."""
     named = Naming(index.root.real)
     paths: dict[str, tuple[str, str]] = {}
@@ -115,7 +121,7 @@ def sources_of(index: ImageIndex, sample: int, strangers: Sequence[str], seed: i
     files, failed = find_images(strangers)
     for path in drawn({path: os.path.basename(path) for path in files}, sample, seed):
         try:
-            sha256 = content_hash(path, LIMITS.file_bytes)
+            sha256 = content_hash(path, limits.file_bytes)
             if sha256 in same:
                 raise ImageError(path, "is in the index, so it is no stranger")
             sources.append(Source(path, path, sha256, frozenset(), stranger=True))
@@ -139,17 +145,17 @@ def background_of(number: int, sources: Sequence[Source]) -> Source | None:
     return next((other for other in others if other.sha256 != sources[number].sha256), None)
 
 
-def probes_of(task: tuple[int, Source, Source | None], folder: str, max_side: int, seed: int) -> list[Query] | ImageError:
+def probes_of(task: tuple[int, Source, Source | None], folder: str, max_side: int, seed: int, limits: Limits) -> list[Query] | ImageError:
     """Make and write the probes of one picture, given with its number and what it is pasted into, or say why not."""
     number, source, other = task
     try:
-        if content_hash(source.path, LIMITS.file_bytes) != source.sha256:
+        if content_hash(source.path, limits.file_bytes) != source.sha256:
             return ImageError(source.path, "has changed since it was indexed; index it again")
-        pixels, size = read_colours(source.path, max_side)
+        pixels, size = read_colours(source.path, max_side, limits)
     except ImageError as error:
         return error
     try:
-        background = read_colours(other.path, max_side)[0] if other else None
+        background = read_colours(other.path, max_side, limits)[0] if other else None
     except ImageError:
         other = background = None
     unit = np.array(size) / pixels.shape[1::-1]

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .bootstrap import Rate, paired
+from .bootstrap import Rate
 from .errors import printable
 from .evaluation import FALSE_ALARM, NS, PLACED, VERIFIED, Evaluation, Outcome
 from .page import Figure, Page, escaped, row
@@ -155,7 +155,7 @@ def write_scorecard(path: str | os.PathLike[str], title: str, evaluation: Evalua
 
 def worst(evaluation: Evaluation) -> list[Outcome]:
     """The queries that went wrong most: false alarms, then what was not found, or late, then wrong places."""
-    failures = [outcome for outcome in evaluation.outcomes if outcome.matches and fault(outcome)]
+    failures = [outcome for outcome in evaluation.outcomes if FALSE_ALARM in outcome.values and fault(outcome)]
     failures.sort(
         key=lambda outcome: (-outcome.values[FALSE_ALARM], outcome.values.get("RR", 1.0), -(outcome.corner_error or 0.0), outcome.query.id)
     )
@@ -196,13 +196,9 @@ def failure_row(evaluation: Evaluation, outcome: Outcome) -> str:
 
 def sweep_cells(sweep: Sweep) -> list[list[str]]:
     """The trials of a sweep as a table."""
-    present = sweep.trials[0]
     cells = [["setting", "Success@1", "against present", "processor ms", "bytes an image"]]
     for trial in sweep.trials:
-        against = ""
-        if trial is not present:
-            gap = paired(present.values, trial.values, present.groups).difference
-            against = difference_text(gap)
+        against = difference_text(trial.difference) if trial.difference else ""
         cells.append([trial.label, rate_text(trial.accuracy), against, f"{1000 * trial.seconds:.0f}", f"{trial.bytes:,.0f}"])
     return cells
 

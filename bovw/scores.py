@@ -131,7 +131,7 @@ def scores_facts(evaluation: Evaluation, sets: Sequence[SetScores], facts: Mappi
     return {
         "bovw": __version__,
         **facts,
-        "options": asdict(evaluation.options) if evaluation.options else None,
+        "options": {**asdict(evaluation.options), "crop": evaluation.crop} if evaluation.options else None,
         "sets": [{**asdict(line), "means": {mean_name(name): asdict(mean) for name, mean in line.means.items()}} for line in sets],
         "queries": queries,
         "failed": [{"query": error.path, "reason": error.reason} for error in evaluation.failed],
@@ -147,7 +147,7 @@ def save_scores(path: Path, evaluation: Evaluation, sets: Sequence[SetScores], f
 def read_scores(path: Path) -> Scores:
     """What `save_scores` wrote. Raises EvaluationError: it cannot be read, or is something else."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             rows = json.load(file)["queries"]
         return Scores(
             {str(row["query"]): str(row["set"]) for row in rows},
@@ -156,7 +156,7 @@ def read_scores(path: Path) -> Scores:
         )
     except OSError as error:
         raise EvaluationError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
         raise EvaluationError(f"{os.fspath(path)}: holds no scores that `bovw evaluate --save` wrote") from error
 
 

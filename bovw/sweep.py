@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from .bootstrap import Paired, Rate, adjusted, paired, rate
+from .bootstrap import Rate, adjusted, chance, difference, rate
 from .errors import EvaluationError, ImageError
 from .evaluation import Evaluation, Progress, evaluate_settings, names_of
 from .features import FEATURE_NAMES, FeatureSpec
+from .images import LIMITS, Limits
 from .index import ImageIndex
 from .probes import drawn
 from .scores import SIGNIFICANT
@@ -51,30 +53,42 @@ class Trial:
 
     Attributes:
         label: the setting.
-        values: Success@1 of each query.
+        values: Success@1 of each query, by its id.
         groups: the group of each query.
         seconds: median of a search, in processor time: other programs on the machine do not make it look slow.
         bytes: of the index for an image.
         accuracy: the mean of the values.
+        difference: of the values from those of the present settings, on the queries that both have; None for these.
     """
 
     label: str
-    values: list[float]
-    groups: list[str]
+    values: dict[str, float]
+    groups: dict[str, str]
     seconds: float
     bytes: float
     accuracy: Rate
+    difference: Rate | None = None
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """All trials, the present settings first; how many images the indexes held; pictures that were left out; what to do."""
+    """What was tried, and what to do.
+
+    Attributes:
+        trials: the present settings first.
+        images: how many the index of the present settings held.
+        advice: what to do, and why.
+        choice: the setting to take.
+        failed: pictures and queries that were left out, by any setting.
+        absent: relevant images that were not in that index; they cannot be found.
+    """
 
     trials: list[Trial]
     images: int
     advice: str
     choice: str
     failed: list[ImageError] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
 
 
 def settings_around(spec: FeatureSpec, options: SearchOptions) -> list[Setting]:
@@ -97,7 +111,8 @@ def sweep(
     *,
     among: int = 500,
     crop: bool | None = None,
-    jobs: int = 1,
+    jobs: int = 0,
+    limits: Limits = LIMITS,
     resamples: int = 1000,
     seed: int = 0,
     progress: Progress | None = None,
@@ -108,13 +123,15 @@ def sweep(
         index: its pictures, settings and vocabulary are used; it is not changed.
         folder: where indexes are made and removed again.
         among: pictures of the sample; all that queries are to find or to ignore are in it, even if they are more.
+        crop, jobs, limits: as for `evaluate`; pictures are indexed with the same limits.
 
     Raises:
-        EvaluationError: as `evaluate`; or no picture of the sample can be read.
+        EvaluationError: as `evaluate`; or no picture of the sample, or no query that has answers, can be used.
     """
     pictures = sample_of(index, truth, among, seed)
     trials: list[Trial] = []
-    failed: list[ImageError] = []
+    failed: dict[str, ImageError] = {}
+    absent: list[str] = []
     images = 0
     for spec, group in groupby(settings_around(index.spec, options), key=lambda setting: setting.spec):
         settings = list(group)
@@ -122,18 +139,25 @@ def sweep(
         path = os.path.join(folder, f"{spec.name}-{spec.max_features}-{spec.max_side}.bovw")
         with ImageIndex.create(path, vocabulary, root=index.root.real, max_features=spec.max_features, max_side=spec.max_side) as trial:
             steps = staged(settings[0].label, progress)
-            report = trial.add(pictures, jobs=jobs, progress=indexing(steps))
+            report = trial.add(pictures, jobs=jobs, limits=limits, progress=indexing(steps))
             trial.merge()
-            failed = failed or report.failed
             if not len(trial):
                 raise EvaluationError(f"{index.directory.root}: none of its pictures can be read: {report.failed[0]}")
-            images = images or len(trial)
-            size = trial.info().bytes / len(trial)
-            found = evaluate_settings(trial, truth, [setting.options for setting in settings], crop=crop, jobs=jobs, progress=steps)
+            size, number = trial.info().bytes / len(trial), len(trial)
+            each = [setting.options for setting in settings]
+            found = evaluate_settings(trial, truth, each, crop=crop, jobs=jobs, limits=limits, progress=steps)
+        shutil.rmtree(path)
+        if not trials:
+            images, absent = number, found[0].absent
+        for error in [*report.failed, *found[0].failed]:
+            failed.setdefault(error.path, error)
         for setting, evaluation in zip(settings, found, strict=True):
-            trials.append(trial_of(setting.label, evaluation, size, resamples, seed))
+            tried = trial_of(setting.label, evaluation, size, resamples, seed)
+            if trials:
+                tried = replace(tried, difference=difference(*shared(trials[0], tried), resamples=resamples, seed=seed))
+            trials.append(tried)
     choice, advice = recommended(trials, resamples=resamples, seed=seed)
-    return Sweep(trials, images, advice, choice.label, failed)
+    return Sweep(trials, images, advice, choice.label, list(failed.values()), absent)
 
 
 def sample_of(index: ImageIndex, truth: Truth, among: int, seed: int) -> list[str]:
@@ -163,9 +187,22 @@ def indexing(steps: Progress) -> Callable[[int, int, str | ImageError], None]:
 def trial_of(label: str, evaluation: Evaluation, size: float, resamples: int, seed: int) -> Trial:
     """A setting with what its evaluation said."""
     outcomes = [outcome for outcome in evaluation.outcomes if MEASURE in outcome.values]
-    values, groups = [outcome.values[MEASURE] for outcome in outcomes], [outcome.query.group for outcome in outcomes]
+    if not outcomes:
+        reason = f": {evaluation.failed[0]}" if evaluation.failed else ""
+        raise EvaluationError(f"{label}: there is no query with answers that can be used{reason}")
+    values = {outcome.query.id: outcome.values[MEASURE] for outcome in outcomes}
+    groups = {outcome.query.id: outcome.query.group for outcome in outcomes}
     seconds = sorted(outcome.processor or 0.0 for outcome in outcomes)[len(outcomes) // 2]
-    return Trial(label, values, groups, seconds, size, rate(values, groups, resamples=resamples, seed=seed))
+    accuracy = rate(list(values.values()), list(groups.values()), resamples=resamples, seed=seed)
+    return Trial(label, values, groups, seconds, size, accuracy)
+
+
+def shared(first: Trial, second: Trial) -> tuple[list[float], list[float], list[str]]:
+    """The values of the queries that two trials share, and their groups: one may have failed at one setting alone."""
+    both = [query for query in first.values if query in second.values]
+    if not both:
+        raise EvaluationError(f"{first.label} and {second.label}: no query could be used with both")
+    return [first.values[query] for query in both], [second.values[query] for query in both], [first.groups[query] for query in both]
 
 
 def recommended(trials: Sequence[Trial], *, resamples: int = 1000, seed: int = 0) -> tuple[Trial, str]:
@@ -178,28 +215,28 @@ def recommended(trials: Sequence[Trial], *, resamples: int = 1000, seed: int = 0
     """
     present, *others = trials
 
-    def against(reference: Trial, other: Trial) -> Paired:
-        return paired(reference.values, other.values, reference.groups, resamples=resamples, seed=seed)
+    def against(reference: Trial, other: Trial) -> Rate:
+        known = other.difference if reference is present else None
+        return known or difference(*shared(reference, other), resamples=resamples, seed=seed)
 
     def cost(trial: Trial) -> float:
         return trial.seconds / present.seconds + trial.bytes / present.bytes
 
-    tests = [against(present, other) for other in others]
-    better = [
-        other
-        for other, test, p in zip(others, tests, adjusted([test.p for test in tests]), strict=True)
-        if p < SIGNIFICANT and test.difference.mean > 0
-    ]
+    ps = adjusted([chance(*shared(present, other), seed=seed) for other in others])
+    better = [other for other, p in zip(others, ps, strict=True) if p < SIGNIFICANT and against(present, other).mean > 0]
     reference = max(better, key=lambda trial: trial.accuracy.mean, default=present)
     choice = reference
     for other in trials:
-        low = against(reference, other).difference.low
+        low = against(reference, other).low
         if low is not None and low >= -MARGIN and cost(other) <= CHEAPER * cost(reference) and cost(other) < cost(choice):
             choice = other
     if choice is present:
+        if better:
+            reason = f"{reference.label} finds surely more, but surely by less than {MARGIN}, and costs more"
+            return present, f"Keep the present settings: {reason}."
         reason = "nothing that was tried surely finds more, and nothing that costs a tenth less surely finds as much"
         return present, f"Keep the present settings: {reason} (within {MARGIN})."
-    gap = against(present, choice).difference
+    gap = against(present, choice)
     interval = "" if gap.low is None or gap.high is None else f", 95 % interval {gap.low:+.3f} to {gap.high:+.3f}"
     verb = "finds surely more" if choice in better else "finds surely about as much"
     found = f"{choice.accuracy.mean:.3f} first, against {present.accuracy.mean:.3f} now; difference {gap.mean:+.3f}{interval}"

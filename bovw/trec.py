@@ -52,21 +52,21 @@ def read_run(path: Path) -> dict[str, list[str]]:
     Raises:
         EvaluationError: it cannot be read, a line is not one of a run, or an image comes twice for a query.
     """
-    scores: dict[str, dict[str, np.float32]] = {}
+    scores: dict[str, dict[str, tuple[np.float32, bytes]]] = {}
     for number, (query, _, image, _, score, _) in fields(path, 6, "query Q0 image rank score system"):
         images = scores.setdefault(unescaped_name(query), {})
-        if image in images:
+        name = unescaped_name(image)
+        if name in images:
             raise EvaluationError(f"{os.fspath(path)}, line {number}: {image} is there twice for query {query}")
         try:
-            images[image] = np.float32(score)
+            with np.errstate(over="ignore"):
+                value = np.float32(score)
         except ValueError:
             raise EvaluationError(f"{os.fspath(path)}, line {number}: the score {score!r} is no number") from None
-        if not np.isfinite(images[image]):
+        if not np.isfinite(value):
             raise EvaluationError(f"{os.fspath(path)}, line {number}: the score {score!r} is not finite")
-    return {
-        query: [unescaped_name(image) for image in sorted(images, key=lambda image: (images[image], image.encode()), reverse=True)]
-        for query, images in scores.items()
-    }
+        images[name] = value, image.encode()
+    return {query: sorted(images, key=images.__getitem__, reverse=True) for query, images in scores.items()}
 
 
 def write_qrels(path: Path, judgements: Mapping[str, Mapping[str, int]]) -> None:
@@ -103,7 +103,7 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 def fields(path: Path, count: int, names: str) -> Iterator[tuple[int, list[str]]]:
     """The fields of each line of a file, with its number. Empty lines are skipped."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 values = line.split()
                 if len(values) not in (0, count):

@@ -76,7 +76,9 @@ class Naming:
         self.known: dict[str, str] = {}
 
     def __call__(self, path: str) -> str:
-        """The name of a picture; a relative path begins in the folder."""
+        """The name of a picture; a relative path begins in the folder. Raises EvaluationError: no file can have it."""
+        if "\0" in path:
+            raise EvaluationError(f"{path!r}: no picture has this name, as it holds NUL")
         above, name = os.path.split(os.path.join(self.folder, path))
         if above not in self.known:
             self.known[above] = os.path.relpath(os.path.realpath(above), self.folder)
@@ -111,16 +113,16 @@ def read_queries(table: Path, images: Path | None = None) -> Truth:
         except ValueError as error:
             raise EvaluationError(f"{table}, line {number}: {error}") from None
         path = os.path.join(folder, name)
-        queries[name] = Query(
-            name, row.get("set") or "queries", path, relevant - ignore, ignore | {named(path)}, outline, box, own=named(path)
-        )
+        own = named(path)
+        ignore |= {own}
+        queries[name] = Query(name, row.get("set") or "queries", path, relevant - ignore, ignore, outline, box, own=own)
     return Truth(grouped(required(queries.values(), table)), named.folder)
 
 
 def rows(table: str) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a table by the names of its columns, with the numbers of their lines."""
     try:
-        with open(table, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with open(table, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.DictReader(file, delimiter="\t", restval="")
             missing = {"query", "relevant"} - set(reader.fieldnames or ())
             if missing:
@@ -191,7 +193,9 @@ def read_qrels_truth(path: Path, images: Path | None = None) -> Truth:
         relevant = frozenset(named(image) for image, relevance in judged.items() if relevance > 0)
         ignore = frozenset(named(image) for image, relevance in judged.items() if relevance < 0)
         picture = os.path.join(folder, name)
-        queries.append(Query(name, "queries", picture, relevant, ignore | {named(picture)}, own=named(picture)))
+        own = named(picture)
+        ignore |= {own}
+        queries.append(Query(name, "queries", picture, relevant - ignore, ignore, own=own))
     return Truth(grouped(required(queries, os.fspath(path))), named.folder)
 
 
@@ -209,14 +213,14 @@ def read_revisitop(path: Path, images: Path | None = None) -> Truth:
     path = os.fspath(path)
     named = Naming(os.path.join(os.path.dirname(os.path.abspath(path)), "jpg") if images is None else images)
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             content = json.load(file)
         pictures = [named(f"{name}.jpg") for name in content["imlist"]]
         sought = list(zip(content["qimlist"], content["gnd"], strict=True))
         queries = [query for name, lists in sought for query in leveled(str(name), lists, pictures, named)]
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
         raise EvaluationError(f"{path}: is not revisitop's ground truth as JSON: {type(error).__name__}: {error}") from error
     return Truth(required(queries, path), named.folder, revisitop=True)
 
@@ -227,10 +231,12 @@ def leveled(name: str, lists: dict[str, Any], pictures: list[str], named: Naming
     picture = f"{name}.jpg"
     for level, (right_lists, junk_lists) in LEVELS.items():
         relevant, junk = (frozenset(pictures[number] for key in keys for number in lists[key]) for keys in (right_lists, junk_lists))
+        own = named(picture)
+        relevant -= {own}
         if relevant:
             box = (left, top, right - left, bottom - top)
             path = os.path.join(named.folder, picture)
-            yield Query(f"{level}/{name}", level, path, relevant, junk | {named(picture)}, box=box, group=name, own=named(picture))
+            yield Query(f"{level}/{name}", level, path, relevant, junk | {own}, box=box, group=name, own=own)
 
 
 def required(queries: Iterable[Query], path: str) -> list[Query]:

@@ -38,6 +38,7 @@ def test_self_needs_nothing_but_the_index(folder: Path, tmp_path: Path) -> None:
     assert next(line for line in done.stdout.splitlines() if line.startswith("mirrored")).split()[1] == "2"
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["index"]["images"] == 4 and len(scores["queries"]) == 2 * 25 and scores["options"]["words"] == 4
+    assert scores["options"]["crop"] is None  # by the outline of each
     assert scores["sets"][0]["means"]["Success@1"].keys() == {"mean", "low", "high"}
     page = (tmp_path / "page.html").read_text()
     HTMLParser().feed(page)
@@ -53,6 +54,7 @@ def test_queries_give_a_run_that_others_score_alike(folder: Path, tmp_path: Path
     done = run("evaluate", "--queries", "queries.tsv", "--crop", *outputs, cwd=folder)
     assert done.returncode == 1 and "gone.png: there is no such file" in done.stderr
     scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["options"]["crop"] is True
     qrels, ranking = ir_measures.read_trec_qrels(str(tmp_path / "qrels")), ir_measures.read_trec_run(str(tmp_path / "run.trec"))
     theirs = {metric.query_id: metric.value for metric in ir_measures.iter_calc([AP], qrels, ranking)}
     ours = {row["query"].replace(" ", "%20"): row["values"]["AP"] for row in scores["queries"]}
@@ -60,16 +62,24 @@ def test_queries_give_a_run_that_others_score_alike(folder: Path, tmp_path: Path
     assert theirs == pytest.approx({**ours, "gone.png": 0.0})
     scored = run("evaluate", "--queries", "queries.tsv", "--score", tmp_path / "run.trec", cwd=folder)
     assert scored.returncode == 0 and scored.stdout.splitlines()[1].split()[:2] == ["crops", "5"]
+    cut: list[str | Path] = ["--score", tmp_path / "run.trec", "--depth", "1", "--save", tmp_path / "cut.json"]
+    assert run("evaluate", "--queries", "queries.tsv", *cut, cwd=folder).returncode == 0
+    assert max(len(row["first"]) for row in json.loads((tmp_path / "cut.json").read_text())["queries"]) == 1
+    limited = run("evaluate", "--queries", "queries.tsv", "--limit", "pixels=100", cwd=folder)
+    assert limited.returncode == 1 and limited.stderr.count("is too large: 150 x 120 pixels, more than 100") == 4
     (folder / "qrels").write_text((tmp_path / "qrels").read_text())
     judged = run("evaluate", "--qrels", "qrels", "--score", tmp_path / "run.trec", cwd=folder)
     assert judged.stdout.splitlines()[1].split()[2:] == scored.stdout.splitlines()[1].split()[2:]
 
 
 def test_a_sweep_ends_in_a_recommendation(folder: Path, tmp_path: Path) -> None:
-    (folder / "two.tsv").write_text("\n".join((folder / "queries.tsv").read_text().splitlines()[:3]) + "\n")
+    lines = (folder / "queries.tsv").read_text().splitlines()
+    (folder / "two.tsv").write_text("\n".join([*lines[:2], lines[2] + ",photos/absent.png", lines[-1]]) + "\n")
     outputs: list[str | Path] = ["--save", tmp_path / "s.json", "--report", tmp_path / "s.html"]
     done = run("evaluate", "--sweep", "--queries", "two.tsv", "--among", "2", "--jobs", "1", *outputs, cwd=folder)
-    assert (done.returncode, done.stderr) == (0, "")
+    warning, problem = done.stderr.splitlines()
+    assert "1 relevant images are not in the index and count as missed, such as photos/absent.png" in warning
+    assert done.returncode == 1 and problem.endswith("gone.png: there is no such file")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("2 queries among 2 images") and lines[3].startswith("present settings")
     assert lines[-1].startswith(("Take --", "Keep the present settings"))
@@ -86,6 +96,10 @@ def test_a_sweep_ends_in_a_recommendation(folder: Path, tmp_path: Path) -> None:
         (["--self", "--queries", "queries.tsv"], 2, "--self and --queries: give one of"),
         (["--queries", "queries.tsv", "--keep", "x"], 2, "--keep: does not go with ground truth"),
         (["--sweep", "--compare", "a", "b"], 2, "--sweep: does not go with --compare"),
+        (["--compare", "a", "b", "--images", "x"], 2, "--images: does not go with --compare"),
+        (["--queries", "queries.tsv", "--score", "x", "--words", "4"], 2, "--words: does not go with --score"),
+        (["--self", "--among", "9"], 2, "--among: does not go with an evaluation without --sweep"),
+        (["--self", "--false-alarms", "2"], 2, "false_alarms: 2.0 is not above 0"),
         (["--queries", "absent.tsv"], 1, "absent.tsv: cannot be read"),
         (["--queries", "queries.tsv", "--images", "/"], 1, "holds none of the 4 relevant images"),
     ],

@@ -16,14 +16,14 @@ from pictures import corners, crop_query, textured
 from bovw import ImageIndex, SearchOptions
 from bovw.bootstrap import Rate
 from bovw.errors import EvaluationError, ParameterError
-from bovw.evaluation import evaluate, evaluate_settings, score
+from bovw.evaluation import Evaluation, Outcome, evaluate, evaluate_settings, score
 from bovw.features import FeatureSpec
 from bovw.perturbation import PERTURBATIONS
 from bovw.place import project
 from bovw.probes import STRANGERS, make_probes
-from bovw.scorecard import scores_text
+from bovw.scorecard import scores_text, worst
 from bovw.scores import ALL, compared, read_scores, save_scores, set_scores
-from bovw.sweep import PRESENT, Trial, recommended, settings_around
+from bovw.sweep import PRESENT, Trial, recommended, settings_around, shared, sweep
 from bovw.truth import Query, Truth, read_queries, read_revisitop, write_queries
 
 
@@ -73,6 +73,36 @@ def test_an_evaluation_says_what_searches_say(folder: Path, index: ImageIndex) -
     again = score(Truth([queries[0], wrong], str(folder)), evaluation.rankings())
     for one, other in zip(evaluation.outcomes, again.outcomes, strict=True):
         assert other.values.items() <= one.values.items()
+
+
+def test_an_image_counts_once(tmp_path: Path) -> None:
+    pixels = [textured(number, 320, 240) for number in range(3)]
+    cv2.imwrite(str(tmp_path / "query.png"), pixels[0])
+    # the first image shows the query twice; its second match is not one of the next image
+    cv2.imwrite(str(tmp_path / "twice.png"), np.hstack([pixels[0], pixels[1], pixels[0]]))
+    cv2.imwrite(str(tmp_path / "other.png"), pixels[2])
+    truth = Truth([Query("q", "s", str(tmp_path / "query.png"), frozenset(["twice.png"]))], str(tmp_path))
+    with ImageIndex.create(tmp_path / "i.bovw") as index:
+        index.add([tmp_path / "twice.png", tmp_path / "other.png"])
+        options = SearchOptions(k=5, instances=3)
+        assert sum(match.verified for match in index.search(tmp_path / "query.png", options).matches) == 2
+        (outcome,) = evaluate(index, truth, options, crop=True).outcomes
+    assert outcome.values["Verified"] == 1 and outcome.values["FalseAlarm"] == 0
+    assert [match.image for match in outcome.matches] == outcome.ranking == ["twice.png", "other.png"][: len(outcome.ranking)]
+
+
+def test_a_name_counts_once(tmp_path: Path) -> None:
+    truth = Truth([Query("q", "s", "q", frozenset(["b.jpg", "c.jpg"]))], str(tmp_path))
+    (outcome,) = score(truth, {"q": ["b.jpg", "./b.jpg", "x/../b.jpg", "c.jpg"]}).outcomes
+    assert outcome.ranking == ["b.jpg", "c.jpg"] and outcome.values["AP"] == outcome.values["P@1"] == 1
+
+
+def test_a_query_that_found_nothing_is_a_failure_to_show() -> None:
+    query = Query("q", "s", "q", frozenset(["a.jpg"]))
+    nothing = Outcome(query, {"Success@1": 0.0, "RR": 0.0, "FalseAlarm": 0.0}, [])
+    assert worst(Evaluation([nothing], "")) == [nothing]
+    # of a run that was read nobody knows what the system saw
+    assert worst(Evaluation([Outcome(query, {"Success@1": 0.0, "RR": 0.0}, [])], "")) == []
 
 
 def test_a_verified_wrong_image_is_a_false_alarm(folder: Path, index: ImageIndex) -> None:
@@ -221,8 +251,8 @@ def test_settings_differ_in_one_knob_each() -> None:
 
 def trial(label: str, found: int, seconds: float, size: float) -> Trial:
     """A setting that finds the first so many percent of 400 queries."""
-    values = [1.0] * (4 * found) + [0.0] * (400 - 4 * found)
-    return Trial(label, values, [str(number) for number in range(400)], seconds, size, Rate(found / 100, None, None))
+    values = {str(number): float(number < 4 * found) for number in range(400)}
+    return Trial(label, values, {query: query for query in values}, seconds, size, Rate(found / 100, None, None))
 
 
 def test_the_recommendation_follows_its_rule() -> None:
@@ -236,7 +266,7 @@ def test_the_recommendation_follows_its_rule() -> None:
         recommended(
             [
                 present,
-                replace(present, label="lucky", values=[*present.values[:-3], 1.0, 1.0, 1.0], seconds=3.0),
+                replace(present, label="lucky", values={**present.values, "397": 1.0, "398": 1.0, "399": 1.0}, seconds=3.0),
                 trial("hardly", 90, 0.95, 950),
             ]
         )[0]
@@ -247,6 +277,33 @@ def test_the_recommendation_follows_its_rule() -> None:
     assert choice.label == "better" and "finds surely more" in advice
     # and what costs a tenth less than that, and finds as much, a better one
     assert recommended([present, trial("better", 100, 2.0, 2000), trial("cheaper", 100, 1.2, 1200)])[0].label == "cheaper"
+
+
+def test_a_little_more_is_told_but_not_taken_if_it_costs_more() -> None:
+    queries = [str(number) for number in range(2000)]
+    groups = {query: query for query in queries}
+    present = Trial(PRESENT, {query: float(query not in queries[:16]) for query in queries}, groups, 1.0, 1000, Rate(0.992, None, None))
+    better = Trial("better", dict.fromkeys(queries, 1.0), groups, 3.0, 1000, Rate(1.0, None, None))
+    choice, advice = recommended([present, better])
+    assert choice is present and "better finds surely more, but surely by less than 0.02, and costs more" in advice
+
+
+def test_settings_are_compared_on_the_queries_that_both_have() -> None:
+    present, half = trial(PRESENT, 90, 1.0, 1000), trial("half", 90, 0.5, 1000)
+    # the first query failed at one setting, the last at the other; the rest must not be shifted against one another
+    present.values.pop("0")
+    half.values.pop("399")
+    first, second, groups = shared(present, half)
+    assert first == second and groups == [str(number) for number in range(1, 399)]
+    assert recommended([present, half])[0] is half
+    with pytest.raises(EvaluationError, match="no query could be used with both"):
+        shared(present, replace(half, values={}))
+
+
+def test_a_sweep_of_queries_that_cannot_be_used_says_so(folder: Path, index: ImageIndex, tmp_path: Path) -> None:
+    gone = replace(crop_of(folder, 1, "crop 1.png"), path=str(folder / "gone.png"))
+    with pytest.raises(EvaluationError, match=r"no query with answers that can be used: .*gone.png: there is no such file"):
+        sweep(index, Truth([gone], str(folder)), SearchOptions(), tmp_path, among=2)
 
 
 def test_a_table_of_probes_is_ground_truth_for_others(folder: Path, index: ImageIndex, tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ def test_qrels_come_back(tmp_path: Path) -> None:
         ("q Q0 a 1 2 x\nq Q0 b 1 x\n", "line 2: has 5 fields instead of 6"),
         ("q Q0 a 1 much x\n", "line 1: the score 'much' is no number"),
         ("q Q0 a 1 nan x\n", "line 1: the score 'nan' is not finite"),
+        ("q Q0 a 1 1e40 x\n", "line 1: the score '1e40' is not finite"),
+        ("q Q0 %61 1 2 x\nq Q0 a 2 1 x\n", "line 2: a is there twice for query q"),
         ("\nq Q0 a 1 2 x\nq Q0 a 2 1 x\n", "line 3: a is there twice for query q"),
     ],
 )

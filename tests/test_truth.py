@@ -33,6 +33,28 @@ def test_a_table_is_read_as_documented(tmp_path: Path) -> None:
     assert truth.judgements()["q/1.jpg"] == {"a.jpg": 1, "b/c.jpg": 1, "d.jpg": -1, "q/1.jpg": -1}
 
 
+def test_a_query_is_no_answer_to_itself(tmp_path: Path) -> None:
+    (query,) = read_queries(table(tmp_path, "s\tq.jpg\ta.jpg,./q.jpg")).queries
+    assert query.relevant == {"a.jpg"} and query.ignore == {"q.jpg"} and query.own == "q.jpg"
+    write_qrels(tmp_path / "qrels", {"q.jpg": {"a.jpg": 1, "q.jpg": 1}})
+    assert read_qrels_truth(tmp_path / "qrels").queries[0].relevant == {"a.jpg"}
+
+
+@pytest.mark.parametrize("bad", [{"bbx": [0, 0, float("inf"), 9]}, {"bbx": 7}, []])
+def test_bad_lists_of_revisitop_are_told(tmp_path: Path, bad: object) -> None:
+    (tmp_path / "gnd.json").write_text(json.dumps({"imlist": ["a"], "qimlist": ["q"], "gnd": [bad]}))
+    with pytest.raises(EvaluationError, match="is not revisitop's ground truth"):
+        read_revisitop(tmp_path / "gnd.json")
+
+
+def test_what_other_programs_write_is_read_or_told(tmp_path: Path) -> None:
+    (tmp_path / "queries.tsv").write_text("query\trelevant\nq.jpg\ta.jpg\n", encoding="utf-8-sig")
+    assert read_queries(tmp_path / "queries.tsv").queries[0].id == "q.jpg"
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    with pytest.raises(EvaluationError, match="is not revisitop's ground truth"):
+        read_revisitop(tmp_path / "deep.json")
+
+
 def test_views_of_one_object_are_one_group(tmp_path: Path) -> None:
     truth = read_queries(table(tmp_path, "o\t1.jpg\t2.jpg,3.jpg", "o\t2.jpg\t1.jpg,3.jpg", "o\t7.jpg\t8.jpg"))
     assert truth.queries[0].group == truth.queries[1].group != truth.queries[2].group
@@ -56,6 +78,7 @@ def test_answers_may_lie_elsewhere_and_behind_links(tmp_path: Path) -> None:
         (["s\tq.jpg\ta.jpg\t\t0,0 1,1"], "line 2: the outline '0,0 1,1' is not four"),
         (["s\tq.jpg\ta.jpg\t\t0,0 1,nan 1,1 0,1"], "line 2: the outline"),
         (["s\tq.jpg\ta.jpg\t\t\tmore\tstill more"], "line 2: has more columns"),
+        (["s\tq.jpg\ta\0/b.jpg"], "no picture has this name"),
         ([], "holds no queries"),
     ],
 )
