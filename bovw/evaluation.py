@@ -145,8 +145,6 @@ def evaluate_settings(
     progress: Progress | None = None,
 ) -> list[Evaluation]:
     """As `evaluate`, for several options that share the extraction, whose time counts for each."""
-    if jobs < 0:
-        raise ParameterError(f"jobs: {jobs} is below 0")
     require_library()
     names, absent = names_of(index, truth)
     place = (os.fspath(index.directory.root), index.root.real, index.snapshot.manifest.generation)
