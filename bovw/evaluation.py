@@ -93,7 +93,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Found:
+class Answer:
     """The answer to one query: image numbers, best first; of the first of them the description and the longer side; costs."""
 
     images: NDArray[np.int32]
@@ -148,7 +148,7 @@ def evaluate_settings(
     require_library()
     names, absent = names_of(index, truth)
     place = (os.fspath(index.directory.root), index.root.real, index.snapshot.manifest.generation)
-    answers: list[list[Found] | ImageError] = []
+    answers: list[list[Answer] | ImageError] = []
     work = Work(partial(answered, place=place, settings=settings, limits=limits))
     # what else a query has, such as long lists of answers, is not sent to other processes
     tasks = ((query.path, query.box, query.outline is not None if crop is None else crop) for query in truth.queries)
@@ -224,7 +224,7 @@ def opened(path: str, root: str, generation: int) -> ImageIndex:
 
 def answered(
     task: tuple[str, Box | None, bool], place: tuple[str, str, int], settings: Sequence[SearchOptions], limits: Limits
-) -> list[Found] | ImageError:
+) -> list[Answer] | ImageError:
     """The answers to a query with each of the settings, or why it cannot be used; given as its path, its box, and whether it is a part."""
     path, box, crop = task
     try:
@@ -236,7 +236,7 @@ def answered(
         return error
 
 
-def found_by(index: ImageIndex, path: str, box: Box | None, settings: Sequence[SearchOptions], limits: Limits) -> list[Found]:
+def found_by(index: ImageIndex, path: str, box: Box | None, settings: Sequence[SearchOptions], limits: Limits) -> list[Answer]:
     """What a query finds with each of the settings."""
     start, start_processor = time.perf_counter(), time.process_time()
     picture = load_picture(path, index.spec, box, limits)
@@ -256,11 +256,11 @@ def found_by(index: ImageIndex, path: str, box: Box | None, settings: Sequence[S
             images = np.array(ranking.images, np.int32)
         seconds, processor = time.perf_counter() - start, time.process_time() - start_processor
         sides = [int(segment.sizes[ordinal].max()) for segment, ordinal in map(index.snapshot.locate, images[: len(matches)].tolist())]
-        results.append(Found(images, matches, sides, len(features), shared + seconds, shared_processor + processor))
+        results.append(Answer(images, matches, sides, len(features), shared + seconds, shared_processor + processor))
     return results
 
 
-def outcomes_of(queries: Sequence[Query], found: Mapping[str, Found], names: Sequence[str]) -> list[Outcome]:
+def outcomes_of(queries: Sequence[Query], found: Mapping[str, Answer], names: Sequence[str]) -> list[Outcome]:
     """The outcomes of queries whose answers are there.
 
     Args:
@@ -296,7 +296,7 @@ def corner_error(query: Query, name: str, match: Match, side: int) -> float | No
     return error if np.isfinite(error) else None
 
 
-def views_found(query: Query, answer: Found, names: Sequence[str], present: Set[str]) -> dict[str, float]:
+def views_found(query: Query, answer: Answer, names: Sequence[str], present: Set[str]) -> dict[str, float]:
     """UKBench's score, if the query and its three answers are four images of the index."""
     views = query.relevant | {query.own}
     if len(views) != 4 or not views <= present:
