@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -169,6 +169,12 @@ def progress() -> Iterator[Bar]:
 def fail(message: str, code: int) -> None:
     """Say what went wrong in one line and end."""
     typer.echo(f"bovw: error: {message}", err=True)
+    if code == INTERRUPTED:
+        # Python would end by the signal instead of with this code if it had been running code from a string, as for a dataclass
+        with suppress(OSError, ValueError):
+            if sys.stdout:
+                sys.stdout.flush()
+        os._exit(code)
     sys.exit(code)
 
 
