@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .geometry import Agreement, Matches, Tolerances, squared
 
-__all__ = ["log_bound", "log_false_alarms"]
+__all__ = ["is_certain", "log_bound", "log_false_alarms"]
 
 Numbers = NDArray[np.float64]
 
@@ -61,6 +61,11 @@ def log_false_alarms(matches: Matches, agreements: Sequence[Agreement | None], a
             best[number] = log_bound(places[:, number], tentative[number], share * FITTING).min()
         alarms[found] = np.minimum(best + np.log(len(RADII)), 0.0)
     return np.asarray((alarms + np.log(max(images, 1))) / np.log(10))
+
+
+def is_certain(log_alarms: Numbers | float, allowed: float) -> NDArray[np.bool_]:
+    """Whether agreements of so many false alarms (log10) are verified where so many are allowed."""
+    return np.asarray(log_alarms <= np.log10(allowed))
 
 
 def log_bound(places: NDArray[np.integer], matches: NDArray[np.integer], chance: Numbers) -> Numbers:

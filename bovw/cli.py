@@ -290,7 +290,9 @@ def search(
     from .page import Page
     from .search import SearchOptions
 
-    options = SearchOptions(k, crop, scoring, verify, words, mirror, instances, false_alarms)
+    options = SearchOptions(
+        k=k, crop=crop, scoring=scoring, verify=verify, words=words, mirror=mirror, instances=instances, false_alarms=false_alarms
+    )
     part, limits = parsed_box(box), parsed_limits(limit)
     names = named_paths(queries, nul)
     if draw and len(names) != 1:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .certainty import log_false_alarms
+from .certainty import is_certain, log_false_alarms
 from .encoding import EncodedImage
 from .geometry import Agreement, Matches, Tolerances, agree
 from .place import corners_of, pose, project, settle
@@ -86,10 +86,6 @@ class Sought:
         """In square working pixels."""
         return float(self.size.prod() / working_unit(int(self.size.max()), self.max_side) ** 2)
 
-    def allows(self, log_false_alarms: float) -> bool:
-        """Whether so many make a verified match."""
-        return log_false_alarms <= math.log10(self.false_alarms)
-
 
 @dataclass(frozen=True)
 class Found:
@@ -129,7 +125,7 @@ def match_of(query: EncodedImage, sought: Sought, found: Found, matches: Matches
         image=sought.path,
         score=found.score,
         inliers=len(agreement.inliers),
-        verified=sought.allows(found.log_false_alarms),
+        verified=bool(is_certain(found.log_false_alarms, sought.false_alarms)),
         log_false_alarms=found.log_false_alarms,
         mirrored=found.mirrored,
         model=place.model,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .certainty import log_false_alarms
+from .certainty import is_certain, log_false_alarms
 from .difference import Difference, aligned, differences
 from .encoding import EncodedImage, encode, encode_query, load_picture
 from .errors import ParameterError
@@ -97,9 +97,10 @@ def match_pictures(image: Picture, query: Picture, vocabulary: Vocabulary, mirro
     matches = matched(queries, geometry, spec.max_side, variant, len(queries), feature, partner, weight)
     agreements = agree(matches, Tolerances())
     weights = [agreement.weight if agreement else 0.0 for agreement in agreements]
-    alarms = log_false_alarms(matches, agreements, np.full(len(queries), sought.area), 1).tolist()
-    best = max(range(len(queries)), key=lambda variant: (sought.allows(alarms[variant]), weights[variant]))
-    return match_of(queries[best], sought, Found(weights[best], bool(best), agreements[best], alarms[best]), matches)
+    alarms = log_false_alarms(matches, agreements, np.full(len(queries), sought.area), 1)
+    certain = is_certain(alarms, false_alarms)
+    best = max(range(len(queries)), key=lambda variant: (certain[variant], weights[variant]))
+    return match_of(queries[best], sought, Found(weights[best], bool(best), agreements[best], float(alarms[best])), matches)
 
 
 def close_features(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .certainty import log_false_alarms
+from .certainty import is_certain, log_false_alarms
 from .encoding import EncodedImage
 from .errors import ParameterError
 from .geometry import Agreement, Matches, Tolerances, agree
@@ -112,7 +112,7 @@ def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOpt
     score = (VOTE_SHARE if options.verify and options.scoring == "hamming" else 1.0) * tally.exact(entries)
     score[np.searchsorted(entries, shortlist)] += [agreement.weight if agreement else 0.0 for agreement in agreements]
     score /= snapshot.length_norm(powers[1])[entries % images]
-    verified = np.isin(entries, shortlist[alarms <= np.log10(options.false_alarms)])
+    verified = np.isin(entries, shortlist[is_certain(alarms, options.false_alarms)])
     best = best_of(entries % images, entries // images, verified, score)
     found = best[first_images(snapshot, entries[best] % images, verified[best], score[best], options.k)]
     chosen = entries[found].tolist()

@@ -7,7 +7,6 @@ Mutant n of a seed is always the same: `--seed 0 --first 1234 --count 1` makes n
 
 from __future__ import annotations
 
-import argparse
 import faulthandler
 import hashlib
 import json
@@ -30,6 +29,7 @@ from unittest.mock import patch
 
 import cv2
 import numpy as np
+from fuzzing import fuzz_options
 from numpy.typing import NDArray
 from pictures import textured
 
@@ -553,11 +553,7 @@ def fuzz(count: int, seed: int, folder: Path, first: int = 0, tell: Tell | None 
 
 def main() -> None:
     """Run the command: print a summary, exit with 1 if there are violations."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=1000, help="so many mutants")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first", type=int, default=0, help="number of the first mutant")
-    arguments = parser.parse_args()
+    arguments = fuzz_options(__doc__)
     faulthandler.enable()
     cv2.setNumThreads(1)
     started, told = time.perf_counter(), 0

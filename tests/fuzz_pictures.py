@@ -8,7 +8,6 @@ hangs is a violation too, though it would cost a run of `bovw index` one picture
 
 from __future__ import annotations
 
-import argparse
 import io
 import struct
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fuzzing import fuzz_options
 from PIL import Image, features
 
 from bovw import FeatureSpec, ImageError
@@ -250,11 +250,7 @@ def main() -> None:
     """Run the command: print a summary, exit with 1 if there are violations."""
     from fuzz_pictures import fuzz  # by its name, under which the other process finds it
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=1000, help="so many mutants")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first", type=int, default=0, help="number of the first mutant")
-    arguments = parser.parse_args()
+    arguments = fuzz_options(__doc__)
     started = time.perf_counter()
     outcomes: Counter[str] = Counter()
     for number, outcome in fuzz(arguments.count, arguments.seed, arguments.first):
