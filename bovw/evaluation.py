@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -21,11 +21,10 @@ from .match import Match
 from .metrics import measured, ns_score, require_library
 from .search import SearchOptions, describe, rank
 from .truth import Naming, Query, Truth
-from .workers import Work, worked
+from .workers import Progress, Work, worked
 
 __all__ = ["FALSE_ALARM", "NS", "PLACED", "VERIFIED", "Evaluation", "Outcome", "evaluate", "evaluate_settings", "score"]
 
-Progress = Callable[[str, int, int], None]
 # Measures beside those of `metrics`; `Outcome` explains them.
 VERIFIED, FALSE_ALARM, PLACED, NS = "Verified", "FalseAlarm", "Placed", "N-S"
 # So many of the first images are looked at for what is called verified, and where the query lies in them.

@@ -6,7 +6,7 @@ import hashlib
 import os
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from .images import LIMITS, Limits, read_colours
 from .index import ImageIndex
 from .perturbation import PERTURBATIONS, outline_of, perturbed
 from .truth import Naming, Query, Truth
-from .workers import Work, worked
+from .workers import Progress, Work, worked
 
 __all__ = ["STRANGERS", "make_probes"]
 
@@ -58,7 +58,7 @@ def make_probes(
     seed: int = 0,
     jobs: int = 0,
     limits: Limits = LIMITS,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Truth, list[ImageError]]:
     """Draw pictures of an index and perturb each in every way of PERTURBATIONS.
 

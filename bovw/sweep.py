@@ -11,7 +11,7 @@ from typing import Any
 
 from .bootstrap import Rate, adjusted, chance, difference, rate
 from .errors import EvaluationError, ImageError
-from .evaluation import Evaluation, Progress, evaluate_settings, names_of
+from .evaluation import Evaluation, evaluate_settings, names_of
 from .features import FEATURE_NAMES, FeatureSpec
 from .images import LIMITS, Limits
 from .index import ImageIndex
@@ -20,6 +20,7 @@ from .scores import SIGNIFICANT
 from .search import SCORINGS, SearchOptions
 from .truth import Truth
 from .vocabulary import Vocabulary, shipped_vocabulary
+from .workers import Progress
 
 __all__ = ["PRESENT", "Setting", "Sweep", "Trial", "recommended", "settings_around", "sweep"]
 

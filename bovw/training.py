@@ -17,11 +17,10 @@ from .errors import ImageError, ParameterError, VocabularyError
 from .features import MIRRORED, FeatureSpec, extract, vectors
 from .images import LIMITS, Limits, read_picture
 from .vocabulary import SIGNATURE_BITS, Vocabulary, half_norms
-from .workers import Work, worked
+from .workers import Progress, Work, worked
 
 __all__ = ["TrainingReport", "train_vocabulary"]
 
-Progress = Callable[[str, int, int], None]
 Failure = Callable[[ImageError], None]
 BLOCK = 65_536
 # Pictures that a process gets at a time.

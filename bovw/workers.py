@@ -23,7 +23,10 @@ from typing import Any
 
 from .errors import BovwError, ImageError, ParameterError
 
-__all__ = ["Work", "worked"]
+__all__ = ["Progress", "Work", "worked"]
+
+# Who watches long work is called with the stage, how much of it is done, and of how much.
+Progress = Callable[[str, int, int], None]
 
 # Seconds between two looks at the time that the processes take.
 TICK = 0.25
