@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from collection import Collection
 
-from bovw.evaluation import FALSE_ALARM, PLACED, VERIFIED, Evaluation, evaluate_settings
-from bovw.index import ImageIndex
-from bovw.search import SearchOptions
-from bovw.truth import Truth
+from bovw.evaluation.run import FALSE_ALARM, PLACED, VERIFIED, Evaluation, evaluate_settings
+from bovw.evaluation.truth import Truth
+from bovw.image_index import ImageIndex
+from bovw.search.ranking import SearchOptions
 
 DEPTH = 1000
 MODES = {

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 
 from bovw import ImageIndex, Vocabulary
-from bovw.images import read_colours
-from bovw.perturbation import PERTURBATIONS, Perturbation, outline_of, perturbed
-from bovw.truth import Query, Truth, read_queries, write_queries
-from bovw.vocabulary import shipped_vocabulary
+from bovw.evaluation.perturbation import PERTURBATIONS, Perturbation, outline_of, perturbed
+from bovw.evaluation.truth import Query, Truth, read_queries, write_queries
+from bovw.features.vocabulary import shipped_vocabulary
+from bovw.pictures.reading import read_colours
 
 HERE = Path(__file__).resolve().parents[1]
 SMALL_CROPS = {"crop25": PERTURBATIONS["crop 25 %"], "crop10": PERTURBATIONS["crop 10 %"]}

@@ -32,7 +32,7 @@ from collection import Collection
 from rivals import SYSTEMS
 from systems import Question, System, spread
 
-from bovw.truth import Query
+from bovw.evaluation.truth import Query
 
 # The kinds of query, in order of precedence, and what the table calls them.
 KINDS = {

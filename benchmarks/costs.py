@@ -21,11 +21,11 @@ from typing import Any
 from collection import Collection
 
 from bovw import ImageIndex, SearchOptions, Vocabulary
-from bovw.encoding import encode_all, load_picture
-from bovw.features import extract
-from bovw.search import Clock
-from bovw.segment import ImageRecord
-from bovw.vocabulary import shipped_vocabulary
+from bovw.features.encoding import encode_all, load_picture
+from bovw.features.local import extract
+from bovw.features.vocabulary import shipped_vocabulary
+from bovw.index.segment import ImageRecord
+from bovw.search.ranking import Clock
 
 BARE = """
 import sys, cv2

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bovw import ImageIndex
-from bovw.encoding import EncodedImage
-from bovw.segment import ImageRecord, starts_of
+from bovw.arrays import starts_of
+from bovw.features.encoding import EncodedImage
+from bovw.index.segment import ImageRecord
 
 PARENTS = 4
 

@@ -19,8 +19,8 @@ from accuracy import every
 from collection import Collection
 
 from bovw import ImageIndex, SearchOptions
-from bovw.evaluation import evaluate
-from bovw.truth import Truth
+from bovw.evaluation.run import evaluate
+from bovw.evaluation.truth import Truth
 
 RATES = (0.1, 0.01, 0.001, 0.0001)
 # Log10 of false alarms in steps for the plot.

@@ -27,10 +27,10 @@ from collection import Collection
 from distractors import Donors
 
 from bovw import ImageIndex, SearchOptions, Vocabulary
-from bovw.encoding import encode, encode_query, load_picture
-from bovw.features import Features, extract, mirror
-from bovw.search import Clock, describe, rank
-from bovw.truth import Query
+from bovw.evaluation.truth import Query
+from bovw.features.encoding import encode, encode_query, load_picture
+from bovw.features.local import Features, extract, mirror
+from bovw.search.ranking import Clock, describe, rank
 
 BATCH = 16_384
 # Run on its own: what it needs is not mixed with what the benchmark itself needs.

@@ -17,24 +17,24 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .check import CheckReport, Damage, check_index
-    from .difference import Difference
     from .errors import BovwError, ImageError
-    from .evaluation import Evaluation, evaluate
-    from .features import FeatureSpec
-    from .images import Limits
-    from .index import ImageIndex, IndexInfo
-    from .match import Match
-    from .pair import Comparison, compare_pictures
-    from .probes import make_probes
-    from .render import draw_comparison, draw_match
-    from .result import SearchResult
-    from .scores import SetScores, set_scores
-    from .search import SearchOptions
-    from .training import TrainingReport, train_vocabulary
-    from .truth import Query, Truth, read_queries
-    from .update import AddReport, RemoveReport
-    from .vocabulary import Vocabulary, shipped_vocabulary
+    from .evaluation.run import Evaluation, evaluate
+    from .evaluation.scores import SetScores, set_scores
+    from .evaluation.synthetic import make_probes
+    from .evaluation.truth import Query, Truth, read_queries
+    from .features.local import FeatureSpec
+    from .features.training import TrainingReport, train_vocabulary
+    from .features.vocabulary import Vocabulary, shipped_vocabulary
+    from .geometry.difference import Difference
+    from .image_index import ImageIndex, IndexInfo
+    from .index.check import CheckReport, Damage, check_index
+    from .index.update import AddReport, RemoveReport
+    from .pictures.reading import Limits
+    from .search.comparison import Comparison, compare_pictures
+    from .search.drawing import draw_comparison, draw_match
+    from .search.match import Match
+    from .search.ranking import SearchOptions
+    from .search.result import SearchResult
 
 __all__ = [
     "AddReport",
@@ -72,24 +72,24 @@ __all__ = [
 ]
 
 HOMES = {
-    "check": ("CheckReport", "Damage", "check_index"),
-    "difference": ("Difference",),
+    "index.check": ("CheckReport", "Damage", "check_index"),
+    "geometry.difference": ("Difference",),
     "errors": ("BovwError", "ImageError"),
-    "evaluation": ("Evaluation", "evaluate"),
-    "features": ("FeatureSpec",),
-    "images": ("Limits",),
-    "index": ("ImageIndex", "IndexInfo"),
-    "match": ("Match",),
-    "pair": ("Comparison", "compare_pictures"),
-    "probes": ("make_probes",),
-    "render": ("draw_comparison", "draw_match"),
-    "result": ("SearchResult",),
-    "scores": ("SetScores", "set_scores"),
-    "search": ("SearchOptions",),
-    "training": ("TrainingReport", "train_vocabulary"),
-    "truth": ("Query", "Truth", "read_queries"),
-    "update": ("AddReport", "RemoveReport"),
-    "vocabulary": ("Vocabulary", "shipped_vocabulary"),
+    "evaluation.run": ("Evaluation", "evaluate"),
+    "features.local": ("FeatureSpec",),
+    "pictures.reading": ("Limits",),
+    "image_index": ("ImageIndex", "IndexInfo"),
+    "search.match": ("Match",),
+    "search.comparison": ("Comparison", "compare_pictures"),
+    "evaluation.synthetic": ("make_probes",),
+    "search.drawing": ("draw_comparison", "draw_match"),
+    "search.result": ("SearchResult",),
+    "evaluation.scores": ("SetScores", "set_scores"),
+    "search.ranking": ("SearchOptions",),
+    "features.training": ("TrainingReport", "train_vocabulary"),
+    "evaluation.truth": ("Query", "Truth", "read_queries"),
+    "index.update": ("AddReport", "RemoveReport"),
+    "features.vocabulary": ("Vocabulary", "shipped_vocabulary"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The house rules that a reader relies on: imports go downwards, public names are what they are, commands start light."""
+"""The house rules that a reader relies on: rooms in order and without circles, public names, commands that start light."""
 
 from __future__ import annotations
 
@@ -6,54 +6,72 @@ import ast
 import inspect
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import bovw
 
 PACKAGE = Path(bovw.__file__).parent
-LAYERS = [
-    {"errors", "threads", "tones", "version"},
-    {"workers", "storage", "files", "weighting", "geometry", "place", "root", "bootstrap", "metrics", "trec"},
-    {"formats"},
-    {"images"},
-    {"certainty", "console", "difference", "features", "manifest", "page", "perturbation", "truth"},
-    {"vocabulary"},
-    {"encoding", "training"},
-    {"segment"},
-    {"extraction", "merge"},
-    {"snapshot"},
-    {"match", "scan", "writer"},
-    {"search", "update", "check"},
-    {"result"},
-    {"index", "pair"},
-    {"render", "probes", "evaluation"},
-    {"output", "scores", "plot"},
-    {"sweep"},
-    {"scorecard"},
-    {"evaluate_command"},
-    {"cli"},
-    {"__main__", "__init__"},
+# The rooms in their order: a module imports from its own room and from those before it.
+ROOMS = [
+    "version",
+    "errors",
+    "arrays",
+    "storage",
+    "workers",
+    "pictures",
+    "features",
+    "geometry",
+    "report",
+    "index",
+    "search",
+    "image_index",
+    "evaluation",
+    "cli",
+    "__init__",
+    "__main__",
 ]
+MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def test_imports_go_downwards_only() -> None:
-    level = {module: number for number, layer in enumerate(LAYERS) for module in layer}
-    assert set(level) == {path.stem for path in PACKAGE.glob("*.py")}, "a new module needs a layer"
-    wrong = []
-    for module in level:
-        for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
-            if isinstance(node, ast.ImportFrom) and node.level == 1:
-                for name in [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]:
-                    if module != "manifest" and level[name] >= level[module]:
-                        wrong.append((module, name))
-                    if module == "manifest" and level[name] > level[module]:
-                        wrong.append((module, name))
+def imports_of(module: str) -> set[str]:
+    """The modules of the package that a module imports, wherever in it."""
+    found = set()
+    folder = module.split(".")[:-1]
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = folder[: len(folder) - node.level + 1]
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            found |= {".".join([*base, name]) for name in names}
+    return found
+
+
+def test_rooms_import_from_earlier_rooms_only() -> None:
+    rooms = {module: module.split(".")[0] for module in MODULES}
+    assert set(rooms.values()) == set(ROOMS), "a new room needs a place"
+    wrong = [
+        (module, imported)
+        for module, room in rooms.items()
+        for imported in imports_of(module)
+        if ROOMS.index(imported.split(".")[0]) > ROOMS.index(room)
+    ]
     assert not wrong
 
 
+def test_no_room_has_circles_and_each_fits_on_a_page() -> None:
+    for room in ROOMS:
+        modules = [module for module in MODULES if module.split(".")[0] == room]
+        assert len(modules) <= 12, room
+        order = TopologicalSorter({module: imports_of(module) & set(modules) for module in modules})
+        assert len(list(order.static_order())) == len(modules)
+        for module in modules:
+            if module.endswith(".__init__"):
+                assert len(ast.parse(MODULES[module].read_text()).body) == 1, f"{module} is a docstring"
+
+
 def test_only_training_imports_scikit_learn() -> None:
-    users = {path.stem for path in PACKAGE.glob("*.py") if "sklearn" in path.read_text()}
-    assert users == {"training"}
+    users = {module for module, path in MODULES.items() if "sklearn" in path.read_text()}
+    assert users == {"features.training"}
 
 
 def test_public_names_exist_and_are_documented() -> None:
@@ -79,7 +97,7 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    code = "import bovw.cli\nsys.argv = ['bovw', '--help']\ntry:\n    bovw.cli.main()\nexcept SystemExit:\n    pass"
+    code = "from bovw.cli.app import main\nsys.argv = ['bovw', '--help']\ntry:\n    main()\nexcept SystemExit:\n    pass"
     assert not loaded_by(code) & {"cv2", "scipy", "sklearn", "numpy", "PIL", "joblib"}
 
 

@@ -1,0 +1,203 @@
+"""Whether an index is sound: every checksum, and whether what one file says of another is true."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..arrays import list_blocks
+from ..errors import BovwError, IndexCorruptError, IndexVersionError
+from ..features.vocabulary import Vocabulary
+from ..storage import Directory
+from .manifest import Deletion, Manifest, SegmentEntry, read_latest
+from .merge import Part
+from .segment import Segment, path_hashes
+from .snapshot import Snapshot, deletion_files, opened_snapshot
+from .writer import rubbish
+
+__all__ = ["CheckReport", "Damage", "check_index"]
+
+# Features whose postings are counted at a time, one byte each.
+FEATURES = 100_000_000
+CheckProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something that is wrong with an index.
+
+    Attributes:
+        file: which file.
+        reason: what is wrong with it.
+        lost: how many images cannot be trusted because of it.
+    """
+
+    file: str
+    reason: str
+    lost: int
+
+
+@dataclass
+class CheckReport:
+    """What a check found.
+
+    Attributes:
+        images: live images that the index should have.
+        bytes: how much was read.
+        damages: what is wrong; nothing if the index is sound.
+        leftovers: files that no reader needs, as a crash leaves them; the next writer removes them.
+    """
+
+    images: int = 0
+    bytes: int = 0
+    damages: list[Damage] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+
+
+def check_index(path: str | os.PathLike[str], progress: CheckProgress | None = None) -> CheckReport:
+    """Read all of an index and compare it with its checksums and with itself.
+
+    Args:
+        progress: called with the bytes read and the bytes of the segments.
+
+    Raises:
+        IndexMissingError: there is no index.
+        IndexVersionError: it was written by another version.
+    """
+    directory = Directory(path)
+    try:
+        while True:
+            manifest = read_latest(directory)
+            report = Check(directory, manifest, progress).report
+            if read_latest(directory) == manifest or not (report.damages or report.leftovers):
+                return report  # otherwise a writer has moved on, and removed or added what we were looking at
+    except IndexCorruptError as error:
+        return CheckReport(damages=[Damage(error.path, error.reason, 0)])
+
+
+class Check:
+    """A check of one generation."""
+
+    def __init__(self, directory: Directory, manifest: Manifest, progress: CheckProgress | None) -> None:
+        self.directory, self.manifest, self.progress = directory, manifest, progress
+        self.report = CheckReport(images=sum(entry.live for entry in manifest.segments))
+        self.report.leftovers = [str(directory.root / name) for name in rubbish(directory, manifest)]
+        self.total = sum(directory.size(f"segments/{entry.name}") for entry in manifest.segments) + directory.size("vocabulary")
+        words = self.check_vocabulary()
+        sound = [self.check_files(entry) for entry in manifest.segments]
+        if words and all(sound):
+            self.check_contents(words)
+
+    def damage(self, file: str, reason: str, lost: int) -> None:
+        """Note something wrong."""
+        self.report.damages.append(Damage(str(self.directory.root / file), reason, lost))
+
+    def check_vocabulary(self) -> int:
+        """Whether the vocabulary is the one that the images were made with; how many words it has, 0 if it is damaged."""
+        before, files = len(self.report.damages), self.manifest.vocabulary_files
+        for name, sha256 in files.items():
+            self.check_file(f"vocabulary/{name}", sha256, None, self.report.images)
+        self.check_strangers("vocabulary", files)
+        if len(self.report.damages) > before:
+            return 0
+        try:
+            vocabulary = Vocabulary.load(self.directory.root / "vocabulary")
+        except BovwError as error:
+            self.damage("vocabulary", str(error), self.report.images)
+            return 0
+        if (vocabulary.fingerprint, vocabulary.spec.name) != (self.manifest.vocabulary, self.manifest.features.name):
+            self.damage("vocabulary", f"is another vocabulary than {self.manifest.vocabulary[:12]}", self.report.images)
+            return 0
+        return len(vocabulary)
+
+    def check_files(self, entry: SegmentEntry) -> bool:
+        """Whether the files of a segment, and those of its deletion, have their checksums."""
+        folder, before = f"segments/{entry.name}", len(self.report.damages)
+        try:
+            files = Segment.read_files(self.directory, entry)
+        except (IndexCorruptError, IndexVersionError) as error:
+            self.damage(f"{folder}/segment.json", getattr(error, "reason", str(error)), entry.live)
+            return False
+        for name, file in files.items():
+            self.check_file(f"{folder}/{name}", file["sha256"], file["bytes"], entry.live)
+        self.check_strangers(folder, {"segment.json", *files})
+        if entry.deletion:
+            for name, sha256 in zip(deletion_files(entry.deletion.name), (entry.deletion.flags, entry.deletion.documents), strict=True):
+                if sha256:
+                    self.check_file(name, sha256, None, entry.live)
+        return len(self.report.damages) == before
+
+    def check_file(self, name: str, sha256: str, length: int | None, lost: int) -> None:
+        """Compare a file with its checksum and length."""
+        try:
+            self.directory.verify(name, sha256, length, self.count)
+        except IndexCorruptError as error:
+            self.damage(name, error.reason, lost)
+
+    def check_strangers(self, folder: str, files: Container[str]) -> None:
+        """Whether a folder holds something else than its files."""
+        for name in self.directory.names(folder):
+            if name not in files:
+                self.damage(f"{folder}/{name}", "does not belong there", 0)
+
+    def count(self, read: int) -> None:
+        """Count what was read."""
+        self.report.bytes += read
+        if self.progress:
+            self.progress(self.report.bytes, self.total)
+
+    def check_contents(self, words: int) -> None:
+        """Open the generation and compare what its files say of one another."""
+        try:
+            snapshot = opened_snapshot(self.directory, self.manifest, words, None)
+            for entry, part in zip(self.manifest.segments, snapshot.parts, strict=True):
+                self.check_records(part.segment)
+                self.check_postings(part.segment)
+                if entry.deletion:
+                    self.check_deletion(entry, entry.deletion, part)
+            self.check_paths(snapshot)
+        except IndexCorruptError as error:
+            file = os.path.relpath(error.path, self.directory.root)
+            lost = sum(entry.live for entry in self.manifest.segments if re.split("[/-]", file)[1:2] == [entry.name])
+            self.damage(file, error.reason, lost)
+
+    def check_records(self, segment: Segment) -> None:
+        """Whether sizes and path hashes are those of the records."""
+        records = [segment.record(ordinal) for ordinal in range(segment.images)]
+        lost = segment.entry.live
+        if [[record.width, record.height] for record in records] != segment.sizes.tolist():
+            self.damage(f"{segment.folder}/sizes.npy", "contradicts images.jsonl", lost)
+        if not np.array_equal(path_hashes([record.path for record in records]), segment.path_hashes):
+            self.damage(f"{segment.folder}/path_hashes.npy", "contradicts images.jsonl", lost)
+
+    def check_postings(self, segment: Segment) -> None:
+        """Whether each feature has one posting, and the numbers of images by word are right."""
+        lost = segment.entry.live
+        for low in range(0, segment.features, FEATURES):
+            seen = np.zeros(min(FEATURES, segment.features - low), bool)
+            for words in list_blocks(segment.word_starts):
+                feature = segment.read_postings(*words)[1] - low
+                seen[feature[(feature >= 0) & (feature < len(seen))]] = True
+            if not seen.all():
+                self.damage(f"{segment.folder}/posting_features.npy", "does not name every feature once", lost)
+        if not np.array_equal(segment.documents_of(np.ones(segment.images, bool)), segment.document_counts):
+            self.damage(f"{segment.folder}/document_counts.npy", "contradicts the postings", lost)
+
+    def check_deletion(self, entry: SegmentEntry, deletion: Deletion, part: Part) -> None:
+        """Whether the numbers of a deletion are right."""
+        flags, documents = deletion_files(deletion.name)
+        if int((~part.alive).sum()) != deletion.images:
+            self.damage(flags, "contradicts the manifest", entry.live)
+        if not np.array_equal(part.segment.documents_of(part.alive), part.documents):
+            self.damage(documents, "contradicts the postings", entry.live)
+
+    def check_paths(self, snapshot: Snapshot) -> None:
+        """Whether no path is there twice."""
+        paths = [record.path for _, record in snapshot.live_records()]
+        twice = sorted({path for path, after in zip(sorted(paths), sorted(paths)[1:], strict=False) if path == after})
+        for path in twice:
+            self.damage("segments", f"{path} is there twice", 1)

@@ -1,0 +1,194 @@
+"""The commit record of an index: one small file per generation; the highest generation present is the index."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from ..errors import IndexCorruptError, IndexLockedError, IndexMissingError, IndexVersionError
+from ..features.local import FeatureSpec
+from ..storage import Directory
+
+__all__ = ["Deletion", "Manifest", "SegmentEntry", "is_file_name", "publish", "read_latest"]
+
+FORMAT = "bovw-index"
+VERSION = 2
+# How often to look for a manifest before there is none.
+ATTEMPTS = 100
+NAME = re.compile(r"manifest-(\d{8})\.json")
+SEGMENT, DELETION = re.compile(r"\d{8}", re.ASCII), re.compile(r"\d{8}-\d{8}", re.ASCII)
+FILE = re.compile(r"[a-z_]+\.(npy|json|jsonl)")
+CHECKSUM = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """Which images of a segment are deleted, as two files under deleted/ say it.
+
+    Attributes:
+        name: of the files: that of the segment, a hyphen, and the generation that wrote them.
+        images: how many images are deleted.
+        flags, documents: SHA-256 of the two files; the second is left out for a small segment.
+    """
+
+    name: str
+    images: int
+    flags: str
+    documents: str | None
+
+
+@dataclass(frozen=True)
+class SegmentEntry:
+    """A segment as the manifest names it.
+
+    Attributes:
+        name: its folder under segments/.
+        images: images in it, deleted ones included.
+        features: features in it, likewise.
+        sha256: of its segment.json, which has those of its files.
+        deletion: what of it is deleted, if anything.
+    """
+
+    name: str
+    images: int
+    features: int
+    sha256: str
+    deletion: Deletion | None = None
+
+    @property
+    def live(self) -> int:
+        """Images that are not deleted."""
+        return self.images - (self.deletion.images if self.deletion else 0)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One generation of an index.
+
+    Attributes:
+        generation: counts commits, from 1.
+        features: how the images were extracted.
+        vocabulary: the fingerprint of the vocabulary.
+        vocabulary_files: SHA-256 of each of its files, by name.
+        root: the folder that stored paths are relative to: absolute, or relative to the folder that holds the index
+            folder. None as long as nobody has chosen it.
+        segments: in the order in which they were added.
+    """
+
+    generation: int
+    features: FeatureSpec
+    vocabulary: str
+    vocabulary_files: dict[str, str] = field(default_factory=dict, hash=False)
+    root: str | None = None
+    segments: tuple[SegmentEntry, ...] = field(default_factory=tuple)
+
+
+def file_name(generation: int) -> str:
+    """The manifest's file of a generation."""
+    return f"manifest-{generation:08d}.json"
+
+
+def generations(directory: Directory) -> list[int]:
+    """The generations that have a manifest, ascending."""
+    return sorted(int(match[1]) for match in map(NAME.fullmatch, directory.names()) if match)
+
+
+def read_latest(directory: Directory) -> Manifest:
+    """The manifest of the highest generation.
+
+    Raises:
+        IndexMissingError: there is none.
+        IndexVersionError: it is of another version.
+        IndexCorruptError: it is damaged.
+    """
+    # a folder that is listed while a writer replaces one manifest by the next may show neither
+    for _ in range(ATTEMPTS):
+        found = generations(directory)
+        if found:
+            with suppress(FileNotFoundError):
+                return parse(directory.read(file_name(found[-1])), found[-1], str(directory.root / file_name(found[-1])))
+    raise IndexMissingError(f"{directory.root}: there is no index here; make one with `bovw index`")
+
+
+def parse(content: bytes, generation: int, where: str) -> Manifest:
+    """A manifest from the bytes of its file."""
+    try:
+        body = json.loads(content)
+        if body["format"] != FORMAT:
+            raise IndexCorruptError(where, "is not a manifest of a bovw index")
+        if body["version"] != VERSION:
+            advice = "use the version that wrote it" if body["version"] > VERSION else "index the pictures again"
+            raise IndexVersionError(f"{where}: format version {body['version']}, this program reads version {VERSION}: {advice}")
+        if content != serialised({name: value for name, value in body.items() if name != "sha256"}):
+            raise IndexCorruptError(where, "damaged (its checksum does not match)")
+        if body["generation"] != generation:
+            raise IndexCorruptError(where, f"is the manifest of generation {body['generation']} under another name")
+        require(set(body) == {"format", "version", "sha256", *(each.name for each in fields(Manifest))})
+        require(type(body["vocabulary_files"]) is dict and all(map(is_checksum, body["vocabulary_files"].values())))
+        require(all(map(is_file_name, body["vocabulary_files"])))
+        require(body["root"] is None or (os.fsencode(body["root"]) and "\0" not in body["root"]))
+        return Manifest(
+            generation=generation,
+            features=FeatureSpec(**body["features"]),
+            vocabulary=str(body["vocabulary"]),
+            vocabulary_files=body["vocabulary_files"],
+            root=body["root"],
+            segments=tuple(entry_of(**entry) for entry in body["segments"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise IndexCorruptError(where, f"damaged ({error!r})") from error
+
+
+def entry_of(deletion: dict[str, Any] | None, **values: Any) -> SegmentEntry:
+    """A segment entry from its JSON values. Raises TypeError or ValueError for any that cannot be."""
+    entry = SegmentEntry(**values, deletion=Deletion(**deletion) if deletion else None)
+    require(SEGMENT.fullmatch(entry.name) and is_count(entry.images) and is_count(entry.features) and is_checksum(entry.sha256))
+    if entry.deletion:
+        require(DELETION.fullmatch(entry.deletion.name) and is_count(entry.deletion.images) and is_checksum(entry.deletion.flags))
+        require(entry.deletion.documents is None or is_checksum(entry.deletion.documents))
+    return entry
+
+
+def require(condition: object) -> None:
+    """Raise ValueError unless a condition holds."""
+    if not condition:
+        raise ValueError("a value that cannot be")
+
+
+def is_count(value: object) -> bool:
+    """Whether a JSON value is a whole number, not negative."""
+    return type(value) is int and value >= 0
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name can be that of a file in a folder of an index."""
+    return FILE.fullmatch(name) is not None
+
+
+def is_checksum(value: object) -> bool:
+    """Whether a JSON value is a SHA-256 in hexadecimal digits."""
+    return isinstance(value, str) and CHECKSUM.fullmatch(value) is not None
+
+
+def publish(directory: Directory, manifest: Manifest) -> None:
+    """Commit a generation: its manifest appears whole, or not at all.
+
+    Raises:
+        IndexLockedError: another writer has committed this generation.
+    """
+    body: dict[str, Any] = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
+    try:
+        directory.publish(file_name(manifest.generation), serialised(body))
+    except FileExistsError:
+        raise IndexLockedError(f"{directory.root}: another writer has committed generation {manifest.generation}; open it again") from None
+
+
+def serialised(body: dict[str, Any]) -> bytes:
+    """A manifest as the bytes of its file: with a SHA-256 of itself as it is without."""
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return (json.dumps({**body, "sha256": digest}, indent=1, sort_keys=True) + "\n").encode()

@@ -1,0 +1,325 @@
+"""Work in several processes. One that crashes or hangs costs the item it was at, and all end with the one that started them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from ..errors import BovwError, ImageError, ParameterError
+
+__all__ = ["Progress", "Work", "worked"]
+
+# Who watches long work is called with the stage, how much of it is done, and of how much.
+Progress = Callable[[str, int, int], None]
+
+# Seconds between two looks at the time that the processes take.
+TICK = 0.25
+# Chunks that a process has at a time: it begins the next while its results are being used.
+QUEUED = 2
+# Chunks that are begun before the result of the oldest is there, by process: more would fill the memory while one hangs.
+AHEAD = 6
+# Bytes of a chunk that may be given to a process that is busy with another: a socket surely holds them. Were we to wait for room
+# while that process waits for us to take its results, both would wait for ever.
+SMALL = 1 << 16
+# Bytes that a socket is asked to hold. Linux gives less without a word: twice net.core.wmem_max at most, 416 KB by default.
+BUFFER = 1 << 20
+# Seconds more for what is not an item: to start, and to work on the items of a chunk together.
+GRACE = 60
+# How often a chunk is tried whose process ended, or took too long, at no item of it.
+TRIES = 3
+# What a process runs: with the same modules in reach, but nothing of the program that started it.
+PROGRAM = "import sys; sys.path[:] = sys.argv[3:]; from bovw.workers.pool import serve; serve(int(sys.argv[1]), int(sys.argv[2]))"
+ONE_THREAD = dict.fromkeys(
+    ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OPENCV_FOR_THREADS_NUM"], "1"
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done with items, which come in chunks. Everything in it is importable and can be pickled.
+
+    Attributes:
+        each: is called with every item. This may hang or end the process.
+        together: is called with the list of what `each` returned for a chunk, and returns the results, one an item.
+    """
+
+    each: Callable[[Any], Any]
+    together: Callable[[list[Any]], list[Any]] = list
+
+
+@dataclass
+class Chunk:
+    """Some items, and what is known of them.
+
+    Attributes:
+        number: its place in the order.
+        items: what is to be done.
+        lost: items that ended their process or took too long, by place, and why.
+        tries: how often a process ended with it for no item's sake.
+        results: one an item, when all are there.
+    """
+
+    number: int
+    items: list[Any]
+    lost: dict[int, ImageError] = field(default_factory=dict)
+    tries: int = 0
+    results: list[Any] | None = None
+
+    @cached_property
+    def small(self) -> bool:
+        """Whether a process that is busy may be given it."""
+        return len(pickle.dumps(self.items)) <= SMALL
+
+    def left(self) -> list[int]:
+        """The places of the items that are to be done."""
+        return [place for place in range(len(self.items)) if place not in self.lost]
+
+    def finish(self, results: list[Any]) -> None:
+        """Take the results of the items that are not lost, if these are all."""
+        if len(results) == len(self.left()):
+            found = iter(results)
+            self.results = [self.lost[place] if place in self.lost else next(found) for place in range(len(self.items))]
+
+
+def worked(work: Work, items: Iterable[Any], size: int, jobs: int, seconds: float) -> Generator[Any, None, None]:
+    """The results of items, in their order; an ImageError without a path for one that ended its process or took too long.
+
+    Args:
+        size: items of a chunk.
+        jobs: processes; 0 works in this one, where an item that hangs or crashes takes the program with it.
+        seconds: that an item may take.
+
+    Raises:
+        BovwError: processes cannot be started, or end for no item's sake.
+        ParameterError: `jobs` is below 0.
+    """
+    if jobs < 0:
+        raise ParameterError(f"jobs: {jobs} is below 0")
+    source = iter(items)
+    chunks = (Chunk(number, chunk) for number, chunk in enumerate(iter(lambda: list(islice(source, size)), [])))
+    if jobs == 0:
+        for chunk in chunks:
+            yield from work.together([work.each(item) for item in chunk.items])
+        return
+    pool = Pool(work, jobs, seconds)
+    try:
+        for results in pool.done(chunks):
+            yield from results
+    finally:
+        pool.close()
+
+
+class Pool:
+    """Some processes that work on chunks."""
+
+    def __init__(self, work: Work, jobs: int, seconds: float) -> None:
+        self.work, self.jobs, self.seconds = work, jobs, seconds
+        self.workers: list[Worker] = []
+
+    def done(self, source: Iterator[Chunk]) -> Iterator[list[Any]]:
+        """The results of chunks, in their order."""
+        begun: deque[Chunk] = deque()
+        waiting: deque[Chunk] = deque()
+        while True:
+            while len(begun) < AHEAD * self.jobs and (chunk := next(source, None)):
+                begun.append(chunk)
+                waiting.append(chunk)
+            if not begun:
+                return
+            while begun and begun[0].results is not None:
+                yield begun.popleft().results or []
+            if begun:
+                self.hand_out(waiting)
+                waiting.extendleft(reversed(self.listen()))
+
+    def hand_out(self, waiting: deque[Chunk]) -> None:
+        """Give chunks to the processes that have none or few, and start processes while there are too few."""
+        while waiting:
+            if len(self.workers) < self.jobs and all(worker.chunks for worker in self.workers):
+                self.workers.append(Worker(self.work, self.seconds))
+            worker = min(self.workers, key=lambda worker: len(worker.chunks))
+            if len(worker.chunks) == QUEUED or (worker.chunks and not waiting[0].small):
+                return
+            worker.give(waiting.popleft())
+
+    def listen(self) -> list[Chunk]:
+        """Wait a little for what the processes have to say. Returns the chunks that have to be done again."""
+        before = time.monotonic()
+        ready = wait([worker.connection for worker in self.workers], TICK)
+        # whatever else stopped us, such as a suspended terminal, has stopped the processes as well
+        passed = min(time.monotonic() - before, 2 * TICK)
+        again = []
+        for worker in list(self.workers):
+            worker.waited += passed
+            if worker.connection in ready and not worker.hear():
+                again += self.buried(worker)
+            elif worker.chunks and worker.waited > self.seconds + (GRACE if worker.at is None else 0):
+                again += self.buried(worker, f"took too long: more than {self.seconds:g} seconds (limit: seconds)")
+        return again
+
+    def buried(self, worker: Worker, reason: str = "") -> list[Chunk]:
+        """End a process for good. The item it was at is lost, for this reason or for the signal it died of; the others are not."""
+        self.workers.remove(worker)
+        code = worker.end()
+        if not worker.chunks:
+            return []
+        chunk = worker.chunks[0]
+        if worker.at is None:
+            chunk.tries += 1
+            if chunk.tries == TRIES:
+                raise BovwError(f"worker processes end too early: {reason or described(code)}; try fewer jobs, or 0 to see why")
+        else:
+            chunk.lost[worker.at] = ImageError("", reason or f"ended the process that read it: {described(code)}")
+            chunk.finish([])
+        return [chunk for chunk in worker.chunks if chunk.results is None]
+
+    def close(self) -> None:
+        """End all processes."""
+        for worker in self.workers:
+            worker.end()
+        self.workers = []
+
+
+class Worker:
+    """A process, seen from the one that started it.
+
+    Attributes:
+        chunks: what it has been given, the first being under way.
+        begun: how many items of that it has begun.
+        at: the place of the item that it is at, if it is at one.
+        waited: seconds that we have waited since it began that.
+    """
+
+    def __init__(self, work: Work, seconds: float) -> None:
+        """Start it."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+            self.connection = Connection(ours.detach())
+            command = [sys.executable, "-c", PROGRAM, str(theirs.fileno()), str(os.getpid()), *sys.path]
+            quiet = subprocess.DEVNULL  # decoders write what they think of a file wherever they like
+            try:
+                self.process = subprocess.Popen(
+                    command, stdin=quiet, stdout=quiet, stderr=quiet, pass_fds=[theirs.fileno()], env={**os.environ, **ONE_THREAD}
+                )
+            except OSError as error:
+                self.connection.close()
+                raise BovwError(f"{sys.executable}: a worker process cannot be started: {error.strerror}; try jobs 0") from error
+        self.chunks: deque[Chunk] = deque()
+        self.begun, self.waited = 0, 0.0
+        self.at: int | None = None
+        self.say((work, seconds))
+
+    def say(self, message: Any) -> None:
+        """Send something; that the process has ended will be noticed when it is listened to."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(message)
+
+    def give(self, chunk: Chunk) -> None:
+        """Give it what is left of a chunk."""
+        if not self.chunks:
+            self.waited = 0.0
+        self.chunks.append(chunk)
+        self.say([chunk.items[place] for place in chunk.left()])
+
+    def hear(self) -> bool:
+        """Take note of what it has said. Returns whether it is alive."""
+        try:
+            while self.connection.poll():
+                self.note(self.connection.recv())
+        except (EOFError, ConnectionResetError):
+            return False
+        return True
+
+    def note(self, message: Any) -> None:
+        """Take note of a message: None for the beginning of an item, True for the end of all, the results, or what went wrong."""
+        self.waited = 0.0
+        if isinstance(message, BaseException):
+            raise message
+        chunk = self.chunks[0]
+        if isinstance(message, list):
+            self.chunks.popleft().finish(message)
+            self.begun = 0
+        elif message is None:
+            self.at = chunk.left()[self.begun]
+            self.begun += 1
+        else:
+            self.at = None
+
+    def end(self) -> int:
+        """Kill it, and let go of all that belongs to it. Returns its exit code, or minus the signal it died of."""
+        self.connection.close()
+        self.process.kill()
+        return self.process.wait()
+
+
+def described(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    return f"{signal.Signals(-code).name}{' (was the memory full?)' if code == -signal.SIGKILL else ''}"
+
+
+def serve(descriptor: int, parent: int) -> None:
+    """The whole life of a worker process: work on chunks, until there is nothing more to do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    connection = Connection(descriptor)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        work, seconds = received(connection)
+        while True:
+            items = connection.recv()
+            try:
+                message: Any = results_of(work, items, seconds, connection)
+            except Exception as error:
+                error.add_note(traceback.format_exc())
+                message = error
+            connection.send(message)
+
+
+def received(connection: Connection) -> tuple[Work, float]:
+    """The work to be done, and the seconds that an item may take; what keeps it from being loaded here goes back."""
+    try:
+        work, seconds = connection.recv()
+    except Exception as error:
+        connection.send(error)
+        raise
+    return work, seconds
+
+
+def results_of(work: Work, items: list[Any], seconds: float, connection: Connection) -> list[Any]:
+    """Work on a chunk, and say what is begun."""
+    results = []
+    for item in items:
+        connection.send(None)
+        # should nobody be there any more to end it, this signal ends what computes without end, even where `end_with` gets no turn;
+        # it counts processor time, which a suspended run does not take
+        signal.setitimer(signal.ITIMER_PROF, min(2 * seconds + GRACE, threading.TIMEOUT_MAX))
+        results.append(work.each(item))
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    connection.send(True)
+    return work.together(results)
+
+
+def end_with(parent: int) -> None:
+    """End this process soon after the one that started it, which may be killed without a word."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

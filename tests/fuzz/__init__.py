@@ -1,0 +1,1 @@
+"""Fuzzers, which run as commands for as long as one likes."""

@@ -1,0 +1,1 @@
+"""Promises that cross rooms: crash, kill, equality, concurrency, format, hostile input."""
