@@ -1,6 +1,7 @@
 """Measure bovw: `python benchmarks PART [options]`. docs/benchmarks.md says what each part shows.
 
-Every part takes --small: few pictures, those of data/, to see that all of it runs. `smoke` does that with all parts.
+Every part takes --small: few pictures, those of data/, to see that all of it runs. `smoke` does
+that with all parts.
 """
 
 from __future__ import annotations
@@ -19,19 +20,38 @@ from collection import data_folder, development, small
 from report import circumstances, heading, save
 
 RAW = argparse.RawDescriptionHelpFormatter
-PARTS = {"accuracy": accuracy, "reliability": reliability, "scale": scale, "compare": compare, "costs": costs}
+PARTS = {
+    "accuracy": accuracy,
+    "reliability": reliability,
+    "scale": scale,
+    "compare": compare,
+    "costs": costs,
+}
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--small", action="store_true", help="the photographs of data/, and little of all")
-    common.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "bovw-bench", help="where indexes and crops are kept")
+    common.add_argument(
+        "--small", action="store_true", help="the photographs of data/, and little of all"
+    )
+    common.add_argument(
+        "--work",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "bovw-bench",
+        help="where indexes and crops are kept",
+    )
     common.add_argument("--json", type=Path, help="write the figures to this file as well")
-    main_parser = argparse.ArgumentParser(prog="python benchmarks", description=__doc__, formatter_class=RAW)
+    main_parser = argparse.ArgumentParser(
+        prog="python benchmarks", description=__doc__, formatter_class=RAW
+    )
     parts = main_parser.add_subparsers(dest="part", required=True)
     for name, module in PARTS.items():
-        module.add_options(parts.add_parser(name, parents=[common], description=module.__doc__, formatter_class=RAW))
+        module.add_options(
+            parts.add_parser(
+                name, parents=[common], description=module.__doc__, formatter_class=RAW
+            )
+        )
     parts.add_parser("smoke", parents=[common], help="all parts, small")
     return main_parser
 
@@ -40,7 +60,9 @@ def run(part: str, arguments: argparse.Namespace) -> None:
     """Run one part."""
     data = None if arguments.small else data_folder()
     if data is None and not arguments.small:
-        print("the development pictures are not here (set BOVW_BENCH_DATA): nothing to do; --small runs on the photographs of data/")
+        print(
+            "the development pictures are not here (set BOVW_BENCH_DATA): nothing to do; --small runs on the photographs of data/"
+        )
         return
     collection = development(data, arguments.work) if data else small(arguments.work)
     facts = circumstances(part, collection.name)
@@ -59,7 +81,9 @@ def main() -> None:
     for part in PARTS:
         shared = [f"--work={arguments.work}", "--small"]
         if arguments.json:
-            shared.append(f"--json={arguments.json.with_name(f'{arguments.json.stem}-{part}.json')}")
+            shared.append(
+                f"--json={arguments.json.with_name(f'{arguments.json.stem}-{part}.json')}"
+            )
         run(part, parser().parse_args([part, *shared]))
         print(file=sys.stdout, flush=True)
 

@@ -1,7 +1,7 @@
 """The pictures that the benchmarks search and the queries they ask, with the answers.
 
-Two collections: the development pictures (3,005 photographs at ../shared/data or $BOVW_BENCH_DATA, not public), and the
-photographs of data/ for a quick run anywhere, with crops as queries.
+Two collections: the development pictures (3,005 photographs at ../shared/data or $BOVW_BENCH_DATA,
+not public), and the photographs of data/ for a quick run anywhere, with crops as queries.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ import numpy as np
 
 from bovw import ImageIndex, Vocabulary
 from bovw.evaluation.perturbation import PERTURBATIONS, Perturbation, outline_of, perturbed
-from bovw.evaluation.truth import Query, Truth, read_queries, write_queries
+from bovw.evaluation.truth import GroundTruth, Query, read_queries, write_queries
 from bovw.features.vocabulary import shipped_vocabulary
 from bovw.pictures.reading import read_colours
 
 HERE = Path(__file__).resolve().parents[1]
 SMALL_CROPS = {"crop25": PERTURBATIONS["crop 25 %"], "crop10": PERTURBATIONS["crop 10 %"]}
 # What is asked for pictures that are not indexed.
-STRANGERS = {name: PERTURBATIONS[name] for name in ("crop 50 %", "crop 25 %", "crop 10 %", "crop 2 %", "mirrored", "all of it")}
+NEGATIVES = {
+    name: PERTURBATIONS[name]
+    for name in ("crop 50 %", "crop 25 %", "crop 10 %", "crop 2 %", "mirrored", "all of it")
+}
 # The photographs of data/ are smaller.
 MAX_SIDE = 2048
 
@@ -40,7 +43,8 @@ class Collection:
         images: the pictures that are sought, and others of their kind.
         training: pictures that a vocabulary may be trained on; they are in the database as well.
         others: pictures that the collection does without where strangers are asked for.
-        tables: tables of queries, each with the folder that its answers are relative to. The first holds the crops.
+        tables: tables of queries, each with the folder that its answers are relative to. The first
+            holds the crops.
         work: a folder for what benchmarks make and use again.
     """
 
@@ -52,7 +56,7 @@ class Collection:
     work: Path
 
     @cached_property
-    def truths(self) -> list[Truth]:
+    def truths(self) -> list[GroundTruth]:
         """The ground truth of each table."""
         return [read_queries(table, images) for table, images in self.tables]
 
@@ -66,17 +70,26 @@ class Collection:
         """The queries that are crops."""
         return [query for query in self.queries if query.outline]
 
-    def strangers(self) -> list[tuple[str, list[str], Truth]]:
-        """Queries without an answer, twice: a name, pictures that the index must not hold, and queries that show just these."""
-        table = self.work / "strangers" / "queries.tsv"
+    def negatives(self) -> list[tuple[str, list[str], GroundTruth]]:
+        """Queries without an answer, twice: a name, pictures that the index must not hold, and
+        queries that show just these.
+        """
+        table = self.work / "negatives" / "queries.tsv"
         if not table.is_file():
-            make_crops(self.others, Path("/"), table, STRANGERS)
+            make_crops(self.others, Path("/"), table, NEGATIVES)
         without = frozenset(self.others)
         rest = [query for query in self.queries if not query.relevant & without]
         asked = [read_queries(table, Path("/")).queries, rest]
         removed = [self.others, sorted({*self.images, *self.training} - without)]
         return [
-            (name, paths, Truth([replace(query, relevant=frozenset(), ignore=frozenset()) for query in queries], "/"))
+            (
+                name,
+                paths,
+                GroundTruth(
+                    [replace(query, relevant=frozenset(), ignore=frozenset()) for query in queries],
+                    "/",
+                ),
+            )
             for name, paths, queries in zip(("others", "images"), removed, asked, strict=True)
         ]
 
@@ -85,16 +98,23 @@ class Collection:
         path = self.work / f"{features}.bovw"
         clock = time.perf_counter()
         vocabulary = Vocabulary.load(shipped_vocabulary(features))
-        with ImageIndex.open(path) if path.exists() else ImageIndex.create(path, vocabulary) as index:
+        with (
+            ImageIndex.open(path) if path.exists() else ImageIndex.create(path, vocabulary) as index
+        ):
             report = index.add([*self.images, *self.training], jobs=2)
             seconds = time.perf_counter() - clock
-            print(f"index: {len(index)} images, {report.added} added, {len(report.failed)} failed, {seconds:.0f} s", file=sys.stderr)
+            print(
+                f"index: {len(index)} images, {report.added} added, {len(report.failed)} failed, {seconds:.0f} s",
+                file=sys.stderr,
+            )
         return path
 
 
 def data_folder() -> Path | None:
     """Where the development pictures are, if they are there."""
-    folder = Path(os.environ.get("BOVW_BENCH_DATA", HERE.parent / "shared" / "data")).resolve()  # bovw names true places
+    folder = Path(
+        os.environ.get("BOVW_BENCH_DATA", HERE.parent / "shared" / "data")
+    ).resolve()  # bovw names true places
     return folder if (folder / "dev" / "db.txt").is_file() else None
 
 
@@ -104,11 +124,19 @@ def development(data: Path, work: Path) -> Collection:
     crops = work / "crops" / "queries.tsv"
     if not crops.is_file():
         tool = data.parent / "tools" / "make_queries.py"
-        subprocess.run([sys.executable, str(tool), str(data / "dev"), str(crops.parent)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, str(tool), str(data / "dev"), str(crops.parent)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
     training = sorted(str(path) for path in (data / "train").iterdir())
     return Collection(
         name="development pictures",
-        images=[str(data / "dev" / line) for line in (data / "dev" / "db.txt").read_text().split("\n") if line],
+        images=[
+            str(data / "dev" / line)
+            for line in (data / "dev" / "db.txt").read_text().split("\n")
+            if line
+        ],
         training=training,
         others=training,
         tables=[(crops, data / "dev"), (data / "dev" / "queries.tsv", data / "dev")],
@@ -123,11 +151,22 @@ def small(work: Path) -> Collection:
     crops = work / "crops" / "queries.tsv"
     if not crops.is_file():
         make_crops(images, photos, crops, SMALL_CROPS)
-    return Collection("photographs of data/", images=images, training=[], others=images[::2], tables=[(crops, photos)], work=work)
+    return Collection(
+        "photographs of data/",
+        images=images,
+        training=[],
+        others=images[::2],
+        tables=[(crops, photos)],
+        work=work,
+    )
 
 
-def make_crops(images: list[str], photos: Path, table: Path, perturbations: dict[str, Perturbation]) -> None:
-    """Cut crops out of pictures, at random places that are always the same; the table comes last, as it says that all is there."""
+def make_crops(
+    images: list[str], photos: Path, table: Path, perturbations: dict[str, Perturbation]
+) -> None:
+    """Cut crops out of pictures, at random places that are always the same; the table comes last,
+    as it says that all is there.
+    """
     table.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     queries = []
@@ -141,12 +180,13 @@ def make_crops(images: list[str], photos: Path, table: Path, perturbations: dict
             outline = tuple((x, y) for x, y in corners)
             answer = frozenset([str(Path(path).relative_to(photos))])
             queries.append(Query(query, name, str(table.parent / query), answer, outline=outline))
-    write_queries(table, Truth(queries, str(photos)))
+    write_queries(table, GroundTruth(queries, str(photos)))
 
 
 def with_paths(query: Query, folder: str) -> Query:
     """A query whose answers are absolute paths."""
     relevant, ignore = (
-        frozenset(os.path.normpath(os.path.join(folder, name)) for name in names) for names in (query.relevant, query.ignore)
+        frozenset(os.path.normpath(os.path.join(folder, name)) for name in names)
+        for names in (query.relevant, query.ignore)
     )
     return replace(query, relevant=relevant, ignore=ignore)

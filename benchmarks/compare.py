@@ -1,10 +1,11 @@
-"""bovw beside other ways to find a picture: the same pictures, the same queries, one run, one table.
+"""bovw beside other ways to find a picture: the same pictures, the same queries, one run, one
+table.
 
-The systems are in rivals.py; one whose package is absent is skipped.
-They run one after the other in this process and may use all cores; vocabularies are trained on the training pictures,
-which are in no database here (with --small on the pictures themselves).
-Three systems compare the query with each picture in turn: they get a sample of the queries, and a second part of the table
-has the figures of all systems on that sample.
+The systems are in rivals.py; one whose package is absent is skipped. They run one after the other
+in this process and may use all cores; vocabularies are trained on the training pictures, which are
+in no database here (with --small on the pictures themselves). Three systems compare the query with
+each picture in turn: they get a sample of the queries, and a second part of the table has the
+figures of all systems on that sample.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import cv2
 import numpy as np
 from collection import Collection
 from rivals import SYSTEMS
-from systems import Question, System, spread
+from systems import Question, System, select_by_grid
 
 from bovw.evaluation.truth import Query
 
@@ -68,7 +69,9 @@ pycolmap  its interface reads the index anew for each query: that time is not co
 
 @dataclass
 class Run:
-    """What became of a system: why it was skipped, or its costs and the figures of each query, by the query's path."""
+    """What became of a system: why it was skipped, or its costs and the figures of each query, by
+    the query's path.
+    """
 
     name: str
     settings: str
@@ -85,18 +88,23 @@ class Run:
 
 
 def megabytes_used() -> float:
-    """Memory of this process, where the system tells, without what is free but kept for later, where the C library can tell."""
+    """Memory of this process, where the system tells, without what is free but kept for later,
+    where the C library can tell.
+    """
     gc.collect()
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
+        return (
+            int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
+        )
     except OSError:
         return math.nan
 
 
 def choose(collection: Collection, pictures: int, every: int) -> tuple[list[str], list[Query]]:
-    """The database and the queries: every N-th query of each kind whose right answers fit, then other pictures to fill up.
+    """The database and the queries: every N-th query of each kind whose right answers fit, then
+    other pictures to fill up.
 
     A checksum orders the other pictures, so that a smaller database is a part of a larger one.
     """
@@ -111,7 +119,10 @@ def choose(collection: Collection, pictures: int, every: int) -> tuple[list[str]
                 chosen |= query.relevant
                 queries.append(query)
     base = os.path.commonpath(collection.images)
-    others = sorted(set(collection.images) - chosen, key=lambda name: zlib.crc32(os.path.relpath(name, base).encode()))
+    others = sorted(
+        set(collection.images) - chosen,
+        key=lambda name: zlib.crc32(os.path.relpath(name, base).encode()),
+    )
     return sorted([*chosen, *others[: pictures - len(chosen)]]), queries
 
 
@@ -120,7 +131,7 @@ def sample(queries: list[Query], count: int) -> list[Query]:
     by_kind: dict[str, list[Query]] = defaultdict(list)
     for query in queries:
         by_kind[query.set].append(query)
-    return [query for members in by_kind.values() for query in spread(members, count)]
+    return [query for members in by_kind.values() for query in select_by_grid(members, count)]
 
 
 def question(query: Query) -> Question:
@@ -139,8 +150,12 @@ def answer(system: System, query: Query, run: Run) -> None:
     run.seconds[query.path], run.search[query.path] = seconds, seconds - system.extraction
 
 
-def measure(kind: type[System], work: Path, training: list[str], paths: list[str], queries: list[Query]) -> Run:
-    """Run one system: train, build, one query to warm up, all queries. A rival that is absent or fails is no reason to stop."""
+def measure(
+    kind: type[System], work: Path, training: list[str], paths: list[str], queries: list[Query]
+) -> Run:
+    """Run one system: train, build, one query to warm up, all queries. A rival that is absent or
+    fails is no reason to stop.
+    """
     run = Run(kind.name, kind.settings, sampled=kind.sampled)
     cv2.setRNGSeed(0)
     shutil.rmtree(work, ignore_errors=True)
@@ -164,7 +179,10 @@ def measure(kind: type[System], work: Path, training: list[str], paths: list[str
         clock = time.perf_counter()
         for query in queries:
             answer(system, query, run)
-        print(f"{kind.name}: {len(queries)} queries in {time.perf_counter() - clock:.0f} s", file=sys.stderr)
+        print(
+            f"{kind.name}: {len(queries)} queries in {time.perf_counter() - clock:.0f} s",
+            file=sys.stderr,
+        )
     except ImportError as error:
         run.skipped = f"not installed: {error}"
     except Exception as error:  # whatever other people's packages raise
@@ -197,14 +215,32 @@ def print_table(title: str, runs: Iterable[Run], queries: list[Query]) -> list[d
     counts = {kind: sum(query.set == kind for query in queries) for kind in KINDS}
     kinds = [kind for kind in KINDS if counts[kind]]
     print(f"\n{title}")
-    print(f"{'':16s}  train  build  index    RSS    query   search  " + " ".join(f"{KINDS[kind]:>7s}" for kind in kinds))
-    print(f"{'':16s}      s      s     MB     MB       ms       ms  " + " ".join(f"{counts[kind]:7d}" for kind in kinds))
+    print(
+        f"{'':16s}  train  build  index    RSS    query   search  "
+        + " ".join(f"{KINDS[kind]:>7s}" for kind in kinds)
+    )
+    print(
+        f"{'':16s}      s      s     MB     MB       ms       ms  "
+        + " ".join(f"{counts[kind]:7d}" for kind in kinds)
+    )
     lines = [summary(run, queries) for run in runs]
     for line in lines:
-        names = ("train_seconds", "build_seconds", "index_megabytes", "build_megabytes", "query_milliseconds", "search_milliseconds")
+        names = (
+            "train_seconds",
+            "build_seconds",
+            "index_megabytes",
+            "build_megabytes",
+            "query_milliseconds",
+            "search_milliseconds",
+        )
         figures = ["-" if line[name] is None else f"{line[name]:.1f}" for name in names]
-        costs = " ".join(f"{figure:>{width}s}" for figure, width in zip(figures, (6, 6, 6, 6, 8, 8), strict=True))
-        print(f"{line['system']:16s} {costs}  " + " ".join(f"{line['recall'][kind]:7.3f}" for kind in kinds))
+        costs = " ".join(
+            f"{figure:>{width}s}" for figure, width in zip(figures, (6, 6, 6, 6, 8, 8), strict=True)
+        )
+        print(
+            f"{line['system']:16s} {costs}  "
+            + " ".join(f"{line['recall'][kind]:7.3f}" for kind in kinds)
+        )
     return lines
 
 
@@ -212,32 +248,69 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this part."""
     known = [kind.name for kind in SYSTEMS]
     parser.add_argument("--pictures", type=int, default=1000, help="size of the database")
-    parser.add_argument("--every", type=int, default=1, help="use every N-th query of each kind only")
     parser.add_argument(
-        "--exhaustive-queries", type=int, default=6, help="queries of each kind for the systems that compare with each picture"
+        "--every", type=int, default=1, help="use every N-th query of each kind only"
     )
-    parser.add_argument("--systems", nargs="+", default=known, choices=known, metavar="SYSTEM", help=f"some of {', '.join(known)}")
+    parser.add_argument(
+        "--exhaustive-queries",
+        type=int,
+        default=6,
+        help="queries of each kind for the systems that compare with each picture",
+    )
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        default=known,
+        choices=known,
+        metavar="SYSTEM",
+        help=f"some of {', '.join(known)}",
+    )
 
 
 def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the comparison, print its table and return it."""
-    pictures, every, slow = (10, 8, 1) if arguments.small else (arguments.pictures, arguments.every, arguments.exhaustive_queries)
+    pictures, every, slow = (
+        (10, 8, 1)
+        if arguments.small
+        else (arguments.pictures, arguments.every, arguments.exhaustive_queries)
+    )
     paths, queries = choose(collection, pictures, every)
     sampled = sample(queries, slow)
     training = collection.training or collection.images
-    print(f"{len(paths)} pictures, {len(queries)} queries, of these {len(sampled)} for the slow systems", flush=True)
+    print(
+        f"{len(paths)} pictures, {len(queries)} queries, of these {len(sampled)} for the slow systems",
+        flush=True,
+    )
     runs = []
     for kind in (kind for kind in SYSTEMS if kind.name in arguments.systems):
-        done = measure(kind, collection.work / "compare" / kind.name, training, paths, sampled if kind.sampled else queries)
-        print(f"  {done.name} {done.version}: " + (f"SKIPPED, {done.skipped}" if done.skipped else done.settings), flush=True)
+        done = measure(
+            kind,
+            collection.work / "compare" / kind.name,
+            training,
+            paths,
+            sampled if kind.sampled else queries,
+        )
+        print(
+            f"  {done.name} {done.version}: "
+            + (f"SKIPPED, {done.skipped}" if done.skipped else done.settings),
+            flush=True,
+        )
         runs.append(done)
     finished = [each for each in runs if not each.skipped]
-    everything = print_table("All queries", [each for each in finished if not each.sampled], queries)
+    everything = print_table(
+        "All queries", [each for each in finished if not each.sampled], queries
+    )
     part = print_table("The same sample of the queries for all systems", finished, sampled)
     print(f"\n{FOOTNOTES}")
     return {
         "pictures": len(paths),
-        "systems": [{name: getattr(each, name) for name in ("name", "version", "settings", "sampled", "skipped")} for each in runs],
+        "systems": [
+            {
+                name: getattr(each, name)
+                for name in ("name", "version", "settings", "sampled", "skipped")
+            }
+            for each in runs
+        ],
         "all": {"queries": len(queries), "lines": everything},
         "sample": {"queries": len(sampled), "lines": part},
     }

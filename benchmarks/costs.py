@@ -1,8 +1,8 @@
 """What indexing and searching cost, as ratios to bare OpenCV on the same pictures in the same run.
 
-Prints the CPU time of `bovw index --jobs 2` over that of decoding
-and SIFT by OpenCV alone in two processes; the time of a warm search, without extraction, over that of the query's
-extraction; and the time that the command needs to start.
+Prints the CPU time of `bovw index --jobs 2` over that of decoding and SIFT by OpenCV alone in two
+processes; the time of a warm search, without extraction, over that of the query's extraction; and
+the time that the command needs to start.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def search_times(index: ImageIndex, queries: list[str]) -> dict[str, list[float]
     times: dict[str, list[float]] = {}
     options = SearchOptions(crop=True)
     for path in [queries[0], *queries]:
-        seconds = index.search(path, options).seconds
+        seconds = index.search(path, options).timings
         if "describe" in seconds:
             seconds["search"] = sum(seconds.values()) - seconds["read"] - seconds["extract"]
             for name, value in seconds.items():
@@ -103,7 +103,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the benchmark, print its figures and return them."""
-    images = collection.images[:: max(1, len(collection.images) // (5 if arguments.small else arguments.pictures))]
+    images = collection.images[
+        :: max(1, len(collection.images) // (5 if arguments.small else arguments.pictures))
+    ]
     cpu = {
         "bare decode + SIFT, the same settings": bare_cpu(images, 4000, 0.02),
         "bare decode + SIFT, OpenCV's defaults": bare_cpu(images, 0, 0.04),
@@ -119,34 +121,68 @@ def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]
         print(f"  {name:40s} {value:7.1f}")
     print(f"  that is {ours / same:.2f} and {ours / default:.2f} times as much")
     figures["build_ms"] = build_times(images[:100])
-    print("of one thread, ms a picture: " + ", ".join(f"{name} {value:.2f}" for name, value in figures["build_ms"].items()))
+    print(
+        "of one thread, ms a picture: "
+        + ", ".join(f"{name} {value:.2f}" for name, value in figures["build_ms"].items())
+    )
     with ImageIndex.open(collection.index()) as index:
         queries = [query.path for query in collection.crops]
-        times = search_times(index, queries[:: max(1, len(queries) // (5 if arguments.small else arguments.queries))])
-        print(f"warm crop search in {len(index)} images, {len(times['search'])} queries, median ms:")
-        figures["search_ms"] = {name: round(statistics.median(values) * 1e3, 1) for name, values in times.items()}
+        times = search_times(
+            index, queries[:: max(1, len(queries) // (5 if arguments.small else arguments.queries))]
+        )
+        print(
+            f"warm crop search in {len(index)} images, {len(times['search'])} queries, median ms:"
+        )
+        figures["search_ms"] = {
+            name: round(statistics.median(values) * 1e3, 1) for name, values in times.items()
+        }
     for name, value in figures["search_ms"].items():
         print(f"  {name:10s} {value:7.1f}")
-    ratios = [search / extraction for search, extraction in zip(times["search"], times["extract"], strict=True)]
+    ratios = [
+        search / extraction
+        for search, extraction in zip(times["search"], times["extract"], strict=True)
+    ]
     figures["search_to_extraction"] = round(statistics.median(ratios), 2)
     print(f"  search / extraction: median of the ratios {figures['search_to_extraction']}")
-    figures["start_s"] = {"python -c pass": start_seconds(["-c", "pass"]), "bovw --help": start_seconds(["-m", "bovw", "--help"])}
-    print("start: " + ", ".join(f"{name} {value:.3f} s" for name, value in figures["start_s"].items()))
+    figures["start_s"] = {
+        "python -c pass": start_seconds(["-c", "pass"]),
+        "bovw --help": start_seconds(["-m", "bovw", "--help"]),
+    }
+    print(
+        "start: " + ", ".join(f"{name} {value:.3f} s" for name, value in figures["start_s"].items())
+    )
     return figures
 
 
 def build_times(images: list[str]) -> dict[str, float]:
-    """Milliseconds a picture of the parts of indexing, in this thread: extraction, encoding, writing and committing."""
+    """Milliseconds a picture of the parts of indexing, in this thread: extraction, encoding,
+    writing and committing.
+    """
     vocabulary = Vocabulary.load(shipped_vocabulary("rootsift"))
     clock = Clock()
     features = [extract(load_picture(path, vocabulary.spec), vocabulary.spec) for path in images]
     clock.lap("read and extract")
-    encoded = [image for first in range(0, len(features), 8) for image in encode_all(features[first : first + 8], vocabulary)]
+    encoded = [
+        image
+        for first in range(0, len(features), 8)
+        for image in encode_all(features[first : first + 8], vocabulary)
+    ]
     clock.lap("encode")
-    batch = [(ImageRecord(path, 1, 1, "0" * 64, *image.size), image) for path, image in zip(images, encoded, strict=True) if len(image)]
-    with tempfile.TemporaryDirectory() as folder, ImageIndex.create(Path(folder) / "index", vocabulary, root="/") as index:
+    batch = [
+        (ImageRecord(path, 1, 1, "0" * 64, *image.size), image)
+        for path, image in zip(images, encoded, strict=True)
+        if len(image)
+    ]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ImageIndex.create(Path(folder) / "index", vocabulary, picture_root="/") as index,
+    ):
         clock.lap("create")
         with index.writer(wait=False) as writer:
             writer.commit(batch)
         clock.lap("write")
-    return {name: round(seconds / len(images) * 1e3, 2) for name, seconds in clock.seconds.items() if name != "create"}
+    return {
+        name: round(seconds / len(images) * 1e3, 2)
+        for name, seconds in clock.timings.items()
+        if name != "create"
+    }

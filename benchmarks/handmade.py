@@ -1,4 +1,6 @@
-"""What people write themselves with OpenCV: matching with every picture, a bag of words, colour histograms."""
+"""What people write themselves with OpenCV: matching with every picture, a bag of words, colour
+histograms.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,13 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from systems import Question, System, best_first, in_threads, read, spread
+from systems import Question, System, best_first, in_threads, read, select_by_grid
 
 
 class Exhaustive(System):
-    """Match the query with each picture, fit a homography, count inliers: what people write themselves."""
+    """Match the query with each picture, fit a homography, count inliers: what people write
+    themselves.
+    """
 
     sampled = True
 
@@ -46,7 +50,9 @@ class Exhaustive(System):
         features = in_threads(self.extract, paths)
         self.bytes = sum(places.nbytes + descriptors.nbytes for places, descriptors in features)
         # A ratio needs two neighbours.
-        self.pictures = [(places, self.prepare(each) if len(each) > 1 else None) for places, each in features]
+        self.pictures = [
+            (places, self.prepare(each) if len(each) > 1 else None) for places, each in features
+        ]
 
     def rank(self, question: Question) -> list[str]:
         """The pictures with matches, by inliers, then by matches."""
@@ -55,13 +61,19 @@ class Exhaustive(System):
         self.extraction = time.perf_counter() - clock
         found, scores = [], []
         for path, (theirs, prepared) in zip(self.paths, self.pictures, strict=True):
-            good = self.match(descriptors, prepared) if len(descriptors) and prepared is not None else []
+            good = (
+                self.match(descriptors, prepared)
+                if len(descriptors) and prepared is not None
+                else []
+            )
             if good:
                 found.append(path)
                 scores.append((-self.inliers(places, theirs, np.array(good)), -len(good)))
         return best_first(found, scores)
 
-    def inliers(self, places: NDArray[np.float32], theirs: NDArray[np.float32], good: NDArray[np.int64]) -> int:
+    def inliers(
+        self, places: NDArray[np.float32], theirs: NDArray[np.float32], good: NDArray[np.int64]
+    ) -> int:
         """How many of the matches agree on a homography."""
         if len(good) < 4:
             return 0
@@ -76,7 +88,11 @@ class Exhaustive(System):
 def pass_ratio(matches: Any, ratio: float) -> list[tuple[int, int]]:
     """The matches whose second neighbour is farther by so much."""
     pairs = (pair for pair in matches if len(pair) == 2)
-    return [(best.queryIdx, best.trainIdx) for best, second in pairs if best.distance < ratio * second.distance]
+    return [
+        (best.queryIdx, best.trainIdx)
+        for best, second in pairs
+        if best.distance < ratio * second.distance
+    ]
 
 
 class SiftExact(Exhaustive):
@@ -102,7 +118,9 @@ class SiftFlann(SiftExact):
     """The faster: approximate neighbours."""
 
     name = "sift-flann"
-    settings = "as sift-exact, with FLANN instead of BFMatcher: 5 k-d trees for each picture, 50 checks"
+    settings = (
+        "as sift-exact, with FLANN instead of BFMatcher: 5 k-d trees for each picture, 50 checks"
+    )
 
     def prepare(self, descriptors: NDArray[Any]) -> Any:
         """A trained matcher, made once."""
@@ -159,10 +177,17 @@ class OpencvWords(System):
     def train(self, pictures: list[str]) -> None:
         """Words of the 200 strongest features of each of 300 pictures."""
         sift = cv2.SIFT.create(200)
-        found = in_threads(lambda path: sift.detectAndCompute(read(path, cv2.IMREAD_GRAYSCALE), None)[1], spread(pictures, 300))
+        found = in_threads(
+            lambda path: sift.detectAndCompute(read(path, cv2.IMREAD_GRAYSCALE), None)[1],
+            select_by_grid(pictures, 300),
+        )
         criteria = (cv2.TERM_CRITERIA_MAX_ITER + cv2.TERM_CRITERIA_EPS, 20, 1e-3)
         trainer = self.module.BOWKMeansTrainer(self.words, criteria, 1, cv2.KMEANS_PP_CENTERS)
-        self.extractor.setVocabulary(trainer.cluster(np.vstack([descriptors for descriptors in found if descriptors is not None])))
+        self.extractor.setVocabulary(
+            trainer.cluster(
+                np.vstack([descriptors for descriptors in found if descriptors is not None])
+            )
+        )
 
     def describe(self, path: str) -> NDArray[np.float32]:
         """The histogram of a picture."""
@@ -178,7 +203,10 @@ class OpencvWords(System):
     def rank(self, question: Question) -> list[str]:
         """The pictures that share words, by what the histograms have in common."""
         shared = np.minimum(self.histograms, self.describe(question.path)).sum(axis=1)
-        return best_first([path for path, share in zip(self.paths, shared, strict=True) if share], -shared[shared > 0])
+        return best_first(
+            [path for path, share in zip(self.paths, shared, strict=True) if share],
+            -shared[shared > 0],
+        )
 
     def size(self) -> int:
         """Bytes of the histograms."""
@@ -211,7 +239,10 @@ class Colours(System):
         clock = time.perf_counter()
         query = self.describe(question.path)
         self.extraction = time.perf_counter() - clock
-        return best_first(self.paths, (cv2.compareHist(query, each, cv2.HISTCMP_BHATTACHARYYA) for each in self.histograms))
+        return best_first(
+            self.paths,
+            (cv2.compareHist(query, each, cv2.HISTCMP_BHATTACHARYYA) for each in self.histograms),
+        )
 
     def size(self) -> int:
         """Bytes of the histograms."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-from systems import SIDE, Question, System, best_first, in_processes, in_threads, spread
+from systems import SIDE, Question, System, best_first, in_processes, in_threads, select_by_grid
 
 
 def perceptual_hash(path: str) -> Any:
@@ -65,7 +65,8 @@ class CropResistantHash(PerceptualHash):
     """The hash of imagehash that is meant for crops."""
 
     name = "imagehash-crop"
-    # The example of its README has 1000 x 1000, which takes 5 s a picture instead of 0.3 s: not compared.
+    # The example of its README has 1000 x 1000, which takes 5 s a picture instead of 0.3 s: not
+    # compared.
     settings = "crop_resistant_hash (defaults: segments of at least 500 pixels at 300 x 300), its own distance"
 
     def describe(self, path: str) -> Any:
@@ -107,7 +108,9 @@ class Imagededup(System):
         clock = time.perf_counter()
         query = self.hasher.encode_image(question.path)
         self.extraction = time.perf_counter() - clock
-        return best_first(self.paths, (self.hasher.hamming_distance(query, each) for each in self.hashes))
+        return best_first(
+            self.paths, (self.hasher.hamming_distance(query, each) for each in self.hashes)
+        )
 
     def size(self) -> int:
         """Bytes of the hashes, packed."""
@@ -118,9 +121,7 @@ class Pimmi(System):
     """SIFT in faiss, with geometric verification."""
 
     name = "pimmi"
-    settings = (
-        "index and search as in its README (IVF1024,Flat, 1000 neighbours, ratio 0.8); SIFT contrast 0.04, 3 layers, 2000 features, 1023 px"
-    )
+    settings = "index and search as in its README (IVF1024,Flat, 1000 neighbours, ratio 0.8); SIFT contrast 0.04, 3 layers, 2000 features, 1023 px"
 
     def __init__(self, work: Path) -> None:
         """Needs pimmi."""
@@ -129,10 +130,23 @@ class Pimmi(System):
         multiprocessing.set_start_method(None, force=True)  # pimmi insists on setting it
         self.pimmi: Any = import_module("pimmi.pimmi")
         self.options: Any = import_module("pimmi.cli.config").parameters
-        self.options.set_config_as_attributes(self.options.load_config_file(Path(str(self.pimmi.__file__)).parent / "cli" / "config.yml"))
+        self.options.set_config_as_attributes(
+            self.options.load_config_file(
+                Path(str(self.pimmi.__file__)).parent / "cli" / "config.yml"
+            )
+        )
         # Its own defaults (512 pixels, 1 layer, contrast 0.1) found half as many pictures.
-        chosen = {"sift_max_image_dimension": 1023, "sift_nfeatures": 2000, "sift_nOctaveLayers": 3, "sift_contrastThreshold": 0.04}
-        for field, value in {**chosen, "query_dist_ratio_threshold": 0.8, "nb_threads": os.cpu_count()}.items():
+        chosen = {
+            "sift_max_image_dimension": 1023,
+            "sift_nfeatures": 2000,
+            "sift_nOctaveLayers": 3,
+            "sift_contrastThreshold": 0.04,
+        }
+        for field, value in {
+            **chosen,
+            "query_dist_ratio_threshold": 0.8,
+            "nb_threads": os.cpu_count(),
+        }.items():
             setattr(self.options, field, value)
         self.pimmi.logger.setLevel("WARNING")
         fields = ("nfeatures", "nOctaveLayers", "contrastThreshold", "edgeThreshold", "sigma")
@@ -145,12 +159,20 @@ class Pimmi(System):
 
     def build(self, paths: list[str]) -> None:
         """Make the index in memory."""
-        self.index = self.pimmi.create_index_mt(self.options.index_type, paths, "/", self.sift, verbose=False)
+        self.index = self.pimmi.create_index_mt(
+            self.options.index_type, paths, "/", self.sift, verbose=False
+        )
 
     def rank(self, question: Question) -> list[str]:
         """The pictures with matches, by inliers."""
-        found = self.pimmi.query_index_extract_single_image(self.index, question.path, question.path, self.sift)
-        kept = sorted((-image.nb_match_ransac, -image.nb_match_total, "/" + image.result_path) for image in found if image.keep)
+        found = self.pimmi.query_index_extract_single_image(
+            self.index, question.path, question.path, self.sift
+        )
+        kept = sorted(
+            (-image.nb_match_ransac, -image.nb_match_total, "/" + image.result_path)
+            for image in found
+            if image.keep
+        )
         return [path for _, _, path in kept]
 
     def size(self) -> int:
@@ -167,7 +189,8 @@ class Colmap(System):
     settings = "COLMAP SIFT (1024 px), VisualIndex with 16,384 words, VocabTreePairGenerator, best 100 spatially verified"
     trained = True
     words = 16384
-    # COLMAP numbers the pictures of a database from 1; those of the index lie above, so that one query can be number 1.
+    # COLMAP numbers the pictures of a database from 1; those of the index lie above, so that one
+    # query can be number 1.
     first = 1000
 
     def __init__(self, work: Path) -> None:
@@ -187,16 +210,30 @@ class Colmap(System):
         database.unlink(missing_ok=True)
         mode, device = self.colmap.CameraMode.PER_IMAGE, self.colmap.Device.cpu
         names = [path.lstrip("/") for path in paths]
-        self.colmap.extract_features(database, "/", names, mode, extraction_options=self.extractor, device=device)
+        self.colmap.extract_features(
+            database, "/", names, mode, extraction_options=self.extractor, device=device
+        )
         return database
 
     def train(self, pictures: list[str]) -> None:
         """Words of the features of 200 pictures."""
-        with self.colmap.Database.open(self.extract(spread(pictures, 200), "train.db")) as database:
-            descriptors = [database.read_descriptors(image.image_id).to_float().data for image in database.read_all_images()]
-        options = self.colmap.VisualIndex.BuildOptions(num_visual_words=self.words, num_iterations=10, num_rounds=1)
+        with self.colmap.Database.open(
+            self.extract(select_by_grid(pictures, 200), "train.db")
+        ) as database:
+            descriptors = [
+                database.read_descriptors(image.image_id).to_float().data
+                for image in database.read_all_images()
+            ]
+        options = self.colmap.VisualIndex.BuildOptions(
+            num_visual_words=self.words, num_iterations=10, num_rounds=1
+        )
         self.index = self.colmap.VisualIndex.create(128, 64)
-        self.index.build(options, self.colmap.FeatureDescriptorsFloat(self.colmap.FeatureExtractorType.SIFT, np.vstack(descriptors)))
+        self.index.build(
+            options,
+            self.colmap.FeatureDescriptorsFloat(
+                self.colmap.FeatureExtractorType.SIFT, np.vstack(descriptors)
+            ),
+        )
 
     def build(self, paths: list[str]) -> None:
         """Index the pictures, and write the index, as only files can be searched."""
@@ -208,23 +245,32 @@ class Colmap(System):
                 self.paths[number] = "/" + image.name
                 rows = database.read_keypoints(image.image_id).tolist()
                 fields = ("x", "y", "a11", "a12", "a21", "a22")
-                points = [self.colmap.FeatureKeypoint(**dict(zip(fields, row, strict=True))) for row in rows]
+                points = [
+                    self.colmap.FeatureKeypoint(**dict(zip(fields, row, strict=True)))
+                    for row in rows
+                ]
                 descriptors = database.read_descriptors(image.image_id).to_float()
                 self.index.add(options, number, self.colmap.FeatureKeypoints(points), descriptors)
         self.index.prepare()
         self.index.write(self.work / "index.bin")
 
     def rank(self, question: Question) -> list[str]:
-        """The best of the pictures. `VisualIndex.query` gives no results to Python, so this asks for pairs with the query."""
+        """The best of the pictures. `VisualIndex.query` gives no results to Python, so this asks
+        for pairs with the query.
+        """
         clock = time.perf_counter()
         path = self.extract([question.path], "query.db")
         self.extraction = time.perf_counter() - clock
-        options = self.colmap.VocabTreePairingOptions(num_images=100, num_images_after_verification=100)
+        options = self.colmap.VocabTreePairingOptions(
+            num_images=100, num_images_after_verification=100
+        )
         options.vocab_tree_path = self.work / "index.bin"
         with self.colmap.Database.open(path) as database:
             clock = time.perf_counter()
             generator = self.colmap.VocabTreePairGenerator(options, database, [1])
-            self.uncounted = time.perf_counter() - clock  # it reads the index from disk and adds the query to it
+            self.uncounted = (
+                time.perf_counter() - clock
+            )  # it reads the index from disk and adds the query to it
             return [self.paths[number] for _, number in generator.next() if number in self.paths]
 
     def size(self) -> int:

@@ -11,7 +11,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("opencv-contrib-python", "numpy", "scipy", "scikit-learn", "ImageHash", "pycolmap", "pimmi", "faiss-cpu", "imagededup")
+PACKAGES = (
+    "opencv-contrib-python",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "ImageHash",
+    "pycolmap",
+    "pimmi",
+    "faiss-cpu",
+    "imagededup",
+)
 
 
 def processor() -> str:
@@ -20,7 +30,10 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
 
 
 def circumstances(part: str, data: str) -> dict[str, Any]:
@@ -38,7 +51,12 @@ def circumstances(part: str, data: str) -> dict[str, Any]:
         "benchmark": part,
         "command": " ".join(["python benchmarks", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "memory_gb": round(memory / 1e9, 1), "system": platform.platform()},
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "memory_gb": round(memory / 1e9, 1),
+            "system": platform.platform(),
+        },
         "versions": versions,
         "data": data,
     }

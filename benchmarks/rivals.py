@@ -29,13 +29,15 @@ class Bovw(System):
 
     def rank(self, question: Question) -> list[str]:
         """The best of the pictures."""
-        result = self.index.search(question.path, replace(self.options, k=DEPTH, crop=question.crop))
-        self.extraction = result.seconds["read"] + result.seconds["extract"]
-        return [match.image for match in result.matches]
+        result = self.index.search(
+            question.path, replace(self.options, k=DEPTH, crop=question.crop)
+        )
+        self.extraction = result.timings["read"] + result.timings["extract"]
+        return [match.path for match in result.matches]
 
     def size(self) -> int:
         """Bytes on disk beside the vocabulary."""
-        return self.index.info().bytes
+        return self.index.info().size_bytes
 
 
 class BovwVerified(Bovw):
@@ -50,7 +52,7 @@ class BovwTfidf(Bovw):
 
     name = "bovw-tfidf"
     settings = "an index as that of bovw, TF-IDF cosine, not mirrored, not verified, 60 returned"
-    options = SearchOptions(scoring="tfidf", verify=0, mirror=False)
+    options = SearchOptions(scoring="tfidf", verify_top=0, mirror=False)
 
 
 SYSTEMS: list[type[System]] = [

@@ -1,11 +1,14 @@
-"""What an index costs and finds as it grows: 1,000 to 1,000,000 images, the real ones among distractors (distractors.py).
+"""What an index costs and finds as it grows: 1,000 to 1,000,000 images, the real ones among
+distractors (distractors.py).
 
-For each size: images added a second without extraction; bytes an image; seconds to open; the most memory beside the page
-cache that a process needs which answers the crop queries; milliseconds of the steps of a search (median, 95th and 99th
-percentile) and recall@1: warm, when the process has answered these queries before; "first", when it has not, but the index is
-in the page cache; cold, when nothing of it is. Queries a second by one and by two threads; `bovw search --crop` from the
-shell, with the index cold and warm; how fast a search scans signatures, and how fast a plain sum goes through the same.
-The index stays in --work and grows from run to run. A million images take 19 GB of disk and of memory for the page cache.
+For each size: images added a second without extraction; bytes an image; seconds to open; the most
+memory beside the page cache that a process needs which answers the crop queries; milliseconds of
+the steps of a search (median, 95th and 99th percentile) and recall@1: warm, when the process has
+answered these queries before; "first", when it has not, but the index is in the page cache; cold,
+when nothing of it is. Queries a second by one and by two threads; `bovw search --crop` from the
+shell, with the index cold and warm; how fast a search scans signatures, and how fast a plain sum
+goes through the same. The index stays in --work and grows from run to run. A million images take 19
+GB of disk and of memory for the page cache.
 """
 
 from __future__ import annotations
@@ -68,12 +71,18 @@ class Probe:
 
 
 def grow(index: ImageIndex, donors: Donors, images: int) -> float:
-    """Add real images, then distractors, until the index has so many; seconds that adding and folding took."""
+    """Add real images, then distractors, until the index has so many; seconds that adding and
+    folding took.
+    """
     seconds = 0.0
     while len(index) < images:
-        have, real = len(index), donors.segment.images
+        have, real = len(index), donors.segment.image_count
         count = min(images - have, BATCH if have >= real else real - have)
-        batch = [donors.real(number) for number in range(have, have + count)] if have < real else list(donors.distractors(have, count))
+        batch = (
+            [donors.real(number) for number in range(have, have + count)]
+            if have < real
+            else list(donors.distractors(have, count))
+        )
         clock = time.perf_counter()
         with index.writer(wait=False) as writer:
             writer.commit(batch)
@@ -89,7 +98,9 @@ def probes(index: ImageIndex, queries: list[Query], count: int) -> list[Probe]:
         picture = load_picture(query.path, index.spec)
         features = extract(picture, index.spec)
         if len(features):
-            chosen.append(Probe(query.path, features, mirror(features, picture, index.spec), query.relevant))
+            chosen.append(
+                Probe(query.path, features, mirror(features, picture, index.spec), query.relevant)
+            )
     return chosen
 
 
@@ -105,19 +116,35 @@ def sized(index: ImageIndex, images: list[str], features: int, count: int) -> li
     return chosen
 
 
-def search(index: ImageIndex, probe: Probe, options: SearchOptions) -> tuple[dict[str, float], bool]:
+def search(
+    index: ImageIndex, probe: Probe, options: SearchOptions
+) -> tuple[dict[str, float], bool]:
     """The seconds of each step, and whether the right image is first."""
     clock = Clock()
-    queries = encode_query(probe.features, probe.mirrored if options.mirror else None, index.vocabulary, options.words)
+    queries = encode_query(
+        probe.features,
+        probe.mirrored if options.mirror else None,
+        index.vocabulary,
+        options.words_per_feature,
+    )
     clock.lap("quantise")
     ranking = rank(index.snapshot, queries, options, clock)
     matches = describe(index.snapshot, queries, ranking, options)
     clock.lap("describe")
-    return clock.seconds, bool(matches) and index.root.full(matches[0].image) in probe.relevant
+    return clock.timings, bool(matches) and index.picture_root.full(
+        matches[0].path
+    ) in probe.relevant
 
 
-def timed(index: ImageIndex, chosen: list[Probe], options: SearchOptions, before: Callable[[], object] = int) -> dict[str, Any]:
-    """Milliseconds of each step and in all over some queries, and recall@1; `before` runs before each query."""
+def timed(
+    index: ImageIndex,
+    chosen: list[Probe],
+    options: SearchOptions,
+    before: Callable[[], object] = int,
+) -> dict[str, Any]:
+    """Milliseconds of each step and in all over some queries, and recall@1; `before` runs before
+    each query.
+    """
     times: dict[str, list[float]] = {step: [] for step in (*STEPS, "all")}
     right = 0
     for probe in chosen:
@@ -127,13 +154,16 @@ def timed(index: ImageIndex, chosen: list[Probe], options: SearchOptions, before
         for step in STEPS:
             times[step].append(seconds[step] * 1e3)
         times["all"].append(sum(seconds.values()) * 1e3)
-    spread = {step: [round(float(value), 2) for value in np.percentile(values, (50, 95, 99))] for step, values in times.items()}
-    return {"queries": len(chosen), "recall": right / len(chosen), **spread}
+    select_by_grid = {
+        step: [round(float(value), 2) for value in np.percentile(values, (50, 95, 99))]
+        for step, values in times.items()
+    }
+    return {"queries": len(chosen), "recall": right / len(chosen), **select_by_grid}
 
 
 def forget(index: ImageIndex) -> None:
     """Make the system forget the pages of an index, as far as it can."""
-    for path in index.directory.root.rglob("*.npy"):
+    for path in index.directory.path.rglob("*.npy"):
         descriptor = os.open(path, os.O_RDONLY)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(descriptor)
@@ -145,13 +175,20 @@ def memory(path: Path, chosen: list[Probe]) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def measured(path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]], cold: int) -> dict[str, Any]:
+def measured(
+    path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]], cold: int
+) -> dict[str, Any]:
     """The figures of the index as it is."""
     clock = time.perf_counter()
     with ImageIndex.open(path) as index:
         row: dict[str, Any] = {"open": round(time.perf_counter() - clock, 3)}
         info = index.info()
-        row |= {"images": info.images, "features": info.features, "segments": info.segments, "bytes": info.bytes}
+        row |= {
+            "images": info.image_count,
+            "features": info.feature_count,
+            "segments": info.segment_count,
+            "bytes": info.size_bytes,
+        }
         for name, (chosen, options) in sets.items():
             row[f"{name}, first"] = timed(index, chosen, options)
             row[name] = timed(index, chosen, options)
@@ -169,13 +206,19 @@ def measured(path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]], col
     return row
 
 
-def throughput(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -> dict[str, list[float]]:
-    """Queries a second by one thread and by two: beside extraction, as Python is and when threads change places at once; from the
-    picture file, where OpenCV uses all cores anyway."""
+def throughput(
+    index: ImageIndex, chosen: list[Probe], options: SearchOptions
+) -> dict[str, list[float]]:
+    """Queries a second by one thread and by two: beside extraction, as Python is and when threads
+    change places at once; from the picture file, where OpenCV uses all cores anyway."""
     usual = sys.getswitchinterval()
     ways: list[tuple[str, Callable[[Probe], object], float]] = [
         ("beside extraction", lambda probe: search(index, probe, options), usual),
-        ("the same with sys.setswitchinterval(5e-5)", lambda probe: search(index, probe, options), 5e-5),
+        (
+            "the same with sys.setswitchinterval(5e-5)",
+            lambda probe: search(index, probe, options),
+            5e-5,
+        ),
         ("from file", lambda probe: index.search(probe.path, options), usual),
     ]
     rates: dict[str, list[float]] = {}
@@ -185,7 +228,9 @@ def throughput(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -
             with ThreadPoolExecutor(threads) as pool:
                 clock = time.perf_counter()
                 list(pool.map(ask, chosen))
-                rates.setdefault(name, []).append(round(len(chosen) / (time.perf_counter() - clock), 2))
+                rates.setdefault(name, []).append(
+                    round(len(chosen) / (time.perf_counter() - clock), 2)
+                )
         sys.setswitchinterval(usual)
     return rates
 
@@ -199,14 +244,19 @@ def shell(path: Path, probe: Probe) -> float:
 
 
 def limits(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -> dict[str, float]:
-    """How fast the scan goes through signatures, and how fast a plain sum goes through the same: GB/s."""
+    """How fast the scan goes through signatures, and how fast a plain sum goes through the same:
+    GB/s.
+    """
     scanned = summed = 0.0
     postings = 0
     for probe in chosen:
-        encoded = encode(probe.features, index.vocabulary, options.words)
+        encoded = encode(probe.features, index.vocabulary, options.words_per_feature)
         for segment in index.snapshot.segments:
             starts, counts = segment.word_starts, segment.word_counts
-            lists = [segment.posting_signatures[starts[word] : starts[word + 1]] for word in encoded.words.ravel().tolist()]
+            lists = [
+                segment.posting_signatures[starts[word] : starts[word + 1]]
+                for word in encoded.words.ravel().tolist()
+            ]
             for signatures in lists:
                 signatures.sum()
             clock = time.perf_counter()
@@ -215,14 +265,20 @@ def limits(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -> di
             summed += time.perf_counter() - clock
             postings += int(counts[encoded.words.ravel()].sum())
         steps = Clock()
-        rank(index.snapshot, [encoded], replace(options, verify=0, k=1), steps)
-        scanned += steps.seconds["scan"]
-    return {"scan": round(postings * 8 / scanned / 1e9, 2), "sum": round(postings * 8 / summed / 1e9, 2)}
+        rank(index.snapshot, [encoded], replace(options, verify_top=0, k=1), steps)
+        scanned += steps.timings["scan"]
+    return {
+        "scan": round(postings * 8 / scanned / 1e9, 2),
+        "sum": round(postings * 8 / summed / 1e9, 2),
+    }
 
 
 def show(row: dict[str, Any], names: list[str]) -> None:
     """Print the figures of one size."""
-    rates = ", ".join(f"{name} {one} and {two} ({two / one:.2f} x)" for name, (one, two) in row["throughput"].items())
+    rates = ", ".join(
+        f"{name} {one} and {two} ({two / one:.2f} x)"
+        for name, (one, two) in row["throughput"].items()
+    )
     cold, warm = (statistics.median(row[f"shell {state}"]) for state in ("cold", "warm"))
     print(
         f"{row['images']:,} images, {row['features']:,} features, {row['segments']} segments, added at {row['rate']:,} images/s: "
@@ -230,16 +286,24 @@ def show(row: dict[str, Any], names: list[str]) -> None:
         f"  queries/s by one thread and two: {rates}\n"
         f"  `bovw search --crop`: {cold:.2f} s cold, {warm:.2f} s warm; "
         f"scan {row['limit']['scan']} GB/s, plain sum {row['limit']['sum']} GB/s ({row['limit']['sum'] / row['limit']['scan']:.1f} x)\n"
-        f"  {'':40s} {'recall@1':>8s} " + " ".join(f"{step:>8s}" for step in (*STEPS, "all", "95 %", "99 %")) + "   ms"
+        f"  {'':40s} {'recall@1':>8s} "
+        + " ".join(f"{step:>8s}" for step in (*STEPS, "all", "95 %", "99 %"))
+        + "   ms"
     )
     for line in [*(asked for each in names for asked in (each, f"{each}, first")), "cold"]:
         figures = row[line]
         medians = [figures[step][0] for step in (*STEPS, "all")] + figures["all"][1:]
-        print(f"  {line:40s} {figures['recall']:8.3f} " + " ".join(f"{value:8.1f}" for value in medians), flush=True)
+        print(
+            f"  {line:40s} {figures['recall']:8.3f} "
+            + " ".join(f"{value:8.1f}" for value in medians),
+            flush=True,
+        )
     if "merge" in row:
         before = row["before merging"]
         medians = ", ".join(f"{name} {before[name]['all'][0]:.1f}" for name in names)
-        print(f"  merged in {row['merge']:,} s; with the {before['segments']} segments before, ms in all: {medians}")
+        print(
+            f"  merged in {row['merge']:,} s; with the {before['segments']} segments before, ms in all: {medians}"
+        )
 
 
 def plot(rows: list[dict[str, Any]], names: list[str], file: Path) -> None:
@@ -252,11 +316,23 @@ def plot(rows: list[dict[str, Any]], names: list[str], file: Path) -> None:
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.5))
     sizes = [row["images"] for row in rows]
     for name in [*names, "cold"]:
-        left.plot(sizes, [row[name]["all"][0] for row in rows], "o-", label="crop queries, cold" if name == "cold" else name)
-    left.set(xscale="log", yscale="log", xlabel="images", ylabel="ms a search beside extraction (median)")
+        left.plot(
+            sizes,
+            [row[name]["all"][0] for row in rows],
+            "o-",
+            label="crop queries, cold" if name == "cold" else name,
+        )
+    left.set(
+        xscale="log", yscale="log", xlabel="images", ylabel="ms a search beside extraction (median)"
+    )
     left.legend(fontsize=8)
     right.plot(sizes, [row["bytes"] / 1e9 for row in rows], "o-", label="GB on disk")
-    right.plot(sizes, [row["memory"] / 1e3 for row in rows], "o-", label="GB of memory beside the page cache")
+    right.plot(
+        sizes,
+        [row["memory"] / 1e3 for row in rows],
+        "o-",
+        label="GB of memory beside the page cache",
+    )
     right.plot(sizes, [row["open"] for row in rows], "o-", label="s to open")
     right.set(xscale="log", yscale="log", xlabel="images")
     right.legend(fontsize=8)
@@ -268,10 +344,14 @@ def plot(rows: list[dict[str, Any]], names: list[str], file: Path) -> None:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this part."""
-    parser.add_argument("--sizes", help="numbers of images (default: 1000,10000,100000; with --small 100,500)")
+    parser.add_argument(
+        "--sizes", help="numbers of images (default: 1000,10000,100000; with --small 100,500)"
+    )
     parser.add_argument("--queries", type=int, default=40)
     parser.add_argument("--cold", type=int, default=5, help="queries of the cold runs")
-    parser.add_argument("--merge", action="store_true", help="merge the index at each size before it is measured")
+    parser.add_argument(
+        "--merge", action="store_true", help="merge the index at each size before it is measured"
+    )
     parser.add_argument("--plot", type=Path, help="draw cost against size, with matplotlib")
 
 
@@ -283,15 +363,24 @@ def run(collection: Collection, arguments: argparse.Namespace) -> list[dict[str,
     with ImageIndex.open(collection.index()) as real:
         real.merge()
         sets = probe_sets(real, collection, queries)
-        donors = Donors(real, {image for chosen, _ in sets.values() for probe in chosen for image in probe.relevant})
+        donors = Donors(
+            real,
+            {image for chosen, _ in sets.values() for probe in chosen for image in probe.relevant},
+        )
         if not path.exists():
-            ImageIndex.create(path, Vocabulary.load(real.directory.root / "vocabulary"), root=real.root.folder).close()
+            ImageIndex.create(
+                path,
+                Vocabulary.load(real.directory.path / "vocabulary"),
+                picture_root=real.picture_root.folder,
+            ).close()
     rows = []
     for size in sorted(int(part) for part in sizes.split(",")):
         with ImageIndex.open(path) as index:
             have = len(index)
             if have > size:
-                sys.exit(f"benchmark: {path} has {have:,} images already: remove it to measure {size:,}")
+                sys.exit(
+                    f"benchmark: {path} has {have:,} images already: remove it to measure {size:,}"
+                )
             seconds = grow(index, donors, size)
         growth = {"rate": round((size - have) / seconds) if seconds else 0}
         if arguments.merge:
@@ -306,7 +395,7 @@ def run(collection: Collection, arguments: argparse.Namespace) -> list[dict[str,
 def merged(path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]]) -> dict[str, Any]:
     """Merge the index; says how long that took, and how long searches took before."""
     with ImageIndex.open(path) as index:
-        before: dict[str, Any] = {"segments": index.info().segments}
+        before: dict[str, Any] = {"segments": index.info().segment_count}
         for name, (chosen, options) in sets.items():
             timed(index, chosen[:10], options)
             before[name] = timed(index, chosen[:10], options)
@@ -315,11 +404,16 @@ def merged(path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]]) -> di
         return {"before merging": before, "merge": round(time.perf_counter() - clock, 1)}
 
 
-def probe_sets(index: ImageIndex, collection: Collection, queries: int) -> dict[str, tuple[list[Probe], SearchOptions]]:
+def probe_sets(
+    index: ImageIndex, collection: Collection, queries: int
+) -> dict[str, tuple[list[Probe], SearchOptions]]:
     """Which queries are asked with which options."""
-    plain = SearchOptions(crop=True, words=3, mirror=False)
+    plain = SearchOptions(crop=True, words_per_feature=3, mirror=False)
     crops = probes(index, collection.crops, queries)
-    small, large = sized(index, collection.images, 500, queries // 2), sized(index, collection.images, 2000, queries // 4)
+    small, large = (
+        sized(index, collection.images, 500, queries // 2),
+        sized(index, collection.images, 2000, queries // 4),
+    )
     sets = {
         "crop queries, as by default": (crops, SearchOptions(crop=True)),
         "500 features, 3 words, no mirror": (small, plain),

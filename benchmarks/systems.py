@@ -1,9 +1,10 @@
 """What compare.py asks of a system, and what the systems share.
 
-Each is given the database as files and a query as a file, and may use all cores. Where a package documents how to search, it
-is done in that way. Settings that were compared (ratios, RANSAC or MAGSAC, distances, bins, hashes, the features of pimmi,
-verification in COLMAP) are those that found the most on 30 to 200 of the development pictures; the rest is as documented.
-A rival whose package is absent raises ImportError when it is made.
+Each is given the database as files and a query as a file, and may use all cores. Where a package
+documents how to search, it is done in that way. Settings that were compared (ratios, RANSAC or
+MAGSAC, distances, bins, hashes, the features of pimmi, verification in COLMAP) are those that found
+the most on 30 to 200 of the development pictures; the rest is as documented. A rival whose package
+is absent raises ImportError when it is made.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ Result = TypeVar("Result")
 
 # The longest side that local features are extracted at, as in bovw.
 SIDE = 1024
-# So many pictures are asked for, where that can be said: up to 58 answers are left out when a query is scored.
+# So many pictures are asked for, where that can be said: up to 58 answers are left out when a query
+# is scored.
 DEPTH = 60
 
 
 @dataclass(frozen=True)
 class Question:
-    """A query as a system gets it: the file, and whether it is a part of what is sought. Only bovw has a use for the latter."""
+    """A query as a system gets it: the file, and whether it is a part of what is sought. Only bovw
+    has a use for the latter.
+    """
 
     path: str
     crop: bool
@@ -46,8 +50,10 @@ class System(ABC):
         settings: in words.
         sampled: too slow for all queries.
         trained: has a vocabulary to train, in `train`.
-        extraction: seconds that the last query spent on reading and features; NaN where that cannot be told.
-        uncounted: seconds of the last query that the system's interface wastes and its search would not need.
+        extraction: seconds that the last query spent on reading and features; NaN where that cannot
+            be told.
+        uncounted: seconds of the last query that the system's interface wastes and its search would
+            not need.
     """
 
     name: str
@@ -90,7 +96,9 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> lis
 
 def in_processes(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """The function of each item, on all cores; for functions that are written in Python."""
-    results: list[Result] = joblib.Parallel(n_jobs=os.cpu_count())(joblib.delayed(function)(item) for item in items)
+    results: list[Result] = joblib.Parallel(n_jobs=os.cpu_count())(
+        joblib.delayed(function)(item) for item in items
+    )
     return results
 
 
@@ -105,9 +113,17 @@ def read(path: str, flags: int) -> NDArray[Any]:
     if pixels is None:
         raise OSError(f"{path}: not readable")
     shrink = SIDE / max(pixels.shape[:2])
-    return cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else pixels
+    return (
+        cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        if shrink < 1
+        else pixels
+    )
 
 
-def spread(items: list[Item], count: int) -> list[Item]:
+def select_by_grid(items: list[Item], count: int) -> list[Item]:
     """So many of the items, evenly spread."""
-    return [items[place * len(items) // count] for place in range(count)] if count < len(items) else items
+    return (
+        [items[place * len(items) // count] for place in range(count)]
+        if count < len(items)
+        else items
+    )

@@ -1,4 +1,5 @@
-"""Find the picture that a crop, a detail or a distorted copy came from: classical image search with visual words.
+"""Find the picture that a crop, a detail or a distorted copy came from: classical image search with
+visual words.
 
     from bovw import ImageIndex, SearchOptions
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from .errors import BovwError, ImageError
     from .evaluation.run import Evaluation, evaluate
     from .evaluation.scores import SetScores, set_scores
-    from .evaluation.synthetic import make_probes
-    from .evaluation.truth import Query, Truth, read_queries
+    from .evaluation.synthetic import make_synthetic_queries
+    from .evaluation.truth import GroundTruth, Query, read_queries
     from .features.local import FeatureSpec
     from .features.training import TrainingReport, train_vocabulary
     from .features.vocabulary import Vocabulary, shipped_vocabulary
@@ -45,6 +46,7 @@ __all__ = [
     "Difference",
     "Evaluation",
     "FeatureSpec",
+    "GroundTruth",
     "ImageError",
     "ImageIndex",
     "IndexInfo",
@@ -56,7 +58,6 @@ __all__ = [
     "SearchResult",
     "SetScores",
     "TrainingReport",
-    "Truth",
     "Vocabulary",
     "__version__",
     "check_index",
@@ -64,7 +65,7 @@ __all__ = [
     "draw_comparison",
     "draw_match",
     "evaluate",
-    "make_probes",
+    "make_synthetic_queries",
     "read_queries",
     "set_scores",
     "shipped_vocabulary",
@@ -81,13 +82,13 @@ HOMES = {
     "image_index": ("ImageIndex", "IndexInfo"),
     "search.match": ("Match",),
     "search.comparison": ("Comparison", "compare_pictures"),
-    "evaluation.synthetic": ("make_probes",),
+    "evaluation.synthetic": ("make_synthetic_queries",),
     "search.drawing": ("draw_comparison", "draw_match"),
     "search.result": ("SearchResult",),
     "evaluation.scores": ("SetScores", "set_scores"),
     "search.ranking": ("SearchOptions",),
     "features.training": ("TrainingReport", "train_vocabulary"),
-    "evaluation.truth": ("Query", "Truth", "read_queries"),
+    "evaluation.truth": ("Query", "GroundTruth", "read_queries"),
     "index.update": ("AddReport", "RemoveReport"),
     "features.vocabulary": ("Vocabulary", "shipped_vocabulary"),
 }

@@ -13,7 +13,9 @@ __all__ = ["list_blocks", "ranges", "starts_of"]
 BLOCK = 1_000_000
 
 
-def ranges(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def ranges(
+    starts: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All (row, item) with item in starts[row] .. starts[row] + sizes[row] - 1, flat."""
     row = np.repeat(np.arange(len(sizes)), sizes)
     before = np.cumsum(sizes) - sizes
@@ -26,7 +28,9 @@ def starts_of(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]
 
 
 def list_blocks(starts: NDArray[np.int64], limit: int = BLOCK) -> Iterator[tuple[int, int]]:
-    """Cut lists that begin at `starts` (n + 1,) into blocks (first, last + 1) of at most `limit` items in all, or of one list."""
+    """Cut lists that begin at `starts` (n + 1,) into blocks (first, last + 1) of at most `limit`
+    items in all, or of one list.
+    """
     first, count = 0, len(starts) - 1
     while first < count:
         last = int(np.searchsorted(starts, starts[first] + limit, side="right")) - 1

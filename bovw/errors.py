@@ -1,18 +1,15 @@
 """Every error the library raises on purpose.
 
-BovwError
-├── ImageError              a picture that cannot be used: its path and the reason
-├── VocabularyError         a vocabulary that cannot be trained, read or used
-├── ImageIndexError             anything about an index
-│   ├── IndexMissingError       there is no index at that place
-│   ├── IndexExistsError        there is one already, and it would be overwritten
-│   ├── IndexLockedError        another process is writing to it
-│   ├── IndexCorruptError       a file is missing, damaged or contradicts another
-│   └── IndexVersionError       it was written by a newer or an unsupported version
-├── EvaluationError         ground truth, a run or saved scores that cannot be used: file, line and reason
-├── IncompatibleError       features or vocabularies of two sides do not fit together
-├── MissingLibraryError     a library that only some commands need is not installed
-└── ParameterError          an argument outside its range (also a ValueError)
+BovwError ├── ImageError              a picture that cannot be used: its path and the reason ├──
+VocabularyError         a vocabulary that cannot be trained, read or used ├── ImageIndexError
+anything about an index │   ├── IndexMissingError       there is no index at that place │   ├──
+IndexExistsError        there is one already, and it would be overwritten │   ├── IndexLockedError
+another process is writing to it │   ├── IndexCorruptError       a file is missing, damaged or
+contradicts another │   └── IndexVersionError       it was written by a newer or an unsupported
+version ├── EvaluationError         ground truth, a run or saved scores that cannot be used: file,
+line and reason ├── IncompatibleError       features or vocabularies of two sides do not fit
+together ├── MissingLibraryError     a library that only some commands need is not installed └──
+ParameterError          an argument outside its range (also a ValueError)
 """
 
 from __future__ import annotations
@@ -46,7 +43,8 @@ class ImageError(BovwError):
 
     Attributes:
         path: the picture as it was named, or "<array>" for one that came as an array.
-        reason: why, in one line without the path; what comes before a colon is the same for all of its kind.
+        reason: why, in one line without the path; what comes before a colon is the same for all of
+            its kind.
     """
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
@@ -100,7 +98,9 @@ class IndexVersionError(ImageIndexError):
 
 
 class EvaluationError(BovwError):
-    """Ground truth, a run or saved scores that cannot be read, written or used; the text names the file and the line."""
+    """Ground truth, a run or saved scores that cannot be read, written or used; the text names the
+    file and the line.
+    """
 
 
 class IncompatibleError(BovwError):
@@ -117,4 +117,6 @@ class ParameterError(BovwError, ValueError):
 
 def printable(name: str) -> str:
     """A path that is safe to print: control characters and undecodable bytes escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name
+    )

@@ -1,4 +1,6 @@
-"""Where the bytes of an index live: a local directory, written so that a crash leaves the old state or the new one."""
+"""Where the bytes of an index live: a local directory, written so that a crash leaves the old state
+or the new one.
+"""
 
 from __future__ import annotations
 
@@ -42,32 +44,43 @@ class NewFile:
 
 
 class Directory:
-    """Files below one folder, named by relative paths with forward slashes. What cannot be written is an ImageIndexError.
+    """Files below one folder, named by relative paths with forward slashes. What cannot be written
+    is an ImageIndexError.
 
     Attributes:
-        root: the folder, absolute: it stays the same when the current folder changes.
+        path: the folder, absolute: it stays the same when the current folder changes.
         relative: whether it was given relative to the current folder.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        above_a_link = os.pardir in Path(root).parts  # is not what is above the folder that the link leads to
-        self.root = Path(os.path.realpath(root) if above_a_link else os.path.join(os.getcwd(), root))
-        self.relative = not os.path.isabs(root)
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        above_a_link = (
+            os.pardir in Path(path).parts
+        )  # is not what is above the folder that the link leads to
+        self.path = Path(
+            os.path.realpath(path) if above_a_link else os.path.join(os.getcwd(), path)
+        )
+        self.relative = not os.path.isabs(path)
 
     def names(self, folder: str = ".") -> list[str]:
         """The names in a folder, sorted; none where there is no folder. Raises ImageIndexError."""
         try:
-            return sorted(os.listdir(self.root / folder))
+            return sorted(os.listdir(self.path / folder))
         except OSError as error:
             if error.errno in ABSENT:
                 return []
-            raise ImageIndexError(f"{self.root / folder}: cannot be listed: {error.strerror}") from error
+            raise ImageIndexError(
+                f"{self.path / folder}: cannot be listed: {error.strerror}"
+            ) from error
 
     def make(self, folder: str = ".") -> None:
-        """Create a folder and those above it, unless it is there, and see to it that their names have reached the disk."""
-        path = self.root / folder
+        """Create a folder and those above it, unless it is there, and see to it that their names
+        have reached the disk.
+        """
+        path = self.path / folder
         with self.changing(folder):
-            for missing in reversed([parent for parent in (path, *path.parents) if not parent.exists()]):
+            for missing in reversed(
+                [parent for parent in (path, *path.parents) if not parent.exists()]
+            ):
                 with suppress(FileExistsError):  # somebody else makes one, too
                     os.mkdir(missing)
                 sync_folder(missing.parent)
@@ -75,14 +88,16 @@ class Directory:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
     def read(self, name: str) -> bytes:
-        """The content of a file. Raises FileNotFoundError, or IndexCorruptError for one that cannot be read."""
+        """The content of a file. Raises FileNotFoundError, or IndexCorruptError for one that cannot
+        be read.
+        """
         with self.opened(name) as file:
             return file.read()
 
     @contextmanager
     def opened(self, name: str) -> Iterator[BinaryIO]:
         """An existing file to read; a pipe or another thing that is no file cannot make us wait."""
-        path = self.root / name
+        path = self.path / name
         try:
             with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -97,7 +112,7 @@ class Directory:
     def create(self, name: str) -> Iterator[NewFile]:
         """A new file to write; on leaving, its content has reached the disk."""
         with self.changing(name):
-            descriptor = os.open(self.root / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            descriptor = os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             try:
                 yield NewFile(descriptor)
                 os.fsync(descriptor)
@@ -110,29 +125,31 @@ class Directory:
             file.write(content)
 
     def publish(self, name: str, content: bytes) -> None:
-        """Write a file that appears whole or not at all. Raises FileExistsError if there is one of that name."""
+        """Write a file that appears whole or not at all. Raises FileExistsError if there is one of
+        that name.
+        """
         temporary = f"tmp-{name}"
         self.remove(temporary)
         self.write(temporary, content)
         with self.changing(name):
-            os.link(self.root / temporary, self.root / name)
+            os.link(self.path / temporary, self.path / name)
         self.sync()
         self.remove(temporary)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file or folder another name, and see to it that the name has reached the disk."""
         with self.changing(new):
-            os.rename(self.root / old, self.root / new)
+            os.rename(self.path / old, self.path / new)
         self.sync(os.path.dirname(new) or ".")
 
     def sync(self, folder: str = ".") -> None:
         """Make the names in a folder reach the disk."""
         with self.changing(folder):
-            sync_folder(self.root / folder)
+            sync_folder(self.path / folder)
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all in it; nothing if it is absent."""
-        path = self.root / name
+        path = self.path / name
         with self.changing(name):
             try:
                 folder = stat.S_ISDIR(os.lstat(path).st_mode)
@@ -147,17 +164,21 @@ class Directory:
 
     @contextmanager
     def changing(self, name: str) -> Iterator[None]:
-        """What the system refuses while something here is changed is our error, but for a name that is taken."""
+        """What the system refuses while something here is changed is our error, but for a name that
+        is taken.
+        """
         try:
             yield
         except FileExistsError:
             raise
         except OSError as error:
-            raise ImageIndexError(f"{self.root / name}: cannot be written: {error.strerror}") from error
+            raise ImageIndexError(
+                f"{self.path / name}: cannot be written: {error.strerror}"
+            ) from error
 
     def size(self, name: str = ".") -> int:
         """Bytes of a file, or of all files below a folder; 0 where there is nothing."""
-        path = self.root / name
+        path = self.path / name
         try:
             if stat.S_ISDIR(os.lstat(path).st_mode):
                 return sum(self.size(f"{name}/{inside}") for inside in self.names(name))
@@ -177,18 +198,24 @@ class Directory:
         Raises:
             IndexCorruptError: it is missing, of another length, type or shape.
         """
-        path = self.root / name
-        content = self.bytes(name)
+        path = self.path / name
+        content = self.map_bytes(name)
         start = content[:HEADER].tobytes()
         for dtype in dtypes:
             if start == array_header(dtype, shape):
                 length = HEADER + int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
                 if len(content) != length:
-                    raise IndexCorruptError(path, f"has {len(content):,} bytes instead of {length:,}")
+                    raise IndexCorruptError(
+                        path, f"has {len(content):,} bytes instead of {length:,}"
+                    )
                 return content[HEADER:].view(dtype).reshape(shape)
-        raise IndexCorruptError(path, f"does not begin as an array of {' or '.join(dtypes)} and shape {shape} does")
+        raise IndexCorruptError(
+            path, f"does not begin as an array of {' or '.join(dtypes)} and shape {shape} does"
+        )
 
-    def verify(self, name: str, sha256: str, length: int | None = None, read: Callable[[int], object] = int) -> None:
+    def verify(
+        self, name: str, sha256: str, length: int | None = None, read: Callable[[int], object] = int
+    ) -> None:
         """Compare a file with its checksum and length.
 
         Args:
@@ -205,21 +232,25 @@ class Directory:
                     found += len(content)
                     read(len(content))
         except FileNotFoundError:
-            raise IndexCorruptError(self.root / name, "the file is missing") from None
+            raise IndexCorruptError(self.path / name, "the file is missing") from None
         if length is not None and found != length:
-            raise IndexCorruptError(self.root / name, f"has {found:,} bytes instead of {length:,}")
+            raise IndexCorruptError(self.path / name, f"has {found:,} bytes instead of {length:,}")
         if digest.hexdigest() != sha256:
-            raise IndexCorruptError(self.root / name, "damaged (its checksum does not match)")
+            raise IndexCorruptError(self.path / name, "damaged (its checksum does not match)")
 
-    def bytes(self, name: str) -> NDArray[np.uint8]:
-        """A memory-mapped file as (bytes,) uint8, read-only. Raises IndexCorruptError if it is missing or no file."""
+    def map_bytes(self, name: str) -> NDArray[np.uint8]:
+        """A memory-mapped file as (bytes,) uint8, read-only. Raises IndexCorruptError if it is
+        missing or no file.
+        """
         try:
             with self.opened(name) as file:
                 if not os.fstat(file.fileno()).st_size:
                     return np.zeros(0, np.uint8)
-                return np.asarray(np.memmap(file, np.uint8, "r"))  # a plain view: indexing a memmap costs tens of microseconds
+                return np.asarray(
+                    np.memmap(file, np.uint8, "r")
+                )  # a plain view: indexing a memmap costs tens of microseconds
         except FileNotFoundError:
-            raise IndexCorruptError(self.root / name, "the file is missing") from None
+            raise IndexCorruptError(self.path / name, "the file is missing") from None
 
     @contextmanager
     def lock(self, wait: bool = False) -> Iterator[None]:
@@ -232,13 +263,13 @@ class Directory:
             IndexLockedError: another holds it.
         """
         with self.changing(".lock"):
-            descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise IndexLockedError(
-                    f"{self.root}: another process is writing to this index; try again when it has finished, or wait for it (--wait)"
+                    f"{self.path}: another process is writing to this index; try again when it has finished, or wait for it (--wait)"
                 ) from None
             yield
         finally:
@@ -257,7 +288,12 @@ def sync_folder(path: Path) -> None:
 def array_header(dtype: Any, shape: tuple[int, ...]) -> bytes:
     """How an array file begins: .npy format 1.0, padded to 128 bytes whatever the version of NumPy."""
     text = f"{{'descr': '{np.dtype(dtype).str}', 'fortran_order': False, 'shape': {shape}, }}"
-    return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + text.ljust(HEADER - 11).encode() + b"\n"
+    return (
+        b"\x93NUMPY\x01\x00"
+        + (HEADER - 10).to_bytes(2, "little")
+        + text.ljust(HEADER - 11).encode()
+        + b"\n"
+    )
 
 
 def array_bytes(values: NDArray[Any], dtype: str) -> bytes:

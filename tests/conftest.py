@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-# One thread a process: the threads of OpenMP wait for one another on a busy machine, ten times as long as they work.
+# One thread a process: the threads of OpenMP wait for one another on a busy machine, ten times as
+# long as they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

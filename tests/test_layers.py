@@ -1,4 +1,6 @@
-"""The house rules that a reader relies on: rooms in order and without circles, public names, commands that start light."""
+"""The house rules that a reader relies on: rooms in order and without circles, public names,
+commands that start light.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ ROOMS = [
     "__init__",
     "__main__",
 ]
-MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 
 def imports_of(module: str) -> set[str]:
@@ -66,7 +71,9 @@ def test_no_room_has_circles_and_each_fits_on_a_page() -> None:
         assert len(list(order.static_order())) == len(modules)
         for module in modules:
             if module.endswith(".__init__"):
-                assert len(ast.parse(MODULES[module].read_text()).body) == 1, f"{module} is a docstring"
+                assert len(ast.parse(MODULES[module].read_text()).body) == 1, (
+                    f"{module} is a docstring"
+                )
 
 
 def test_only_training_imports_scikit_learn() -> None:
@@ -78,8 +85,8 @@ def test_public_names_exist_and_are_documented() -> None:
     assert set(dir(bovw)) == set(bovw.__all__) == {
         "AddReport", "BovwError", "CheckReport", "Comparison", "Damage", "Difference", "Evaluation",
         "FeatureSpec", "ImageError", "ImageIndex", "IndexInfo", "Limits", "Match", "Query",
-        "RemoveReport", "SearchOptions", "SearchResult", "SetScores", "TrainingReport", "Truth", "Vocabulary",
-        "__version__", "check_index", "compare_pictures", "draw_comparison", "draw_match", "evaluate", "make_probes",
+        "RemoveReport", "SearchOptions", "SearchResult", "SetScores", "TrainingReport", "GroundTruth", "Vocabulary",
+        "__version__", "check_index", "compare_pictures", "draw_comparison", "draw_match", "evaluate", "make_synthetic_queries",
         "read_queries", "set_scores", "shipped_vocabulary", "train_vocabulary",
     }  # fmt: skip
     for name in bovw.__all__:
@@ -92,7 +99,9 @@ def test_public_names_exist_and_are_documented() -> None:
 def loaded_by(code: str) -> set[str]:
     """The top-level modules that a fresh Python has loaded after some code."""
     program = f"import sys\n{code}\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
 
 
@@ -102,4 +111,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_searching_does_not_load_scikit_learn() -> None:
-    assert not loaded_by("from bovw import ImageIndex, SearchOptions, draw_match") & {"sklearn", "scipy"}
+    assert not loaded_by("from bovw import ImageIndex, SearchOptions, draw_match") & {
+        "sklearn",
+        "scipy",
+    }

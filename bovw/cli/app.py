@@ -1,4 +1,6 @@
-"""The `bovw` command: parse, call the library, print. Results go to stdout, everything else to stderr."""
+"""The `bovw` command: parse, call the library, print. Results go to stdout, everything else to
+stderr.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,8 @@ import os
 import sys
 import warnings
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,17 +37,26 @@ from .console import (
 from .evaluate import evaluate
 
 if TYPE_CHECKING:
-    from ..image_index import ImageIndex
+    from ..image_index import ImageIndex, IndexInfo
 
 __all__ = ["main"]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-NulOption = Annotated[bool, typer.Option("-0", help="Paths on stdin end with NUL instead of a newline.")]
-WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another process is writing to the index.")]
+NulOption = Annotated[
+    bool, typer.Option("-0", help="Paths on stdin end with NUL instead of a newline.")
+]
+WaitOption = Annotated[
+    bool, typer.Option("--wait", help="Wait while another process is writing to the index.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 ReportErrorsOption = Annotated[
-    Path | None, typer.Option("--report-errors", metavar="FILE", help="Write what was left out, and why, here as JSON lines.")
+    Path | None,
+    typer.Option(
+        "--report-errors",
+        metavar="FILE",
+        help="Write what was left out, and why, here as JSON lines.",
+    ),
 ]
 
 
@@ -59,25 +69,34 @@ def show_version(wanted: bool) -> None:
 
 @app.callback()
 def bovw(
-    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version."),
+    ] = False,
 ) -> None:
     """Find the picture that a crop, a detail or a distorted copy came from."""
 
 
 @app.command("train-vocab")
 def train_vocab(
-    photos: Annotated[list[str], typer.Argument(help="Picture files and folders; - reads paths from stdin.")],
+    photos: Annotated[
+        list[str], typer.Argument(help="Picture files and folders; - reads paths from stdin.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write the vocabulary to.")],
     words: Annotated[int, typer.Option(min=2, help="How many visual words.")] = 65_536,
     features: Annotated[str, typer.Option(help="rootsift or orb.")] = "rootsift",
     seed: Annotated[int, typer.Option(min=0, help="Same seed and pictures, same vocabulary.")] = 0,
-    max_descriptors: Annotated[int, typer.Option(min=2, help="Sample at most so many descriptors; bounds the memory.")] = 2_000_000,
+    max_descriptors: Annotated[
+        int, typer.Option(min=2, help="Sample at most so many descriptors; bounds the memory.")
+    ] = 2_000_000,
     jobs: JobsOption = CORES,
     limit: LimitOption = [],  # noqa: B006 - Typer's way; nobody changes it
     report_errors: ReportErrorsOption = None,
     nul: NulOption = False,
 ) -> None:
-    """Train a vocabulary on pictures of your own. The shipped ones are general: most collections need none."""
+    """Train a vocabulary on pictures of your own. The shipped ones are general: most collections
+    need none.
+    """
     from ..features.local import FeatureSpec
     from ..features.training import train_vocabulary
     from ..pictures.files import find_images
@@ -102,8 +121,8 @@ def train_vocab(
             )
     vocabulary.save(out)
     typer.echo(
-        f"{out}: {len(vocabulary):,} words from {report.descriptors:,} descriptors of {report.images:,} images; "
-        f"{report.unused:,} words never used, imbalance {report.imbalance:.2f}"
+        f"{out}: {len(vocabulary):,} words from {report.descriptor_count:,} descriptors of {report.image_count:,} images; "
+        f"{report.unused_words:,} words never used, imbalance {report.imbalance:.2f}"
     )
     if failures.reasons:
         raise typer.Exit(1)
@@ -111,17 +130,39 @@ def train_vocab(
 
 @app.command()
 def index(
-    photos: Annotated[list[str], typer.Argument(help="Picture files and folders; - reads paths from stdin.")],
+    photos: Annotated[
+        list[str], typer.Argument(help="Picture files and folders; - reads paths from stdin.")
+    ],
     path: IndexOption = Path("index.bovw"),
-    features: Annotated[str | None, typer.Option(help="rootsift (default) or orb, which is extracted faster.")] = None,
-    vocab: Annotated[Path | None, typer.Option(help="A vocabulary of your own, from train-vocab.")] = None,
-    max_features: Annotated[int | None, typer.Option(help="Features an image, 2000 by default: more finds smaller crops.")] = None,
-    max_side: Annotated[int | None, typer.Option(help="Pictures are shrunk to this long side, 1024 by default.")] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove images below PHOTOS whose files are gone.")] = False,
-    check_content: Annotated[
-        bool, typer.Option("--check-content", help="Look for changes by content instead of by size and modification time.")
+    features: Annotated[
+        str | None, typer.Option(help="rootsift (default) or orb, which is extracted faster.")
+    ] = None,
+    vocab: Annotated[
+        Path | None, typer.Option(help="A vocabulary of your own, from train-vocab.")
+    ] = None,
+    max_features: Annotated[
+        int | None,
+        typer.Option(help="Features an image, 2000 by default: more finds smaller crops."),
+    ] = None,
+    max_side: Annotated[
+        int | None, typer.Option(help="Pictures are shrunk to this long side, 1024 by default.")
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove images below PHOTOS whose files are gone.")
     ] = False,
-    batch: Annotated[int, typer.Option(min=1, help="Commit after so many pictures: an interrupted run loses at most these.")] = 256,
+    check_content: Annotated[
+        bool,
+        typer.Option(
+            "--check-content",
+            help="Look for changes by content instead of by size and modification time.",
+        ),
+    ] = False,
+    batch: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Commit after so many pictures: an interrupted run loses at most these."
+        ),
+    ] = 256,
     root: RootOption = None,
     jobs: JobsOption = CORES,
     limit: LimitOption = [],  # noqa: B006
@@ -129,9 +170,14 @@ def index(
     wait: WaitOption = False,
     nul: NulOption = False,
 ) -> None:
-    """Add pictures to an index; make the index if there is none. Pictures that it holds unchanged are skipped."""
+    """Add pictures to an index; make the index if there is none. Pictures that it holds unchanged
+    are skipped.
+    """
     wanted, limits = named_paths(photos, nul), parsed_limits(limit)
-    with Failures(report_errors) as failures, opened_or_created(path, features, vocab, max_features, max_side, root) as target:
+    with (
+        Failures(report_errors) as failures,
+        opened_or_created(path, features, vocab, max_features, max_side, root) as target,
+    ):
         with progress() as bar:
 
             def advance(done: int, total: int, result: str | ImageError) -> None:
@@ -140,7 +186,14 @@ def index(
                 bar("index", done, total)
 
             report = target.add(
-                wanted, jobs=jobs, batch=batch, check_content=check_content, prune=prune, wait=wait, limits=limits, progress=advance
+                wanted,
+                jobs=jobs,
+                batch=batch,
+                check_content=check_content,
+                prune=prune,
+                wait=wait,
+                limits=limits,
+                progress=advance,
             )
         for problem in report.failed[: report.absent]:
             failures.add(problem)
@@ -156,7 +209,10 @@ def index(
 
 @app.command()
 def remove(
-    photos: Annotated[list[str], typer.Argument(help="Pictures and folders, on disk or gone; - reads paths from stdin.")],
+    photos: Annotated[
+        list[str],
+        typer.Argument(help="Pictures and folders, on disk or gone; - reads paths from stdin."),
+    ],
     path: IndexOption = Path("index.bovw"),
     wait: WaitOption = False,
     nul: NulOption = False,
@@ -176,14 +232,18 @@ def remove(
 
 @app.command()
 def merge(path: IndexOption = Path("index.bovw"), wait: WaitOption = False) -> None:
-    """Fold an index into one segment and drop what is deleted. Adding does as much as searches need by itself."""
+    """Fold an index into one segment and drop what is deleted. Adding does as much as searches need
+    by itself.
+    """
     from ..image_index import ImageIndex
 
     with ImageIndex.open(path) as target:
         before = target.info()
         target.merge(wait=wait)
         after = target.info()
-    typer.echo(f"{path}: {before.segments} segments -> {after.segments}, {before.bytes:,} bytes -> {after.bytes:,}")
+    typer.echo(
+        f"{path}: {before.segment_count} segments -> {after.segment_count}, {before.size_bytes:,} bytes -> {after.size_bytes:,}"
+    )
 
 
 @app.command()
@@ -192,10 +252,7 @@ def info(path: IndexOption = Path("index.bovw"), as_json: JsonOption = False) ->
     from ..image_index import ImageIndex
 
     with ImageIndex.open(path) as source:
-        facts = asdict(source.info())
-    spec = facts.pop("spec")
-    facts.update(features_kind=spec["name"], max_features=spec["max_features"], max_side=spec["max_side"])
-    facts["bytes_per_feature"] = round(facts["bytes_per_feature"], 2)
+        facts = info_facts(source.info())
     if as_json:
         typer.echo(json.dumps(facts))
         return
@@ -207,54 +264,82 @@ def info(path: IndexOption = Path("index.bovw"), as_json: JsonOption = False) ->
 @app.command("list")
 def list_images(
     path: IndexOption = Path("index.bovw"),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an image and line, with what is known of the file.")] = False,
-    nul: Annotated[bool, typer.Option("-0", help="Print the exact paths, each ended by NUL.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="One JSON object an image and line, with what is known of the file."
+        ),
+    ] = False,
+    nul: Annotated[
+        bool, typer.Option("-0", help="Print the exact paths, each ended by NUL.")
+    ] = False,
 ) -> None:
     """List the images of an index."""
     from ..image_index import ImageIndex
+    from ..index.segment import record_facts
 
     with ImageIndex.open(path) as source:
-        for record in source.images():
+        for record in source.records():
             if as_json:
-                typer.echo(json.dumps(asdict(record)))
+                typer.echo(json.dumps(record_facts(record)))
             else:
                 print_path(record.path, nul)
 
 
 @app.command()
 def check(path: IndexOption = Path("index.bovw")) -> None:
-    """Read all of an index and say whether it is sound, or which file is damaged and what that costs."""
+    """Read all of an index and say whether it is sound, or which file is damaged and what that
+    costs.
+    """
     from ..index.check import check_index
 
     with progress() as bar:
         report = check_index(path, lambda done, total: bar("check", done, total))
     for name in report.leftovers:
-        typer.echo(f"bovw: {printable(name)}: left over from a crash; the next run of `bovw index` removes it", err=True)
+        typer.echo(
+            f"bovw: {printable(name)}: left over from a crash; the next run of `bovw index` removes it",
+            err=True,
+        )
     for damage in report.damages:
-        typer.echo(f"{printable(damage.file)}: {printable(damage.reason)}; {damage.lost:,} images cannot be trusted")
+        typer.echo(
+            f"{printable(damage.file)}: {printable(damage.reason)}; {damage.lost:,} images cannot be trusted"
+        )
     if report.damages:
         raise typer.Exit(1)
-    typer.echo(f"{path}: sound: {report.images:,} images, {report.bytes:,} bytes read")
+    typer.echo(f"{path}: sound: {report.image_count:,} images, {report.bytes_read:,} bytes read")
 
 
 @app.command()
 def compare(
     first: Annotated[str, typer.Argument(help="A picture.")],
-    second: Annotated[str, typer.Argument(help="Another picture of the same thing, or a part of it.")],
-    tolerance: Annotated[int, typer.Option(min=0, help="Pixels by which things may have moved without being different.")] = 2,
+    second: Annotated[
+        str, typer.Argument(help="Another picture of the same thing, or a part of it.")
+    ],
+    tolerance: Annotated[
+        int,
+        typer.Option(min=0, help="Pixels by which things may have moved without being different."),
+    ] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    draw: Annotated[Path | None, typer.Option(help="Write a picture of both, with the differences, here.")] = None,
+    draw: Annotated[
+        Path | None, typer.Option(help="Write a picture of both, with the differences, here.")
+    ] = None,
     features: Annotated[str, typer.Option(help="rootsift or orb.")] = "rootsift",
-    mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="Try the second mirrored as well.")] = True,
+    mirror: Annotated[
+        bool, typer.Option("--mirror/--no-mirror", help="Try the second mirrored as well.")
+    ] = True,
     false_alarms: FalseAlarmsOption = 0.01,
 ) -> None:
-    """Compare two pictures without an index: is the second in the first, where, and where do they differ?"""
+    """Compare two pictures without an index: is the second in the first, where, and where do they
+    differ?
+    """
     from ..features.vocabulary import Vocabulary, shipped_vocabulary
     from ..search.comparison import compare_pictures
     from .output import comparison_line, comparison_text
 
     vocabulary = Vocabulary.load(shipped_vocabulary(features))
-    comparison = compare_pictures(first, second, vocabulary, tolerance=tolerance, mirror_too=mirror, false_alarms=false_alarms)
+    comparison = compare_pictures(
+        first, second, vocabulary, tolerance=tolerance, mirror_too=mirror, false_alarms=false_alarms
+    )
     typer.echo((comparison_line if as_json else comparison_text)(first, second, comparison))
     if draw:
         from ..search.drawing import draw_comparison, save_picture
@@ -267,18 +352,45 @@ def search(
     queries: Annotated[list[str], typer.Argument(help="Query pictures; - reads paths from stdin.")],
     path: IndexOption = Path("index.bovw"),
     crop: Annotated[
-        bool, typer.Option("--crop", help="The query is a part of what is sought: the rest of an image does not count.")
+        bool,
+        typer.Option(
+            "--crop",
+            help="The query is a part of what is sought: the rest of an image does not count.",
+        ),
     ] = False,
-    box: Annotated[str | None, typer.Option(metavar="X,Y,W,H", help="Use this part of the query picture, in pixels.")] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="Use this part of the query picture, in pixels."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Show so many images.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a query and line.")] = False,
-    draw: Annotated[Path | None, typer.Option(help="Write a picture of the best match of a query here.")] = None,
-    report: Annotated[Path | None, typer.Option(metavar="HTML", help="Write a page with pictures of all matches here.")] = None,
-    scoring: Annotated[str, typer.Option(help="hamming, or tfidf: the textbook baseline.")] = "hamming",
-    verify: Annotated[int, typer.Option(min=0, help="Check the geometry of so many candidates.")] = 100,
-    words: Annotated[int, typer.Option(min=1, help="Nearest words a feature: more finds more, and takes longer.")] = 4,
-    mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="Try the query mirrored as well.")] = True,
-    instances: Annotated[int, typer.Option(min=1, help="Show up to so many places in an image that shows the query several times.")] = 1,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a query and line.")
+    ] = False,
+    draw: Annotated[
+        Path | None, typer.Option(help="Write a picture of the best match of a query here.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="HTML", help="Write a page with pictures of all matches here."),
+    ] = None,
+    scoring: Annotated[
+        str, typer.Option(help="hamming, or tfidf: the textbook baseline.")
+    ] = "hamming",
+    verify: Annotated[
+        int, typer.Option(min=0, help="Check the geometry of so many candidates.")
+    ] = 100,
+    words: Annotated[
+        int, typer.Option(min=1, help="Nearest words a feature: more finds more, and takes longer.")
+    ] = 4,
+    mirror: Annotated[
+        bool, typer.Option("--mirror/--no-mirror", help="Try the query mirrored as well.")
+    ] = True,
+    instances: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Show up to so many places in an image that shows the query several times."
+        ),
+    ] = 1,
     false_alarms: FalseAlarmsOption = 0.01,
     limit: LimitOption = [],  # noqa: B006
     root: RootOption = None,
@@ -291,14 +403,24 @@ def search(
     from .output import json_line, report_text, write_drawing
 
     options = SearchOptions(
-        k=k, crop=crop, scoring=scoring, verify=verify, words=words, mirror=mirror, instances=instances, false_alarms=false_alarms
+        k=k,
+        crop=crop,
+        scoring=scoring,
+        verify_top=verify,
+        words_per_feature=words,
+        mirror=mirror,
+        instances=instances,
+        false_alarms=false_alarms,
     )
     part, limits = parsed_box(box), parsed_limits(limit)
     names = named_paths(queries, nul)
     if draw and len(names) != 1:
         raise ParameterError(f"--draw: takes one query, not {len(names)}")
     failed = False
-    with ImageIndex.open(path, root=root) as source, Page(report) if report else nullcontext() as page:
+    with (
+        ImageIndex.open(path, picture_root=root) as source,
+        Page(report) if report else nullcontext() as page,
+    ):
         for name in names:
             try:
                 result = source.search(name, options, box=part, limits=limits)
@@ -307,10 +429,23 @@ def search(
                 failed = True
                 complain(ImageError(name, reason))
                 if as_json:
-                    typer.echo(json.dumps({"query": name, "features": 0, "seconds": {}, "matches": [], "error": reason}))
+                    typer.echo(
+                        json.dumps(
+                            {
+                                "query": name,
+                                "features": 0,
+                                "seconds": {},
+                                "matches": [],
+                                "error": reason,
+                            }
+                        )
+                    )
                 continue
-            if not result.features:
-                typer.echo(f"bovw: warning: {printable(name)}: no features (blank or very smooth), so nothing can match", err=True)
+            if not result.feature_count:
+                typer.echo(
+                    f"bovw: warning: {printable(name)}: no features (blank or very smooth), so nothing can match",
+                    err=True,
+                )
             typer.echo(json_line(result) if as_json else report_text(result))
             if draw:
                 write_drawing(draw, result)
@@ -324,36 +459,70 @@ app.command()(evaluate)
 
 
 def require_folder(path: Path) -> None:
-    """Raise VocabularyError unless a folder can be made here, before hours are spent on what goes into it."""
+    """Raise VocabularyError unless a folder can be made here, before hours are spent on what goes
+    into it.
+    """
     existing = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise VocabularyError(f"{path}: cannot be written: {existing} is not a folder to write to")
 
 
+def info_facts(facts: IndexInfo) -> dict[str, Any]:
+    """What an index is, as the command names it."""
+    return {
+        "images": facts.image_count,
+        "deleted": facts.deleted_count,
+        "features": facts.feature_count,
+        "segments": facts.segment_count,
+        "bytes": facts.size_bytes,
+        "bytes_per_feature": round(facts.bytes_per_feature, 2),
+        "generation": facts.generation,
+        "root": facts.picture_root,
+        "vocabulary": facts.vocabulary,
+        "words": facts.word_count,
+        "features_kind": facts.spec.kind,
+        "max_features": facts.spec.max_features,
+        "max_side": facts.spec.max_side,
+    }
+
+
 def opened_or_created(
-    path: Path, features: str | None, vocab: Path | None, max_features: int | None, max_side: int | None, root: Path | None
+    path: Path,
+    features: str | None,
+    vocab: Path | None,
+    max_features: int | None,
+    max_side: int | None,
+    root: Path | None,
 ) -> ImageIndex:
-    """The index at a path, made if there is none. What is asked for must fit the index that is there."""
+    """The index at a path, made if there is none. What is asked for must fit the index that is
+    there.
+    """
     from ..errors import IndexMissingError
     from ..features.vocabulary import Vocabulary, shipped_vocabulary
     from ..image_index import ImageIndex
 
     try:
-        target = ImageIndex.open(path, root=root)
+        target = ImageIndex.open(path, picture_root=root)
     except IndexMissingError:
         vocabulary = Vocabulary.load(vocab or shipped_vocabulary(features or "rootsift"))
         if features:
             vocabulary.require_features(features)
-        return ImageIndex.create(path, vocabulary, root=root, max_features=max_features, max_side=max_side)
+        return ImageIndex.create(
+            path, vocabulary, picture_root=root, max_features=max_features, max_side=max_side
+        )
     target.require(features, Vocabulary.load(vocab) if vocab else None, max_features, max_side)
     return target
 
 
 def main() -> None:
-    """Run the command. Exit codes: 0 done, 1 something was left out or failed, 2 wrong usage, 130 interrupted."""
+    """Run the command. Exit codes: 0 done, 1 something was left out or failed, 2 wrong usage, 130
+    interrupted.
+    """
     if len(sys.argv) == 1:
         sys.argv.append("--help")
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a picture is said by its ImageError
+    warnings.filterwarnings(
+        "ignore", module=r"PIL\."
+    )  # what is wrong with a picture is said by its ImageError
     try:
         code = app(standalone_mode=False)
         if sys.stdout:
@@ -362,7 +531,14 @@ def main() -> None:
         # the reader of our output has gone: end quietly, and keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (typer.TyperException, typer.Abort, KeyboardInterrupt, BovwError, ImportError, OSError) as error:
+    except (
+        typer.TyperException,
+        typer.Abort,
+        KeyboardInterrupt,
+        BovwError,
+        ImportError,
+        OSError,
+    ) as error:
         fail(*explained(error))
     else:
         if code == INTERRUPTED:  # what Typer makes of KeyboardInterrupt

@@ -1,4 +1,6 @@
-"""What the command needs to talk: options of several commands, paths from stdin, limits, safe names, progress, and errors in one line."""
+"""What the command needs to talk: options of several commands, paths from stdin, limits, safe
+names, progress, and errors in one line.
+"""
 
 from __future__ import annotations
 
@@ -42,17 +44,34 @@ __all__ = [
 
 INTERRUPTED = 130
 CORES = os.cpu_count() or 1
-IndexOption = Annotated[Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")]
-JobsOption = Annotated[int, typer.Option(min=0, help="Processes that work at a time; by default one a core; 0: work in this one.")]
+IndexOption = Annotated[
+    Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")
+]
+JobsOption = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Processes that work at a time; by default one a core; 0: work in this one."
+    ),
+]
 RootOption = Annotated[
-    Path | None, typer.Option(help="The folder that the pictures are in now, if they have moved without the index (see README).")
+    Path | None,
+    typer.Option(
+        help="The folder that the pictures are in now, if they have moved without the index (see README)."
+    ),
 ]
 FalseAlarmsOption = Annotated[
-    float, typer.Option(help="Say verified only if at most about so many wrong yes a query are to be expected: 0.01 is one in a hundred.")
+    float,
+    typer.Option(
+        help="Say verified only if at most about so many wrong yes a query are to be expected: 0.01 is one in a hundred."
+    ),
 ]
 LimitOption = Annotated[
     list[str],
-    typer.Option("--limit", metavar="NAME=NUMBER", help="What a picture may cost: pixels, memory, file_bytes, seconds."),
+    typer.Option(
+        "--limit",
+        metavar="NAME=NUMBER",
+        help="What a picture may cost: pixels, memory, file_bytes, seconds.",
+    ),
 ]
 Bar = Callable[[str, int, int], None]
 
@@ -92,7 +111,9 @@ def parsed_limits(texts: list[str]) -> Limits:
             limits = replace(limits, **{name: value})
         except (TypeError, ValueError, OverflowError):
             names = ", ".join(f"{name}={value:g}" for name, value in vars(LIMITS).items())
-            raise ParameterError(f"--limit: {text!r} is not one of these with a number above 0: {names}") from None
+            raise ParameterError(
+                f"--limit: {text!r} is not one of these with a number above 0: {names}"
+            ) from None
     return limits
 
 
@@ -102,7 +123,9 @@ def complain(error: ImageError) -> None:
 
 
 class Failures:
-    """Pictures that were left out: named as they come, written to a file as JSON lines if wanted, and counted by reason in the end."""
+    """Pictures that were left out: named as they come, written to a file as JSON lines if wanted,
+    and counted by reason in the end.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self.file = path.open("w", encoding="ascii") if path else None
@@ -119,11 +142,18 @@ class Failures:
     def __enter__(self) -> Failures:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self.file:
             self.file.close()
         if self.reasons:
-            counts = (f"{count} x {printable(reason)}" for reason, count in self.reasons.most_common())
+            counts = (
+                f"{count} x {printable(reason)}" for reason, count in self.reasons.most_common()
+            )
             typer.echo(f"bovw: left out: {', '.join(counts)}", err=True)
 
 
@@ -138,7 +168,15 @@ def progress() -> Iterator[Bar]:
         yield silent
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     from rich.text import Text
 
     class RateColumn(ProgressColumn):
@@ -170,7 +208,8 @@ def fail(message: str, code: int) -> None:
     """Say what went wrong in one line and end."""
     typer.echo(f"bovw: error: {message}", err=True)
     if code == INTERRUPTED:
-        # Python would end by the signal instead of with this code if it had been running code from a string, as for a dataclass
+        # Python would end by the signal instead of with this code if it had been running code from
+        # a string, as for a dataclass
         with suppress(OSError, ValueError):
             if sys.stdout:
                 sys.stdout.flush()
@@ -195,7 +234,13 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, BovwError):
         return printable(str(error)), 2 if isinstance(error, ParameterError) else 1
     if isinstance(error, ImportError):
-        return f"a library cannot be loaded: {error}; on Debian `apt install libgl1 libglib2.0-0` gives what OpenCV needs", 1
+        return (
+            f"a library cannot be loaded: {error}; on Debian `apt install libgl1 libglib2.0-0` gives what OpenCV needs",
+            1,
+        )
     if isinstance(error, OSError):
-        return f"{printable(str(error.filename or 'input or output'))}: {error.strerror or error}", 1
+        return (
+            f"{printable(str(error.filename or 'input or output'))}: {error.strerror or error}",
+            1,
+        )
     return repr(error), 1

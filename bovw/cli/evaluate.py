@@ -1,4 +1,6 @@
-"""`bovw evaluate`: how well an index answers, on pictures of one's own or with ground truth; which settings to take; is A better than B?"""
+"""`bovw evaluate`: how well an index answers, on pictures of one's own or with ground truth; which
+settings to take; is A better than B?
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ImageError, ParameterError, printable
-from .console import CORES, Bar, FalseAlarmsOption, IndexOption, JobsOption, LimitOption, RootOption, complain, parsed_limits, progress
+from .console import (
+    CORES,
+    Bar,
+    FalseAlarmsOption,
+    IndexOption,
+    JobsOption,
+    LimitOption,
+    RootOption,
+    complain,
+    parsed_limits,
+    progress,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.run import Evaluation
     from ..evaluation.sweep import Sweep
-    from ..evaluation.truth import Truth
+    from ..evaluation.truth import GroundTruth
     from ..image_index import ImageIndex
     from ..search.ranking import SearchOptions
 
@@ -25,39 +38,98 @@ __all__ = ["evaluate"]
 
 # Options that only some ways to evaluate have a use for, by the names of their parameters.
 OF_COMPARISON = {"compare", "resamples", "seed"}
-OF_SELF = {"sample", "strangers", "keep"}
+OF_SELF = {"sample", "negatives", "keep"}
 OF_TRUTH = {"images", "score"}
 OF_ONE_EVALUATION = {"score", "run", "save_qrels"}
-OF_SEARCH = {"path", "root", "crop", "scoring", "verify", "words", "mirror", "false_alarms", "limit", "jobs"}
+OF_SEARCH = {
+    "path",
+    "root",
+    "crop",
+    "scoring",
+    "verify",
+    "words",
+    "mirror",
+    "false_alarms",
+    "limit",
+    "jobs",
+}
 
 
 def evaluate(
     context: typer.Context,
     path: IndexOption = Path("index.bovw"),
-    itself: Annotated[bool, typer.Option("--self", help="Make queries out of pictures of the index: no ground truth is needed.")] = False,
-    queries: Annotated[Path | None, typer.Option(metavar="TSV", help="Ground truth: a table of queries with their answers.")] = None,
+    itself: Annotated[
+        bool,
+        typer.Option(
+            "--self", help="Make queries out of pictures of the index: no ground truth is needed."
+        ),
+    ] = False,
+    queries: Annotated[
+        Path | None,
+        typer.Option(metavar="TSV", help="Ground truth: a table of queries with their answers."),
+    ] = None,
     qrels: Annotated[Path | None, typer.Option(help="Ground truth as TREC's qrels.")] = None,
-    revisitop: Annotated[Path | None, typer.Option(metavar="JSON", help="Ground truth of Revisited Oxford or Paris.")] = None,
+    revisitop: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="Ground truth of Revisited Oxford or Paris.")
+    ] = None,
     compare: Annotated[
-        tuple[Path, Path] | None, typer.Option(metavar="A B", help="Compare the scores that two runs of --save wrote; searches nothing.")
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="A B",
+            help="Compare the scores that two runs of --save wrote; searches nothing.",
+        ),
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="The folder that answers are relative to, if not that of the ground truth.")] = None,
-    score: Annotated[Path | None, typer.Option(metavar="RUN", help="Score this run, of any system, instead of searching.")] = None,
-    run: Annotated[Path | None, typer.Option(help="Write the rankings here, as a TREC run.")] = None,
-    save_qrels: Annotated[Path | None, typer.Option(help="Write the ground truth here, as TREC's qrels.")] = None,
-    save: Annotated[Path | None, typer.Option(metavar="JSON", help="Write all scores here, query by query.")] = None,
-    report: Annotated[Path | None, typer.Option(metavar="HTML", help="Write a page with plots and the worst failures here.")] = None,
-    sweep: Annotated[bool, typer.Option("--sweep", help="Try other settings, one at a time, and say which to take.")] = False,
-    sample: Annotated[int, typer.Option(min=1, help="--self: make queries out of so many pictures.")] = 50,
-    strangers: Annotated[
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder that answers are relative to, if not that of the ground truth."
+        ),
+    ] = None,
+    score: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Score this run, of any system, instead of searching."),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Write the rankings here, as a TREC run.")
+    ] = None,
+    save_qrels: Annotated[
+        Path | None, typer.Option(help="Write the ground truth here, as TREC's qrels.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="Write all scores here, query by query.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="HTML", help="Write a page with plots and the worst failures here."),
+    ] = None,
+    sweep: Annotated[
+        bool,
+        typer.Option("--sweep", help="Try other settings, one at a time, and say which to take."),
+    ] = False,
+    sample: Annotated[
+        int, typer.Option(min=1, help="--self: make queries out of so many pictures.")
+    ] = 50,
+    negatives: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PHOTOS", help="--self: pictures that are not in the index; whatever is found for them is wrong."),
+        typer.Option(
+            metavar="PHOTOS",
+            help="--self: pictures that are not in the index; whatever is found for them is wrong.",
+        ),
     ] = None,
-    keep: Annotated[Path | None, typer.Option(metavar="FOLDER", help="--self: keep the queries and their table here.")] = None,
-    among: Annotated[int, typer.Option(min=1, help="--sweep: try on a sample of so many pictures.")] = 500,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="--self: keep the queries and their table here."),
+    ] = None,
+    among: Annotated[
+        int, typer.Option(min=1, help="--sweep: try on a sample of so many pictures.")
+    ] = 500,
     depth: Annotated[int, typer.Option(min=1, help="Score so many images a query.")] = 1000,
     crop: Annotated[
-        bool | None, typer.Option("--crop/--no-crop", help="Queries are parts of what they seek; by default those with an outline are.")
+        bool | None,
+        typer.Option(
+            "--crop/--no-crop",
+            help="Queries are parts of what they seek; by default those with an outline are.",
+        ),
     ] = None,
     scoring: Annotated[str, typer.Option(help="As for search.")] = "hamming",
     verify: Annotated[int, typer.Option(min=0, help="As for search.")] = 100,
@@ -65,14 +137,28 @@ def evaluate(
     mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="As for search.")] = True,
     false_alarms: FalseAlarmsOption = 0.01,
     limit: LimitOption = [],  # noqa: B006 - Typer's way; nobody changes it
-    resamples: Annotated[int, typer.Option(min=1, help="Of the bootstrap for the intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed and pictures, same queries and intervals.")] = 0,
+    resamples: Annotated[
+        int, typer.Option(min=1, help="Of the bootstrap for the intervals.")
+    ] = 1000,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Same seed and pictures, same queries and intervals.")
+    ] = 0,
     root: RootOption = None,
     jobs: JobsOption = CORES,
 ) -> None:
-    """Measure how well an index answers: on its own pictures (--self) or with ground truth (--queries, --qrels, --revisitop)."""
+    """Measure how well an index answers: on its own pictures (--self) or with ground truth
+    (--queries, --qrels, --revisitop).
+    """
     itself = itself or (sweep and not (queries or qrels or revisitop or compare))
-    one_of({"--self": itself, "--queries": queries, "--qrels": qrels, "--revisitop": revisitop, "--compare": compare})
+    one_of(
+        {
+            "--self": itself,
+            "--queries": queries,
+            "--qrels": qrels,
+            "--revisitop": revisitop,
+            "--compare": compare,
+        }
+    )
     all_fit(context, compare=bool(compare), score=bool(score), sweep=sweep, itself=itself)
     if compare:
         typer.echo(comparison(*compare, resamples, seed))
@@ -83,7 +169,14 @@ def evaluate(
     from ..search.ranking import SearchOptions
 
     require_library()
-    options = SearchOptions(k=depth, scoring=scoring, verify=verify, words=words, mirror=mirror, false_alarms=false_alarms)
+    options = SearchOptions(
+        k=depth,
+        scoring=scoring,
+        verify_top=verify,
+        words_per_feature=words,
+        mirror=mirror,
+        false_alarms=false_alarms,
+    )
     how: dict[str, Any] = {"jobs": jobs, "limits": parsed_limits(limit)}
     outputs = Outputs(run, save_qrels, save, report, resamples, seed)
     failed: list[ImageError] = []
@@ -92,18 +185,35 @@ def evaluate(
             truth = ground_truth(queries, qrels, revisitop, images)
             failed = show(rated(truth, score, depth), truth, {"run": str(score)}, outputs)
         else:
-            with ImageIndex.open(path, root=root) as index, progress() as bar:
+            with ImageIndex.open(path, picture_root=root) as index, progress() as bar:
                 if itself:
-                    pictures = [os.fspath(stranger) for stranger in strangers or ()]
-                    truth, failed = probes(index, keep, work, bar, sample=sample, strangers=pictures, seed=seed, **how)
+                    pictures = [os.fspath(negative) for negative in negatives or ()]
+                    truth, failed = probes(
+                        index, keep, work, bar, sample=sample, negatives=pictures, seed=seed, **how
+                    )
                 else:
                     truth = ground_truth(queries, qrels, revisitop, images)
                 if sweep:
-                    tried = tried_out(index, truth, options, work, bar, among=among, crop=crop, resamples=resamples, seed=seed, **how)
+                    tried = tried_out(
+                        index,
+                        truth,
+                        options,
+                        work,
+                        bar,
+                        among=among,
+                        crop=crop,
+                        resamples=resamples,
+                        seed=seed,
+                        **how,
+                    )
                 else:
                     evaluation = evaluated(index, truth, options, crop=crop, progress=bar, **how)
                 facts = {"index": index_facts(index, path), "jobs": jobs}
-            failed += show_sweep(tried, facts, outputs) if sweep else show(evaluation, truth, facts, outputs)
+            failed += (
+                show_sweep(tried, facts, outputs)
+                if sweep
+                else show(evaluation, truth, facts, outputs)
+            )
     for problem in failed:
         complain(problem)
     if failed:
@@ -126,13 +236,20 @@ def one_of(ways: dict[str, object]) -> None:
     """Raise ParameterError unless exactly one way to evaluate is asked for."""
     asked = [name for name, value in ways.items() if value]
     if len(asked) != 1:
-        raise ParameterError(f"{' and '.join(asked) or 'nothing to evaluate'}: give one of {', '.join(ways)}")
+        raise ParameterError(
+            f"{' and '.join(asked) or 'nothing to evaluate'}: give one of {', '.join(ways)}"
+        )
 
 
-def all_fit(context: typer.Context, *, compare: bool, score: bool, sweep: bool, itself: bool) -> None:
+def all_fit(
+    context: typer.Context, *, compare: bool, score: bool, sweep: bool, itself: bool
+) -> None:
     """Raise ParameterError if an option is given that this way to evaluate has no use for."""
     ways = {
-        "--compare": (compare, {str(option.name) for option in context.command.params} - OF_COMPARISON),
+        "--compare": (
+            compare,
+            {str(option.name) for option in context.command.params} - OF_COMPARISON,
+        ),
         "--sweep": (sweep, OF_ONE_EVALUATION),
         "--score": (score, OF_SEARCH),
         "--self": (itself, OF_TRUTH),
@@ -146,7 +263,9 @@ def all_fit(context: typer.Context, *, compare: bool, score: bool, sweep: bool, 
                 raise ParameterError(f"{option.opts[0]}: does not go with {way}")
 
 
-def ground_truth(queries: Path | None, qrels: Path | None, revisitop: Path | None, images: Path | None) -> Truth:
+def ground_truth(
+    queries: Path | None, qrels: Path | None, revisitop: Path | None, images: Path | None
+) -> GroundTruth:
     """The ground truth that is given."""
     from ..evaluation.truth import read_qrels_truth, read_queries, read_revisitop
 
@@ -158,18 +277,22 @@ def ground_truth(queries: Path | None, qrels: Path | None, revisitop: Path | Non
     return read_revisitop(revisitop, images)
 
 
-def probes(index: ImageIndex, keep: Path | None, work: str, bar: Bar, **how: Any) -> tuple[Truth, list[ImageError]]:
+def probes(
+    index: ImageIndex, keep: Path | None, work: str, bar: Bar, **how: Any
+) -> tuple[GroundTruth, list[ImageError]]:
     """Queries made out of the pictures of an index, kept if that is wanted."""
-    from ..evaluation.synthetic import make_probes
+    from ..evaluation.synthetic import make_synthetic_queries
     from ..evaluation.truth import write_queries
 
-    truth, failed = make_probes(index, keep or Path(work, "queries"), progress=bar, **how)
+    truth, failed = make_synthetic_queries(
+        index, keep or Path(work, "queries"), progress=bar, **how
+    )
     if keep:
         write_queries(keep / "queries.tsv", truth)
     return truth, failed
 
 
-def rated(truth: Truth, run: Path, depth: int) -> Evaluation:
+def rated(truth: GroundTruth, run: Path, depth: int) -> Evaluation:
     """The evaluation of a run, of so many images a query."""
     from ..evaluation.run import score
     from ..evaluation.trec import read_run
@@ -177,7 +300,9 @@ def rated(truth: Truth, run: Path, depth: int) -> Evaluation:
     return score(truth, {query: images[:depth] for query, images in read_run(run).items()})
 
 
-def tried_out(index: ImageIndex, truth: Truth, options: SearchOptions, work: str, bar: Bar, **how: Any) -> Sweep:
+def tried_out(
+    index: ImageIndex, truth: GroundTruth, options: SearchOptions, work: str, bar: Bar, **how: Any
+) -> Sweep:
     """The trials of other settings."""
     from ..evaluation.sweep import sweep
 
@@ -187,11 +312,20 @@ def tried_out(index: ImageIndex, truth: Truth, options: SearchOptions, work: str
 def index_facts(index: ImageIndex, path: Path) -> dict[str, Any]:
     """What the scores of an index depend on."""
     info = index.info()
-    return {"path": str(path), "images": info.images, "vocabulary": info.vocabulary, **info.spec.to_json()}
+    return {
+        "path": str(path),
+        "images": info.image_count,
+        "vocabulary": info.vocabulary,
+        **info.spec.to_json(),
+    }
 
 
-def show(evaluation: Evaluation, truth: Truth, facts: dict[str, Any], outputs: Outputs) -> list[ImageError]:
-    """Print an evaluation and write what is to be written. Returns the queries that could not be used."""
+def show(
+    evaluation: Evaluation, truth: GroundTruth, facts: dict[str, Any], outputs: Outputs
+) -> list[ImageError]:
+    """Print an evaluation and write what is to be written. Returns the queries that could not be
+    used.
+    """
     from ..evaluation.scorecard import scores_text, write_scorecard
     from ..evaluation.scores import save_scores, set_scores
     from ..evaluation.trec import write_qrels, write_run
@@ -205,7 +339,12 @@ def show(evaluation: Evaluation, truth: Truth, facts: dict[str, Any], outputs: O
     if outputs.qrels:
         write_qrels(outputs.qrels, truth.judgements())
     if outputs.scores:
-        save_scores(outputs.scores, evaluation, sets, {**facts, "seed": outputs.seed, "resamples": outputs.resamples})
+        save_scores(
+            outputs.scores,
+            evaluation,
+            sets,
+            {**facts, "seed": outputs.seed, "resamples": outputs.resamples},
+        )
     if outputs.report:
         write_scorecard(outputs.report, "bovw evaluate", evaluation, sets)
     return evaluation.failed
@@ -215,18 +354,23 @@ def warn_of(absent: list[str]) -> None:
     """Say that relevant images are not in the index, if any."""
     if absent:
         count, example = len(absent), printable(absent[0])
-        typer.echo(f"bovw: warning: {count:,} relevant images are not in the index and count as missed, such as {example}", err=True)
+        typer.echo(
+            f"bovw: warning: {count:,} relevant images are not in the index and count as missed, such as {example}",
+            err=True,
+        )
 
 
 def show_sweep(sweep: Sweep, facts: dict[str, Any], outputs: Outputs) -> list[ImageError]:
-    """Print the trials of a sweep and write what is to be written. Returns the pictures and queries that were left out."""
+    """Print the trials of a sweep and write what is to be written. Returns the pictures and queries
+    that were left out.
+    """
     from ..evaluation.scorecard import sweep_text, write_sweep
     from ..evaluation.trec import write_lines
 
     warn_of(sweep.absent)
     typer.echo(sweep_text(sweep))
     if outputs.scores:
-        write_lines(outputs.scores, iter([json.dumps({**facts, **asdict(sweep), "failed": list(map(str, sweep.failed))}, indent=1)]))
+        write_lines(outputs.scores, iter([json.dumps({**facts, **sweep_facts(sweep)}, indent=1)]))
     if outputs.report:
         write_sweep(outputs.report, sweep)
     return sweep.failed
@@ -239,3 +383,18 @@ def comparison(first: Path, second: Path, resamples: int, seed: int) -> str:
 
     contrasts = compared(read_scores(first), read_scores(second), resamples=resamples, seed=seed)
     return comparison_lines(str(first), str(second), contrasts)
+
+
+def sweep_facts(sweep: Sweep) -> dict[str, Any]:
+    """A sweep as plain JSON values."""
+    trials = [asdict(trial) for trial in sweep.trials]
+    for trial in trials:
+        trial["bytes"] = trial.pop("size_bytes")
+    return {
+        "trials": trials,
+        "images": sweep.image_count,
+        "advice": sweep.advice,
+        "choice": sweep.choice,
+        "failed": list(map(str, sweep.failed)),
+        "absent": sweep.absent,
+    }

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import printable
 from ..search.comparison import Comparison
-from ..search.match import Match, posture, verdict
+from ..search.match import Match, transform_text, verdict
 from ..search.result import SearchResult
 
 __all__ = ["comparison_line", "comparison_text", "json_line", "report_text", "write_drawing"]
@@ -35,18 +35,30 @@ def match_facts(match: Match) -> dict[str, Any]:
 def json_line(result: SearchResult) -> str:
     """A result as one line of JSON."""
     matches = [
-        {"rank": rank, "image": match.image, "score": round(match.score, 4), **match_facts(match)}
+        {"rank": rank, "image": match.path, "score": round(match.score, 4), **match_facts(match)}
         for rank, match in enumerate(result.matches, 1)
     ]
-    seconds = {step: round(value, 5) for step, value in result.seconds.items()}
-    return json.dumps({"query": result.query, "features": result.features, "seconds": seconds, "matches": matches}, allow_nan=False)
+    seconds = {step: round(value, 5) for step, value in result.timings.items()}
+    return json.dumps(
+        {
+            "query": result.query,
+            "features": result.feature_count,
+            "seconds": seconds,
+            "matches": matches,
+        },
+        allow_nan=False,
+    )
 
 
 def report_text(result: SearchResult) -> str:
     """A result for reading."""
-    lines = [f"{printable(result.query)}: {result.features} features, {sum(result.seconds.values()):.2f} s"]
+    lines = [
+        f"{printable(result.query)}: {result.feature_count} features, {sum(result.timings.values()):.2f} s"
+    ]
     for rank, match in enumerate(result.matches, 1):
-        lines.append(f"{rank:3d}  {verdict(match):8s} {match.score:8.1f} {match.inliers:5d} inliers  {printable(match.image)}")
+        lines.append(
+            f"{rank:3d}  {verdict(match):8s} {match.score:8.1f} {match.inliers:5d} inliers  {printable(match.path)}"
+        )
         if match.outline is not None and match.verified:
             lines.append(f"     {place_text(match)}")
     if not result.matches:
@@ -58,26 +70,41 @@ def place_text(match: Match) -> str:
     """Where a match lies."""
     assert match.outline is not None
     corners = " ".join(f"({round(x)},{round(y)})" for x, y in match.outline.tolist())
-    return f"corners at {corners}, {posture(match)}"
+    return f"corners at {corners}, {transform_text(match)}"
 
 
 def comparison_line(first: str, second: str, comparison: Comparison) -> str:
     """A comparison as one line of JSON."""
     found = comparison.differences
-    differences = None if found is None else [{"box": list(one.box), "contrast": one.contrast, "pixels": one.pixels} for one in found]
-    facts = {"first": first, "second": second, **match_facts(comparison.match), "differences": differences}
+    differences = (
+        None
+        if found is None
+        else [
+            {"box": list(one.box), "contrast": one.contrast, "pixels": one.pixels} for one in found
+        ]
+    )
+    facts = {
+        "first": first,
+        "second": second,
+        **match_facts(comparison.match),
+        "differences": differences,
+    }
     return json.dumps(facts, allow_nan=False)
 
 
 def comparison_text(first: str, second: str, comparison: Comparison) -> str:
     """A comparison for reading."""
     match = comparison.match
-    lines = [f"{printable(second)} in {printable(first)}: {verdict(match)}, {match.inliers} inliers"]
+    lines = [
+        f"{printable(second)} in {printable(first)}: {verdict(match)}, {match.inliers} inliers"
+    ]
     if match.verified and comparison.differences is not None:
         lines += [f"     {place_text(match)}", f"     {len(comparison.differences)} differences"]
         for number, one in enumerate(comparison.differences, 1):
             x, y, width, height = one.box
-            lines.append(f"{number:3d}  at {x},{y}  {width} x {height}  contrast {one.contrast:.2f}  {one.pixels} pixels")
+            lines.append(
+                f"{number:3d}  at {x},{y}  {width} x {height}  contrast {one.contrast:.2f}  {one.pixels} pixels"
+            )
     return "\n".join(lines)
 
 
@@ -86,7 +113,9 @@ def write_drawing(path: Path, result: SearchResult) -> None:
     from ..search.drawing import draw_match, save_picture
 
     if not result.matches or not result.matches[0].inliers:
-        typer.echo(f"bovw: warning: {path}: nothing to draw, no image agrees with the query", err=True)
+        typer.echo(
+            f"bovw: warning: {path}: nothing to draw, no image agrees with the query", err=True
+        )
         return
-    save_picture(path, draw_match(result.query, result.matches[0].image, result.matches[0]))
+    save_picture(path, draw_match(result.query, result.matches[0].path, result.matches[0]))
     typer.echo(f"{path}: drawing of the best match", err=True)

@@ -1,4 +1,5 @@
-"""How well a searcher answers: ground truth, synthetic queries, measures, intervals, comparisons, sweeps.
+"""How well a searcher answers: ground truth, synthetic queries, measures, intervals, comparisons,
+sweeps.
 
 May import: everything below it, that is all but the command. Read first: `run.evaluate`.
 """

@@ -1,7 +1,8 @@
 """How good a ranking is: one number a measure and query.
 
-Names are those of ir-measures (https://ir-measur.es), which computes what it has with trec_eval's own code; what it lacks
-is computed here. Ranks count from 1; R is the number of relevant images, found or not.
+Names are those of ir-measures (https://ir-measur.es), which computes what it has with trec_eval's
+own code; what it lacks is computed here. Ranks count from 1; R is the number of relevant images,
+found or not.
 """
 
 from __future__ import annotations
@@ -10,17 +11,28 @@ from collections.abc import Mapping, Sequence, Set
 
 from ..errors import MissingLibraryError
 
-__all__ = ["f1", "measured", "ns_score", "ranks_of", "require_library", "revisitop_ap", "revisitop_precision"]
+__all__ = [
+    "f1",
+    "measured",
+    "ns_score",
+    "ranks_of",
+    "require_library",
+    "revisitop_ap",
+    "revisitop_precision",
+]
 
 SUCCESS, RECALL, PRECISION, REVISITOP = (1, 10), (1, 3, 5, 10, 100), (1, 3, 5, 10), (1, 5, 10)
 
 
-def measured(rankings: Mapping[str, Sequence[str]], relevant: Mapping[str, Set[str]]) -> dict[str, dict[str, float]]:
+def measured(
+    rankings: Mapping[str, Sequence[str]], relevant: Mapping[str, Set[str]]
+) -> dict[str, dict[str, float]]:
     """The measures of each query that has relevant images; a query without a ranking found nothing.
 
-    `AP`: average precision, standard (mean over the R of the precision at their ranks; 0 for those not found), `AP@100`
-    of the first 100 (still over R); `RR`: 1 / rank of the first relevant; `Success@k`: whether one is among the first k;
-    `R@k`, `P@k`: relevant among the first k, over R and over k; `F1@k`: see `f1`.
+    `AP`: average precision, standard (mean over the R of the precision at their ranks; 0 for those
+    not found), `AP@100` of the first 100 (still over R); `RR`: 1 / rank of the first relevant;
+    `Success@k`: whether one is among the first k; `R@k`, `P@k`: relevant among the first k, over R
+    and over k; `F1@k`: see `f1`.
 
     Args:
         rankings: images best first, without those to ignore.
@@ -32,7 +44,14 @@ def measured(rankings: Mapping[str, Sequence[str]], relevant: Mapping[str, Set[s
     import ir_measures
     from ir_measures import AP, RR, P, R, Success
 
-    measures = [AP, AP @ 100, RR, *(Success @ k for k in SUCCESS), *(R @ k for k in RECALL), *(P @ k for k in PRECISION)]
+    measures = [
+        AP,
+        AP @ 100,
+        RR,
+        *(Success @ k for k in SUCCESS),
+        *(R @ k for k in RECALL),
+        *(P @ k for k in PRECISION),
+    ]
     run, qrels = {}, {}
     for query, answers in relevant.items():
         if answers:
@@ -40,7 +59,10 @@ def measured(rankings: Mapping[str, Sequence[str]], relevant: Mapping[str, Set[s
             # images become their ranks: no name can confuse the library, and no score can tie
             run[query] = {str(rank): float(-rank) for rank in range(1, len(ranking) + 1)}
             ranks = ranks_of(ranking, answers)
-            qrels[query] = {**{str(rank): 1 for rank in ranks}, **{f"absent {n}": 1 for n in range(len(answers) - len(ranks))}}
+            qrels[query] = {
+                **{str(rank): 1 for rank in ranks},
+                **{f"absent {n}": 1 for n in range(len(answers) - len(ranks))},
+            }
     values: dict[str, dict[str, float]] = {query: {} for query in qrels}
     keys = {str(number): query for number, query in enumerate(qrels)}
     numbered = [{key: table[query] for key, query in keys.items()} for table in (qrels, run)]
@@ -56,11 +78,15 @@ def measured(rankings: Mapping[str, Sequence[str]], relevant: Mapping[str, Set[s
 
 
 def require_library() -> None:
-    """Raise MissingLibraryError unless ir-measures is installed, before hours are spent on what it is to score."""
+    """Raise MissingLibraryError unless ir-measures is installed, before hours are spent on what it
+    is to score.
+    """
     try:
         import ir_measures  # noqa: F401
     except ImportError as error:
-        raise MissingLibraryError("ir-measures is not installed: `pip install ir-measures` (or 'bovw[evaluate]') brings it") from error
+        raise MissingLibraryError(
+            "ir-measures is not installed: `pip install ir-measures` (or 'bovw[evaluate]') brings it"
+        ) from error
 
 
 def ranks_of(ranking: Sequence[str], relevant: Set[str]) -> list[int]:
@@ -74,7 +100,8 @@ def f1(precision: float, recall: float) -> float:
 
 
 def ns_score(ranking: Sequence[str], views: Set[str]) -> float:
-    """UKBench's score: how many of the four views of an object, the query itself among them, are in the first four (0 to 4).
+    """UKBench's score: how many of the four views of an object, the query itself among them, are in
+    the first four (0 to 4).
 
     Nister and Stewenius, CVPR 2006. The ranking must not leave the query out.
     """
@@ -82,8 +109,9 @@ def ns_score(ranking: Sequence[str], views: Set[str]) -> float:
 
 
 def revisitop_ap(ranks: Sequence[int], relevant: int) -> float:
-    """Average precision as Oxford, Paris and their revisited versions compute it: the area under precision over recall by
-    trapezia, where precision is 1 before anything is found. One hit at rank 2 gives 0.25; the standard AP gives 0.5.
+    """Average precision as Oxford, Paris and their revisited versions compute it: the area under
+    precision over recall by trapezia, where precision is 1 before anything is found. One hit at
+    rank 2 gives 0.25; the standard AP gives 0.5.
 
     Philbin et al., CVPR 2007; Radenovic et al., CVPR 2018.
 
@@ -99,7 +127,9 @@ def revisitop_ap(ranks: Sequence[int], relevant: int) -> float:
 
 
 def revisitop_precision(ranks: Sequence[int], k: int) -> float:
-    """Precision among the first k as revisitop computes it: k is at most the rank of the last relevant image that was found."""
+    """Precision among the first k as revisitop computes it: k is at most the rank of the last
+    relevant image that was found.
+    """
     if not ranks:
         return 0.0
     depth = min(ranks[-1], k)

@@ -1,4 +1,6 @@
-"""Ways in which a picture comes back changed: cut, turned, scaled, compressed, blurred, covered, pasted; with the true place."""
+"""Ways in which a picture comes back changed: cut, turned, scaled, compressed, blurred, covered,
+pasted; with the true place.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ class Perturbation:
     """What is done to a picture, in this order.
 
     Attributes:
-        area: a window of this share of the area is cut out at a random place; it has the shape of the picture.
+        area: a window of this share of the area is cut out at a random place; it has the shape of
+            the picture.
         angle: degrees by which the content is turned, clockwise as pictures are seen.
         scale: pixels of the query a pixel of the picture becomes, as a ratio of lengths.
         perspective: each corner wanders by up to this share of the sides.
@@ -77,12 +80,17 @@ PERTURBATIONS = {
     "covered": Perturbation(covered=0.6),
     "mirrored": Perturbation(mirrored=True),
     "pasted": Perturbation(area=0.3, scale=0.8, pasted=True),
-    "all of it": Perturbation(area=0.25, angle=15, scale=0.7, perspective=0.08, blur=1.0, gain=0.7, noise=8.0, quality=40),
+    "all of it": Perturbation(
+        area=0.25, angle=15, scale=0.7, perspective=0.08, blur=1.0, gain=0.7, noise=8.0, quality=40
+    ),
 }
 
 
 def perturbed(
-    picture: Pixels, perturbation: Perturbation, rng: np.random.Generator, other: Pixels | None = None
+    picture: Pixels,
+    perturbation: Perturbation,
+    rng: np.random.Generator,
+    other: Pixels | None = None,
 ) -> tuple[Pixels, NDArray[np.float64]]:
     """Make a query out of a picture.
 
@@ -92,14 +100,23 @@ def perturbed(
         other: (h, w, 3) the picture to paste into; plain grey by default.
 
     Returns:
-        The query (h, w, 3) uint8, and the true homography (3, 3) from its pixels to those of the picture (centre of the first
-        pixel (0, 0)). Where a turned window leaves the picture, the picture is reflected.
+        The query (h, w, 3) uint8, and the true homography (3, 3) from its pixels to those of the
+        picture (centre of the first pixel (0, 0)). Where a turned window leaves the picture, the
+        picture is reflected.
     """
     to_query, size = placed(picture.shape[1], picture.shape[0], perturbation, rng)
     if perturbation.scale < 1:
-        # what the query cannot show must go before it is sampled; pictures are taken to have a blur of half a pixel
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.5 * (perturbation.scale**-2 - 1) ** 0.5), np.uint8)
-    query = np.asarray(cv2.warpPerspective(picture, to_query, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT), np.uint8)
+        # what the query cannot show must go before it is sampled; pictures are taken to have a blur
+        # of half a pixel
+        picture = np.asarray(
+            cv2.GaussianBlur(picture, (0, 0), 0.5 * (perturbation.scale**-2 - 1) ** 0.5), np.uint8
+        )
+    query = np.asarray(
+        cv2.warpPerspective(
+            picture, to_query, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+        ),
+        np.uint8,
+    )
     query = relit(query, perturbation, rng)
     if perturbation.covered:
         cover(query, perturbation.covered, rng)
@@ -113,21 +130,32 @@ def perturbed(
     return query, homography / homography[2, 2]
 
 
-def placed(width: int, height: int, perturbation: Perturbation, rng: np.random.Generator) -> tuple[Matrix, tuple[int, int]]:
-    """The homography (3, 3) from a picture to a query cut out of it, and the query's (width, height)."""
+def placed(
+    width: int, height: int, perturbation: Perturbation, rng: np.random.Generator
+) -> tuple[Matrix, tuple[int, int]]:
+    """The homography (3, 3) from a picture to a query cut out of it, and the query's (width,
+    height).
+    """
     side = perturbation.area**0.5
     w, h = (min(full, max(MIN_SIDE, round(full * side))) for full in (width, height))
     x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
-    size = (max(MIN_SIDE, round(w * perturbation.scale)), max(MIN_SIDE, round(h * perturbation.scale)))
+    size = (
+        max(MIN_SIDE, round(w * perturbation.scale)),
+        max(MIN_SIDE, round(h * perturbation.scale)),
+    )
     turn = np.deg2rad(perturbation.angle)
-    linear = perturbation.scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    linear = perturbation.scale * np.array(
+        [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    )
     matrix = np.eye(3)
     matrix[:2, :2] = linear
     matrix[:2, 2] = (np.array(size) - 1) / 2 - linear @ [x + (w - 1) / 2, y + (h - 1) / 2]
     if perturbation.perspective:
         corners = corners_of((0, 0, *size)).astype(np.float32)
         wander = rng.uniform(-perturbation.perspective, perturbation.perspective, (4, 2)) * size
-        matrix = cv2.getPerspectiveTransform((corners + wander).astype(np.float32), corners) @ matrix
+        matrix = (
+            cv2.getPerspectiveTransform((corners + wander).astype(np.float32), corners) @ matrix
+        )
     if perturbation.mirrored:
         matrix = np.array([[-1.0, 0.0, size[0] - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]) @ matrix
     return matrix, size
@@ -154,15 +182,23 @@ def cover(query: Pixels, share: float, rng: np.random.Generator) -> None:
 
 
 def pasted(query: Pixels, other: Pixels | None) -> tuple[Pixels, Matrix]:
-    """A query in the middle of another picture of twice its size, and the shift (3, 3) of its pixels."""
+    """A query in the middle of another picture of twice its size, and the shift (3, 3) of its
+    pixels.
+    """
     height, width = query.shape[:2]
     size = (2 * width, 2 * height)
-    canvas = np.full((size[1], size[0], 3), GREY, np.uint8) if other is None else cv2.resize(other, size, interpolation=cv2.INTER_AREA)
+    canvas = (
+        np.full((size[1], size[0], 3), GREY, np.uint8)
+        if other is None
+        else cv2.resize(other, size, interpolation=cv2.INTER_AREA)
+    )
     x, y = width // 2, height // 2
     canvas[y : y + height, x : x + width] = query
     return np.asarray(canvas, np.uint8), np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
 
 
 def outline_of(size: tuple[int, int], homography: Matrix) -> NDArray[np.float64]:
-    """Where the corners of a query of this (width, height) lie in the picture that it was made of: (4, 2)."""
+    """Where the corners of a query of this (width, height) lie in the picture that it was made of:
+    (4, 2).
+    """
     return project(homography, corners_of((0, 0, *size)))

@@ -1,4 +1,6 @@
-"""An evaluation for people: tables as text, and a page with tables, plots and the worst failures as pictures."""
+"""An evaluation for people: tables as text, and a page with tables, plots and the worst failures as
+pictures.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from ..errors import printable
 from ..report.html import Figure, Page, escaped, row
 from ..report.plot import Point, bars, scatter
 from ..search.result import figure_of
-from .bootstrap import Rate
+from .bootstrap import Estimate
 from .run import FALSE_ALARM, NS, PLACED, VERIFIED, Evaluation, Outcome
 from .scores import SIGNIFICANT, Contrast, SetScores, mean_name
 from .sweep import Sweep
@@ -42,7 +44,9 @@ EXPLAINED = {
 
 
 def scores_text(evaluation: Evaluation, sets: Sequence[SetScores]) -> str:
-    """The tables of an evaluation as text: one where no query has several answers, as the others would say the same again."""
+    """The tables of an evaluation as text: one where no query has several answers, as the others
+    would say the same again.
+    """
     several = any(len(outcome.query.relevant) > 1 for outcome in evaluation.outcomes)
     columns = tables_of(evaluation) if several else tables_of(evaluation)[:1]
     notes = "Means with 95 % intervals; docs/results.md defines them. ms: median of a search. --save and --report have all measures."
@@ -62,17 +66,23 @@ def table_cells(sets: Sequence[SetScores], columns: Sequence[str]) -> list[list[
     cells = [["set", "queries", *map(mean_name, known), *["corners"] * placed, *["ms"] * timed]]
     for line in sets:
         means = [rate_text(line.means.get(name)) for name in known]
-        corners = ["-" if line.corner_error is None else f"{100 * line.corner_error:.2f} %"] * placed
+        corners = [
+            "-" if line.corner_error is None else f"{100 * line.corner_error:.2f} %"
+        ] * placed
         seconds = ["-" if line.seconds is None else f"{1000 * line.seconds:.0f}"] * timed
         cells.append([line.set, f"{line.queries:,}", *means, *corners, *seconds])
     return cells
 
 
-def rate_text(rate: Rate | None) -> str:
+def rate_text(rate: Estimate | None) -> str:
     """A mean with its interval."""
     if rate is None:
         return "-"
-    interval = "" if rate.low is None or rate.high is None else f" ({short(rate.low, 2)}-{short(rate.high, 2)})"
+    interval = (
+        ""
+        if rate.low is None or rate.high is None
+        else f" ({short(rate.low, 2)}-{short(rate.high, 2)})"
+    )
     return short(rate.mean, 3) + interval
 
 
@@ -81,9 +91,13 @@ def short(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".removeprefix("0")
 
 
-def difference_text(difference: Rate) -> str:
+def difference_text(difference: Estimate) -> str:
     """A difference of means with its interval."""
-    interval = "" if difference.low is None or difference.high is None else f" ({difference.low:+.3f} to {difference.high:+.3f})"
+    interval = (
+        ""
+        if difference.low is None or difference.high is None
+        else f" ({difference.low:+.3f} to {difference.high:+.3f})"
+    )
     return f"{difference.mean:+.3f}{interval}"
 
 
@@ -94,15 +108,26 @@ def cells_text(cells: Sequence[Sequence[str]]) -> str:
     for line in cells:
         first, *rest = (printable(cell) for cell in line)
         lines.append(
-            "  ".join([first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]).rstrip()
+            "  ".join(
+                [
+                    first.ljust(widths[0]),
+                    *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)),
+                ]
+            ).rstrip()
         )
     return "\n".join(lines)
 
 
 def cells_html(cells: Sequence[Sequence[str]]) -> str:
     """A table as HTML."""
-    heading, *lines = ("".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in line) for line, tag in tagged(cells))
-    return f'<div class="bovw"><table><tr>{heading}</tr>' + "".join(f"<tr>{line}</tr>" for line in lines) + "</table></div>\n"
+    heading, *lines = (
+        "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in line) for line, tag in tagged(cells)
+    )
+    return (
+        f'<div class="bovw"><table><tr>{heading}</tr>'
+        + "".join(f"<tr>{line}</tr>" for line in lines)
+        + "</table></div>\n"
+    )
 
 
 def tagged(cells: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[str], str]]:
@@ -114,11 +139,30 @@ def comparison_lines(first: str, second: str, contrasts: Sequence[Contrast]) -> 
     """A comparison of two evaluations as text, which ends by saying what of it means anything."""
     cells = [["set", "measure", "queries", "first", "second", "difference", "p", "means something"]]
     for one in contrasts:
-        gap = one.paired.difference
-        means = [f"{one.paired.first:.3f}", f"{one.paired.second:.3f}", difference_text(gap)]
+        gap = one.paired_test.difference
+        means = [
+            f"{one.paired_test.first:.3f}",
+            f"{one.paired_test.second:.3f}",
+            difference_text(gap),
+        ]
         name = mean_name(one.measure)
-        cells.append([one.set, name, f"{one.paired.queries:,}", *means, f"{one.p:.4f}", "yes" if one.significant else "no"])
-    lines = [f"first: {printable(first)}", f"second: {printable(second)}", "", cells_text(cells), ""]
+        cells.append(
+            [
+                one.set,
+                name,
+                f"{one.paired_test.queries:,}",
+                *means,
+                f"{one.p:.4f}",
+                "yes" if one.significant else "no",
+            ]
+        )
+    lines = [
+        f"first: {printable(first)}",
+        f"second: {printable(second)}",
+        "",
+        cells_text(cells),
+        "",
+    ]
     lines.append(
         f"p: permutation test over groups of queries, raised for the number of sets (Holm); below {SIGNIFICANT:g} it means something."
     )
@@ -126,20 +170,32 @@ def comparison_lines(first: str, second: str, contrasts: Sequence[Contrast]) -> 
     if not sure:
         return "\n".join([*lines, "No difference here means anything: each may be chance."])
     for one in sure:
-        better = (one.paired.difference.mean > 0) != (one.measure == FALSE_ALARM)
-        size = abs(one.paired.difference.mean)
-        lines.append(f"The second is {'better' if better else 'worse'} in {mean_name(one.measure)} of {printable(one.set)}, by {size:.3f}.")
+        better = (one.paired_test.difference.mean > 0) != (one.measure == FALSE_ALARM)
+        size = abs(one.paired_test.difference.mean)
+        lines.append(
+            f"The second is {'better' if better else 'worse'} in {mean_name(one.measure)} of {printable(one.set)}, by {size:.3f}."
+        )
     return "\n".join(lines)
 
 
-def write_scorecard(path: str | os.PathLike[str], title: str, evaluation: Evaluation, sets: Sequence[SetScores]) -> None:
-    """Write a page with the tables, the plots and the worst failures of an evaluation. Raises ImageError."""
+def write_scorecard(
+    path: str | os.PathLike[str], title: str, evaluation: Evaluation, sets: Sequence[SetScores]
+) -> None:
+    """Write a page with the tables, the plots and the worst failures of an evaluation. Raises
+    ImageError.
+    """
     with Page(path, title) as page:
         page.write(f'<div class="bovw"><h1>{escaped(title)}</h1></div>\n')
         for columns in tables_of(evaluation):
             page.write(cells_html(table_cells(sets, columns)))
         page.write('<div class="bovw"><p>Means with 95 % intervals.</p><dl>')
-        page.write("".join(f"<dt>{escaped(name)}</dt><dd>{escaped(text)}</dd>" for name, text in EXPLAINED.items()) + "</dl></div>\n")
+        page.write(
+            "".join(
+                f"<dt>{escaped(name)}</dt><dd>{escaped(text)}</dd>"
+                for name, text in EXPLAINED.items()
+            )
+            + "</dl></div>\n"
+        )
         page.write('<div class="bovw row">')
         for name in (*tables_of(evaluation)[0][:1], VERIFIED, PLACED, FALSE_ALARM):
             rates = [(line.set, line.means[name]) for line in sets if name in line.means]
@@ -148,16 +204,29 @@ def write_scorecard(path: str | os.PathLike[str], title: str, evaluation: Evalua
         page.write("</div>\n")
         shown = worst(evaluation)
         if shown:
-            page.write(f'<div class="bovw"><h1>The worst {len(shown)} failures, at most {OF_A_SET} of a set</h1></div>\n')
+            page.write(
+                f'<div class="bovw"><h1>The worst {len(shown)} failures, at most {OF_A_SET} of a set</h1></div>\n'
+            )
         for outcome in shown:
             page.write(failure_row(evaluation, outcome))
 
 
 def worst(evaluation: Evaluation) -> list[Outcome]:
-    """The queries that went wrong most: false alarms, then what was not found, or late, then wrong places."""
-    failures = [outcome for outcome in evaluation.outcomes if FALSE_ALARM in outcome.values and fault(outcome)]
+    """The queries that went wrong most: false alarms, then what was not found, or late, then wrong
+    places.
+    """
+    failures = [
+        outcome
+        for outcome in evaluation.outcomes
+        if FALSE_ALARM in outcome.values and fault(outcome)
+    ]
     failures.sort(
-        key=lambda outcome: (-outcome.values[FALSE_ALARM], outcome.values.get("RR", 1.0), -(outcome.corner_error or 0.0), outcome.query.id)
+        key=lambda outcome: (
+            -outcome.values[FALSE_ALARM],
+            outcome.values.get("RR", 1.0),
+            -(outcome.corner_error or 0.0),
+            outcome.query.id,
+        )
     )
     taken: Counter[str] = Counter()
     shown: list[Outcome] = []
@@ -174,23 +243,38 @@ def fault(outcome: Outcome) -> str:
     if values[FALSE_ALARM]:
         faults.append("false alarm")
     if values.get("Success@1") == 0:
-        faults.append("not found" if not values["RR"] else f"found at rank {round(1 / values['RR'])}")
+        faults.append(
+            "not found" if not values["RR"] else f"found at rank {round(1 / values['RR'])}"
+        )
     elif values.get(PLACED) == 0:
-        faults.append("no place" if outcome.corner_error is None else f"corners wrong by {100 * outcome.corner_error:.1f} %")
+        faults.append(
+            "no place"
+            if outcome.corner_error is None
+            else f"corners wrong by {100 * outcome.corner_error:.1f} %"
+        )
     return ", ".join(faults)
 
 
 def failure_row(evaluation: Evaluation, outcome: Outcome) -> str:
     """A failure as a row of pictures: the query, the right image, and what was said instead."""
     query = outcome.query
-    figures = [Figure(query.path, None, "query", "query", [f"{outcome.features:,} features"])]
+    figures = [Figure(query.path, None, "query", "query", [f"{outcome.feature_count:,} features"])]
     for name in sorted(query.relevant)[:1]:
         outline = None if query.outline is None else np.array(query.outline)
-        figures.append(Figure(os.path.join(evaluation.folder, name), outline, "query", "right", [name]))
-    alarms = [match for match in outcome.matches if match.verified and match.image not in query.relevant]
-    for name in dict.fromkeys(match.image for match in [*outcome.matches[:1], *alarms[:2]]):
-        match = next(match for match in outcome.matches if match.image == name)
-        figures.append(figure_of(outcome.ranking.index(name) + 1, replace(match, image=os.path.join(evaluation.folder, name))))
+        figures.append(
+            Figure(os.path.join(evaluation.folder, name), outline, "query", "right", [name])
+        )
+    alarms = [
+        match for match in outcome.matches if match.verified and match.path not in query.relevant
+    ]
+    for name in dict.fromkeys(match.path for match in [*outcome.matches[:1], *alarms[:2]]):
+        match = next(match for match in outcome.matches if match.path == name)
+        figures.append(
+            figure_of(
+                outcome.ranking.index(name) + 1,
+                replace(match, path=os.path.join(evaluation.folder, name)),
+            )
+        )
     return row(f"{query.set}: {query.id}", fault(outcome), figures)
 
 
@@ -199,20 +283,30 @@ def sweep_cells(sweep: Sweep) -> list[list[str]]:
     cells = [["setting", "Success@1", "against present", "processor ms", "bytes an image"]]
     for trial in sweep.trials:
         against = difference_text(trial.difference) if trial.difference else ""
-        cells.append([trial.label, rate_text(trial.accuracy), against, f"{1000 * trial.seconds:.0f}", f"{trial.bytes:,.0f}"])
+        cells.append(
+            [
+                trial.label,
+                rate_text(trial.accuracy),
+                against,
+                f"{1000 * trial.seconds:.0f}",
+                f"{trial.size_bytes:,.0f}",
+            ]
+        )
     return cells
 
 
 def sweep_text(sweep: Sweep) -> str:
     """The trials of a sweep as text, ending in the recommendation."""
-    heading = f"{len(sweep.trials[0].values):,} queries among {sweep.images:,} images, one knob at a time:"
+    heading = f"{len(sweep.trials[0].values):,} queries among {sweep.image_count:,} images, one knob at a time:"
     return "\n".join([heading, "", cells_text(sweep_cells(sweep)), "", sweep.advice])
 
 
 def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
     """Write a page with the table and the plots of a sweep. Raises ImageError."""
     with Page(path, "bovw evaluate --sweep") as page:
-        page.write(f'<div class="bovw"><h1>bovw evaluate --sweep</h1><p>{escaped(sweep.advice)}</p></div>\n')
+        page.write(
+            f'<div class="bovw"><h1>bovw evaluate --sweep</h1><p>{escaped(sweep.advice)}</p></div>\n'
+        )
         page.write(cells_html(sweep_cells(sweep)))
         page.write('<div class="bovw row">')
         for title, unit, cost in (
@@ -221,9 +315,18 @@ def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
         ):
             timed = cost == "ms"
             # settings of a search alone leave the bytes as they are
-            trials = [one for one in sweep.trials if timed or one is sweep.trials[0] or one.bytes != sweep.trials[0].bytes]
+            trials = [
+                one
+                for one in sweep.trials
+                if timed or one is sweep.trials[0] or one.size_bytes != sweep.trials[0].size_bytes
+            ]
             points = [
-                Point(one.label, 1000 * one.seconds if timed else one.bytes / 1000, one.accuracy, one.label == sweep.choice)
+                Point(
+                    one.label,
+                    1000 * one.seconds if timed else one.size_bytes / 1000,
+                    one.accuracy,
+                    one.label == sweep.choice,
+                )
                 for one in trials
             ]
             page.write(scatter(f"{title}: Success@1; red is recommended", unit, points))

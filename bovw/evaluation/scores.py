@@ -1,4 +1,6 @@
-"""The scores of an evaluation: means per set with their intervals, kept as JSON, and compared with those of another one."""
+"""The scores of an evaluation: means per set with their intervals, kept as JSON, and compared with
+those of another one.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,22 @@ import numpy as np
 
 from ..errors import EvaluationError
 from ..version import __version__
-from .bootstrap import Paired, Rate, adjusted, paired, rate
+from .bootstrap import Estimate, PairedTest, estimate, holm, paired_test
 from .run import FALSE_ALARM, NS, PLACED, VERIFIED, Evaluation, Outcome
 from .trec import write_lines
 
-__all__ = ["ALL", "SIGNIFICANT", "Contrast", "Scores", "SetScores", "compared", "mean_name", "read_scores", "save_scores", "set_scores"]
+__all__ = [
+    "ALL",
+    "SIGNIFICANT",
+    "Contrast",
+    "Scores",
+    "SetScores",
+    "compared",
+    "mean_name",
+    "read_scores",
+    "save_scores",
+    "set_scores",
+]
 
 Path = str | os.PathLike[str]
 # What is compared, as far as both sides have it.
@@ -37,14 +50,15 @@ class SetScores:
         queries: how many; those without answers count for "FalseAlarm" alone.
         groups: how many are independent.
         means: by measure.
-        corner_error: median over the queries that have one, as a share of the longer side of the image; None if none has.
+        corner_error: median over the queries that have one, as a share of the longer side of the
+            image; None if none has.
         seconds: median of a search; None for a run that was read.
     """
 
     set: str
     queries: int
     groups: int
-    means: dict[str, Rate]
+    means: dict[str, Estimate]
     corner_error: float | None
     seconds: float | None
 
@@ -60,11 +74,13 @@ class Scores:
 
 @dataclass(frozen=True)
 class Contrast:
-    """One measure of one set in two evaluations. `p`: that of the comparison, raised for the number of sets (Holm)."""
+    """One measure of one set in two evaluations. `p`: that of the comparison, raised for the number
+    of sets (Holm).
+    """
 
     set: str
     measure: str
-    paired: Paired
+    paired_test: PairedTest
     p: float
 
     @property
@@ -79,15 +95,25 @@ def mean_name(measure: str) -> str:
 
 
 def set_scores(evaluation: Evaluation, *, resamples: int = 1000, seed: int = 0) -> list[SetScores]:
-    """The scores of each set, in the order of the queries; and over all, if each set asks of the same groups."""
+    """The scores of each set, in the order of the queries; and over all, if each set asks of the
+    same groups.
+    """
     members: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in evaluation.outcomes:
         members[outcome.query.set].append(outcome)
     scored = [scores_of(name, outcomes, resamples, seed) for name, outcomes in members.items()]
-    answered = [[outcome for outcome in outcomes if outcome.query.relevant] for outcomes in members.values()]
-    groups = [{outcome.query.group for outcome in outcomes} for outcomes in answered if outcomes]
+    answer_query = [
+        [outcome for outcome in outcomes if outcome.query.relevant] for outcomes in members.values()
+    ]
+    groups = [
+        {outcome.query.group for outcome in outcomes} for outcomes in answer_query if outcomes
+    ]
     if len(groups) > 1 and all(each == groups[0] for each in groups) and not evaluation.revisitop:
-        scored.append(scores_of(ALL, [outcome for outcomes in answered for outcome in outcomes], resamples, seed))
+        scored.append(
+            scores_of(
+                ALL, [outcome for outcomes in answer_query for outcome in outcomes], resamples, seed
+            )
+        )
     return scored
 
 
@@ -100,7 +126,9 @@ def scores_of(name: str, outcomes: Sequence[Outcome], resamples: int, seed: int)
             continue
         groups = [outcome.query.group for outcome in known]
         values = [outcome.values[measure] for outcome in known]
-        means[measure] = rate(values, groups, resamples=resamples, seed=seed, high=4.0 if measure == NS else 1.0)
+        means[measure] = estimate(
+            values, groups, resamples=resamples, seed=seed, high=4.0 if measure == NS else 1.0
+        )
     errors = [outcome.corner_error for outcome in outcomes if outcome.corner_error is not None]
     seconds = [outcome.seconds for outcome in outcomes if outcome.seconds is not None]
     return SetScores(
@@ -113,7 +141,9 @@ def scores_of(name: str, outcomes: Sequence[Outcome], resamples: int, seed: int)
     )
 
 
-def scores_facts(evaluation: Evaluation, sets: Sequence[SetScores], facts: Mapping[str, Any]) -> dict[str, Any]:
+def scores_facts(
+    evaluation: Evaluation, sets: Sequence[SetScores], facts: Mapping[str, Any]
+) -> dict[str, Any]:
     """An evaluation as plain JSON values; `facts` says what else should be known of it."""
     queries = [
         {
@@ -122,7 +152,7 @@ def scores_facts(evaluation: Evaluation, sets: Sequence[SetScores], facts: Mappi
             "group": outcome.query.group,
             "values": {name: round(value, 6) for name, value in outcome.values.items()},
             "corner_error": outcome.corner_error,
-            "features": outcome.features,
+            "features": outcome.feature_count,
             "seconds": outcome.seconds,
             "first": outcome.ranking[:3],
         }
@@ -131,15 +161,25 @@ def scores_facts(evaluation: Evaluation, sets: Sequence[SetScores], facts: Mappi
     return {
         "bovw": __version__,
         **facts,
-        "options": {**asdict(evaluation.options), "crop": evaluation.crop} if evaluation.options else None,
-        "sets": [{**asdict(line), "means": {mean_name(name): asdict(mean) for name, mean in line.means.items()}} for line in sets],
+        "options": {**asdict(evaluation.options), "crop": evaluation.crop}
+        if evaluation.options
+        else None,
+        "sets": [
+            {
+                **asdict(line),
+                "means": {mean_name(name): asdict(mean) for name, mean in line.means.items()},
+            }
+            for line in sets
+        ],
         "queries": queries,
         "failed": [{"query": error.path, "reason": error.reason} for error in evaluation.failed],
         "absent": evaluation.absent,
     }
 
 
-def save_scores(path: Path, evaluation: Evaluation, sets: Sequence[SetScores], facts: Mapping[str, Any]) -> None:
+def save_scores(
+    path: Path, evaluation: Evaluation, sets: Sequence[SetScores], facts: Mapping[str, Any]
+) -> None:
     """Keep the scores of an evaluation as JSON. Raises EvaluationError."""
     write_lines(path, iter([json.dumps(scores_facts(evaluation, sets, facts), indent=1)]))
 
@@ -152,16 +192,33 @@ def read_scores(path: Path) -> Scores:
         return Scores(
             {str(row["query"]): str(row["set"]) for row in rows},
             {str(row["query"]): str(row["group"]) for row in rows},
-            {str(row["query"]): {str(name): float(value) for name, value in row["values"].items()} for row in rows},
+            {
+                str(row["query"]): {
+                    str(name): float(value) for name, value in row["values"].items()
+                }
+                for row in rows
+            },
         )
     except OSError as error:
         raise EvaluationError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise EvaluationError(f"{os.fspath(path)}: holds no scores that `bovw evaluate --save` wrote") from error
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
+        raise EvaluationError(
+            f"{os.fspath(path)}: holds no scores that `bovw evaluate --save` wrote"
+        ) from error
 
 
-def compared(first: Scores, second: Scores, *, resamples: int = 1000, seed: int = 0) -> list[Contrast]:
-    """Two evaluations of the same queries, measure by measure and set by set. Queries that only one side has are left out.
+def compared(
+    first: Scores, second: Scores, *, resamples: int = 1000, seed: int = 0
+) -> list[Contrast]:
+    """Two evaluations of the same queries, measure by measure and set by set. Queries that only one
+    side has are left out.
 
     Raises:
         EvaluationError: they have no query in common.
@@ -171,15 +228,37 @@ def compared(first: Scores, second: Scores, *, resamples: int = 1000, seed: int 
         if query in second.sets:
             members[name].append(query)
     if not members:
-        raise EvaluationError("the two evaluations have no query in common, so they cannot be compared")
+        raise EvaluationError(
+            "the two evaluations have no query in common, so they cannot be compared"
+        )
     contrasts = []
     for measure in COMPARED:
         tested = []
         for name, queries in members.items():
-            both = [query for query in queries if measure in first.values[query] and measure in second.values[query]]
+            both = [
+                query
+                for query in queries
+                if measure in first.values[query] and measure in second.values[query]
+            ]
             if both:
-                one, other = ([side.values[query][measure] for query in both] for side in (first, second))
-                tested.append((name, paired(one, other, [first.groups[query] for query in both], resamples=resamples, seed=seed)))
-        raised = adjusted([result.p for _, result in tested])
-        contrasts += [Contrast(name, measure, result, p) for (name, result), p in zip(tested, raised, strict=True)]
+                one, other = (
+                    [side.values[query][measure] for query in both] for side in (first, second)
+                )
+                tested.append(
+                    (
+                        name,
+                        paired_test(
+                            one,
+                            other,
+                            [first.groups[query] for query in both],
+                            resamples=resamples,
+                            seed=seed,
+                        ),
+                    )
+                )
+        raised = holm([result.p for _, result in tested])
+        contrasts += [
+            Contrast(name, measure, result, p)
+            for (name, result), p in zip(tested, raised, strict=True)
+        ]
     return contrasts

@@ -20,14 +20,14 @@ from ..errors import EvaluationError, ImageError, ParameterError
 from ..image_index import ImageIndex
 from ..pictures.files import content_hash, find_images
 from ..pictures.reading import LIMITS, Limits, read_colours
-from ..workers.pool import Progress, Work, worked
+from ..workers.pool import Progress, Work, run_in_processes
 from .perturbation import PERTURBATIONS, outline_of, perturbed
-from .truth import Naming, Query, Truth
+from .truth import GroundTruth, PathNames, Query
 
-__all__ = ["STRANGERS", "make_probes"]
+__all__ = ["NEGATIVES", "make_synthetic_queries"]
 
 # The set of the queries that show nothing of the index.
-STRANGERS = "strangers"
+NEGATIVES = "negatives"
 
 
 @dataclass(frozen=True)
@@ -39,44 +39,48 @@ class Source:
         name: of the image in the index; of a stranger, its path.
         sha256: of its content, as it was indexed.
         alike: images of the index with the same content; they are neither right nor wrong.
-        stranger: it is not in the index.
+        negative: it is not in the index.
     """
 
     path: str
     name: str
     sha256: str
     alike: frozenset[str]
-    stranger: bool = False
+    negative: bool = False
 
 
-def make_probes(
+def make_synthetic_queries(
     index: ImageIndex,
     folder: str | os.PathLike[str],
     *,
     sample: int = 50,
-    strangers: Sequence[str] = (),
+    negatives: Sequence[str] = (),
     seed: int = 0,
     jobs: int = 0,
     limits: Limits = LIMITS,
     progress: Progress | None = None,
-) -> tuple[Truth, list[ImageError]]:
+) -> tuple[GroundTruth, list[ImageError]]:
     """Draw pictures of an index and perturb each in every way of PERTURBATIONS.
 
-    The seed draws pictures of the index by their content, and strangers, which would all have to be read for that, by the names
-    of their files: the same seed and pictures give the same probes, wherever they lie, and a collection that grows keeps most of
-    its sample. Pictures are first shrunk to twice the working size of the index. Images of the index
-    with exactly the content of a source, or of the picture that it was pasted into, are neither right nor wrong answers.
+    The seed draws pictures of the index by their content, and strangers, which would all have to be
+    read for that, by the names of their files: the same seed and pictures give the same probes,
+    wherever they lie, and a collection that grows keeps most of its sample. Pictures are first
+    shrunk to twice the working size of the index. Images of the index with exactly the content of a
+    source, or of the picture that it was pasted into, are neither right nor wrong answers.
 
     Args:
         folder: where the probes are written, as PNG; it is made.
         sample: so many pictures of the index at most, and so many strangers.
-        strangers: files and folders of pictures that are not in the index; probes of these have no answer.
+        negatives: files and folders of pictures that are not in the index; probes of these have no
+            answer.
         jobs: pictures that are worked on at a time, in processes of their own; 0: in this one.
-        limits: what a picture may cost; the seconds are for a source and for the picture that it is pasted into.
+        limits: what a picture may cost; the seconds are for a source and for the picture that it is
+            pasted into.
         progress: called with (stage, done, total) after each picture.
 
     Returns:
-        The probes, and the pictures that could not be used: gone, changed since they were indexed, strangers that are none.
+        The probes, and the pictures that could not be used: gone, changed since they were indexed,
+            strangers that are none.
 
     Raises:
         EvaluationError: there is no picture to make probes of.
@@ -84,12 +88,22 @@ def make_probes(
     """
     if sample < 1:
         raise ParameterError(f"sample: {sample} is below 1")
-    sources, failed = sources_of(index, sample, strangers, seed, limits)
+    sources, failed = sources_of(index, sample, negatives, seed, limits)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    work = Work(partial(probes_of, folder=os.fspath(folder), max_side=2 * index.spec.max_side, seed=seed, limits=limits))
-    tasks = ((number, source, background_of(number, sources)) for number, source in enumerate(sources))
+    work = Work(
+        partial(
+            queries_of,
+            folder=os.fspath(folder),
+            max_side=2 * index.spec.max_side,
+            seed=seed,
+            limits=limits,
+        )
+    )
+    tasks = (
+        (number, source, background_of(number, sources)) for number, source in enumerate(sources)
+    )
     queries: list[Query] = []
-    with closing(worked(work, tasks, 1, jobs, 2 * limits.seconds)) as results:
+    with closing(run_in_processes(work, tasks, 1, jobs, 2 * limits.seconds)) as results:
         for done, (source, result) in enumerate(zip(sources, results, strict=True), 1):
             if isinstance(result, ImageError):
                 failed.append(ImageError(source.path, result.reason))
@@ -99,42 +113,48 @@ def make_probes(
                 progress("make queries", done, len(sources))
     if not queries:
         reason = str(failed[0]) if failed else "the index is empty"
-        raise EvaluationError(f"{index.directory.root}: there is no picture to make queries of: {reason}")
-    return Truth(queries, index.root.real), failed
+        raise EvaluationError(
+            f"{index.directory.path}: there is no picture to make queries of: {reason}"
+        )
+    return GroundTruth(queries, index.picture_root.real), failed
 
 
 def sources_of(
-    index: ImageIndex, sample: int, strangers: Sequence[str], seed: int, limits: Limits
+    index: ImageIndex, sample: int, negatives: Sequence[str], seed: int, limits: Limits
 ) -> tuple[list[Source], list[ImageError]]:
     """The pictures that are drawn, and those that are no strangers or cannot be read."""
-    named = Naming(index.root.real)
+    named = PathNames(index.picture_root.real)
     paths: dict[str, tuple[str, str]] = {}
     same: dict[str, set[str]] = defaultdict(set)
     for _, record in index.snapshot.live_records():
-        path = index.root.absolute(record.path)
+        path = index.picture_root.absolute(record.path)
         paths[named(path)] = (path, record.sha256)
         same[record.sha256].add(named(path))
     sources = []
     for name in drawn({name: sha256 for name, (_, sha256) in paths.items()}, sample, seed):
         path, sha256 = paths[name]
         sources.append(Source(path, name, sha256, frozenset(same[sha256] - {name})))
-    files, failed = find_images(strangers)
+    files, failed = find_images(negatives)
     for path in drawn({path: os.path.basename(path) for path in files}, sample, seed):
         try:
             sha256 = content_hash(path, limits.file_bytes)
             if sha256 in same:
                 raise ImageError(path, "is in the index, so it is no stranger")
-            sources.append(Source(path, path, sha256, frozenset(), stranger=True))
+            sources.append(Source(path, path, sha256, frozenset(), negative=True))
         except ImageError as error:
             failed.append(error)
     return sources, failed
 
 
 def drawn(digests: Mapping[str, str], count: int, seed: int) -> list[str]:
-    """A sample of names, each with what decides whether it is drawn; that does not depend on their order, nor much on the others."""
+    """A sample of names, each with what decides whether it is drawn; that does not depend on their
+    order, nor much on the others.
+    """
 
     def lot(name: str) -> tuple[bytes, str]:
-        return hashlib.blake2b(f"{seed}:{digests[name]}".encode(errors="surrogateescape")).digest(), name
+        return hashlib.blake2b(
+            f"{seed}:{digests[name]}".encode(errors="surrogateescape")
+        ).digest(), name
 
     return sorted(digests, key=lot)[:count]
 
@@ -145,8 +165,12 @@ def background_of(number: int, sources: Sequence[Source]) -> Source | None:
     return next((other for other in others if other.sha256 != sources[number].sha256), None)
 
 
-def probes_of(task: tuple[int, Source, Source | None], folder: str, max_side: int, seed: int, limits: Limits) -> list[Query] | ImageError:
-    """Make and write the probes of one picture, given with its number and what it is pasted into, or say why not."""
+def queries_of(
+    task: tuple[int, Source, Source | None], folder: str, max_side: int, seed: int, limits: Limits
+) -> list[Query] | ImageError:
+    """Make and write the probes of one picture, given with its number and what it is pasted into,
+    or say why not.
+    """
     number, source, other = task
     try:
         if content_hash(source.path, limits.file_bytes) != source.sha256:
@@ -168,14 +192,14 @@ def probes_of(task: tuple[int, Source, Source | None], folder: str, max_side: in
         # pixels are shrunk about their centres
         outline = (outline_of((query.shape[1], query.shape[0]), homography) + 0.5) * unit - 0.5
         seen = source.alike
-        if perturbation.pasted and other and not other.stranger:
+        if perturbation.pasted and other and not other.negative:
             seen = (seen | other.alike | {other.name}) - {source.name}
         queries.append(
             Query(
                 id=os.path.basename(path),
-                set=STRANGERS if source.stranger else name,
+                set=NEGATIVES if source.negative else name,
                 path=path,
-                relevant=frozenset() if source.stranger else frozenset([source.name]),
+                relevant=frozenset() if source.negative else frozenset([source.name]),
                 ignore=seen,
                 outline=tuple((float(x), float(y)) for x, y in outline),
                 group=source.name,
@@ -188,6 +212,8 @@ def write_png(path: str, pixels: NDArray[np.uint8]) -> None:
     """Write pixels without loss. Raises EvaluationError."""
     try:
         # little compression: what is written is read once
-        Path(path).write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
+        Path(path).write_bytes(
+            cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+        )
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be written: {error.strerror}") from error

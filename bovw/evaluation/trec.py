@@ -1,11 +1,13 @@
 """The two file formats of TREC, in which retrieval systems exchange rankings and judgements.
 
-A run has lines `query Q0 image rank score system`, qrels have lines `query 0 image relevance`. Fields are separated by white
-space, so names of pictures are percent-encoded (RFC 3986) as UTF-8; letters, digits and - _ . ~ / stay.
+A run has lines `query Q0 image rank score system`, qrels have lines `query 0 image relevance`.
+Fields are separated by white space, so names of pictures are percent-encoded (RFC 3986) as UTF-8;
+letters, digits and - _ . ~ / stay.
 
-trec_eval orders a run by score alone, and images of equal score by name, in descending order; the rank is ignored. What
-is written here has whole numbers as scores that fall by one from image to image (exact in the 32 bits that trec_eval
-keeps), so the order survives. What is read is ordered as trec_eval would.
+trec_eval orders a run by score alone, and images of equal score by name, in descending order; the
+rank is ignored. What is written here has whole numbers as scores that fall by one from image to
+image (exact in the 32 bits that trec_eval keeps), so the order survives. What is read is ordered as
+trec_eval would.
 """
 
 from __future__ import annotations
@@ -18,7 +20,15 @@ import numpy as np
 
 from ..errors import EvaluationError
 
-__all__ = ["escaped_name", "read_qrels", "read_run", "unescaped_name", "write_lines", "write_qrels", "write_run"]
+__all__ = [
+    "escaped_name",
+    "read_qrels",
+    "read_run",
+    "unescaped_name",
+    "write_lines",
+    "write_qrels",
+    "write_run",
+]
 
 SYSTEM = "bovw"
 Path = str | os.PathLike[str]
@@ -50,23 +60,35 @@ def read_run(path: Path) -> dict[str, list[str]]:
     """The images that a run has for each query, best first.
 
     Raises:
-        EvaluationError: it cannot be read, a line is not one of a run, or an image comes twice for a query.
+        EvaluationError: it cannot be read, a line is not one of a run, or an image comes twice for
+            a query.
     """
     scores: dict[str, dict[str, tuple[np.float32, bytes]]] = {}
-    for number, (query, _, image, _, score, _) in fields(path, 6, "query Q0 image rank score system"):
+    for number, (query, _, image, _, score, _) in fields(
+        path, 6, "query Q0 image rank score system"
+    ):
         images = scores.setdefault(unescaped_name(query), {})
         name = unescaped_name(image)
         if name in images:
-            raise EvaluationError(f"{os.fspath(path)}, line {number}: {image} is there twice for query {query}")
+            raise EvaluationError(
+                f"{os.fspath(path)}, line {number}: {image} is there twice for query {query}"
+            )
         try:
             with np.errstate(over="ignore"):
                 value = np.float32(score)
         except ValueError:
-            raise EvaluationError(f"{os.fspath(path)}, line {number}: the score {score!r} is no number") from None
+            raise EvaluationError(
+                f"{os.fspath(path)}, line {number}: the score {score!r} is no number"
+            ) from None
         if not np.isfinite(value):
-            raise EvaluationError(f"{os.fspath(path)}, line {number}: the score {score!r} is not finite")
+            raise EvaluationError(
+                f"{os.fspath(path)}, line {number}: the score {score!r} is not finite"
+            )
         images[name] = value, image.encode()
-    return {query: sorted(images, key=images.__getitem__, reverse=True) for query, images in scores.items()}
+    return {
+        query: sorted(images, key=images.__getitem__, reverse=True)
+        for query, images in scores.items()
+    }
 
 
 def write_qrels(path: Path, judgements: Mapping[str, Mapping[str, int]]) -> None:
@@ -85,18 +107,23 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     """The relevance of images to queries.
 
     Raises:
-        EvaluationError: it cannot be read, a line is not one of qrels, or an image is judged twice for a query.
+        EvaluationError: it cannot be read, a line is not one of qrels, or an image is judged twice
+            for a query.
     """
     judgements: dict[str, dict[str, int]] = {}
     for number, (query, _, image, relevance) in fields(path, 4, "query 0 image relevance"):
         images = judgements.setdefault(unescaped_name(query), {})
         name = unescaped_name(image)
         if name in images:
-            raise EvaluationError(f"{os.fspath(path)}, line {number}: {image} is judged twice for query {query}")
+            raise EvaluationError(
+                f"{os.fspath(path)}, line {number}: {image} is judged twice for query {query}"
+            )
         try:
             images[name] = int(relevance)
         except ValueError:
-            raise EvaluationError(f"{os.fspath(path)}, line {number}: the relevance {relevance!r} is no whole number") from None
+            raise EvaluationError(
+                f"{os.fspath(path)}, line {number}: the relevance {relevance!r} is no whole number"
+            ) from None
     return judgements
 
 
@@ -107,7 +134,9 @@ def fields(path: Path, count: int, names: str) -> Iterator[tuple[int, list[str]]
             for number, line in enumerate(file, 1):
                 values = line.split()
                 if len(values) not in (0, count):
-                    raise EvaluationError(f"{os.fspath(path)}, line {number}: has {len(values)} fields instead of {count}: {names}")
+                    raise EvaluationError(
+                        f"{os.fspath(path)}, line {number}: has {len(values)} fields instead of {count}: {names}"
+                    )
                 if values:
                     yield number, values
     except OSError as error:

@@ -1,7 +1,8 @@
-"""Ground truth: queries with the images that they should find, from a table, TREC's qrels, or revisitop's lists.
+"""Ground truth: queries with the images that they should find, from a table, TREC's qrels, or
+revisitop's lists.
 
-Images are known by their path relative to one folder (`Truth.folder`), whatever links lead to them. The queries are
-relative to the folder of the file that lists them.
+Images are known by their path relative to one folder (`GroundTruth.folder`), whatever links lead to
+them. The queries are relative to the folder of the file that lists them.
 """
 
 from __future__ import annotations
@@ -18,13 +19,27 @@ from ..errors import EvaluationError
 from ..pictures.reading import Box
 from .trec import read_qrels
 
-__all__ = ["Naming", "Outline", "Query", "Truth", "read_qrels_truth", "read_queries", "read_revisitop", "write_queries"]
+__all__ = [
+    "GroundTruth",
+    "Outline",
+    "PathNames",
+    "Query",
+    "read_qrels_truth",
+    "read_queries",
+    "read_revisitop",
+    "write_queries",
+]
 
 Path = str | os.PathLike[str]
 Outline = tuple[tuple[float, float], ...]
 COLUMNS = ("set", "query", "relevant", "ignore", "outline", "box")
-# Which lists of revisitop hold the answers, and which are to be ignored (Radenovic et al., CVPR 2018, section 3.3).
-LEVELS = {"easy": (("easy",), ("junk", "hard")), "medium": (("easy", "hard"), ("junk",)), "hard": (("hard",), ("junk", "easy"))}
+# Which lists of revisitop hold the answers, and which are to be ignored (Radenovic et al., CVPR
+# 2018, section 3.3).
+LEVELS = {
+    "easy": (("easy",), ("junk", "hard")),
+    "medium": (("easy", "hard"), ("junk",)),
+    "hard": (("hard",), ("junk", "easy")),
+}
 
 
 @dataclass(frozen=True)
@@ -35,13 +50,17 @@ class Query:
         id: names it, once in a Truth.
         set: what kind of query it is; figures are told for each set.
         path: the picture.
-        relevant: the images that it should find. None at all: nothing in the index shows what it shows.
-        ignore: images that are neither right nor wrong; they are dropped from the ranking, as the query itself is.
-        outline: where its corners (top left, top right, bottom right, bottom left) lie in the relevant image, in pixels of
-            the original, x right, y down, centre of the first pixel (0, 0); None where that is not known.
+        relevant: the images that it should find. None at all: nothing in the index shows what it
+            shows.
+        ignore: images that are neither right nor wrong; they are dropped from the ranking, as the
+            query itself is.
+        outline: where its corners (top left, top right, bottom right, bottom left) lie in the
+            relevant image, in pixels of the original, x right, y down, centre of the first pixel
+            (0, 0); None where that is not known.
         box: x, y, width, height of the part of the picture to search with, or None.
         group: queries of one group are not independent: they seek the same.
-        own: how it is named as an image, should it be in the index itself; always among those to ignore. Empty for one that is not.
+        own: how it is named as an image, should it be in the index itself; always among those to
+            ignore. Empty for one that is not.
     """
 
     id: str
@@ -56,8 +75,10 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Truth:
-    """Queries, and the folder that their answers are relative to. `revisitop`: they are scored as that benchmark does."""
+class GroundTruth:
+    """Queries, and the folder that their answers are relative to. `revisitop`: they are scored as
+    that benchmark does.
+    """
 
     queries: list[Query]
     folder: str
@@ -65,18 +86,25 @@ class Truth:
 
     def judgements(self) -> dict[str, dict[str, int]]:
         """As qrels: relevance 1 for answers, -1 for what is to be ignored."""
-        return {query.id: {**dict.fromkeys(query.ignore, -1), **dict.fromkeys(query.relevant, 1)} for query in self.queries}
+        return {
+            query.id: {**dict.fromkeys(query.ignore, -1), **dict.fromkeys(query.relevant, 1)}
+            for query in self.queries
+        }
 
 
-class Naming:
-    """Names pictures by their paths relative to a folder: one name a picture, whatever links lead there."""
+class PathNames:
+    """Names pictures by their paths relative to a folder: one name a picture, whatever links lead
+    there.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = os.path.realpath(folder)
         self.known: dict[str, str] = {}
 
     def __call__(self, path: str) -> str:
-        """The name of a picture; a relative path begins in the folder. Raises EvaluationError: no file can have it."""
+        """The name of a picture; a relative path begins in the folder. Raises EvaluationError: no
+        file can have it.
+        """
         if "\0" in path:
             raise EvaluationError(f"{path!r}: no picture has this name, as it holds NUL")
         above, name = os.path.split(os.path.join(self.folder, path))
@@ -85,20 +113,21 @@ class Naming:
         return os.path.normpath(os.path.join(self.known[above], name))
 
 
-def read_queries(table: Path, images: Path | None = None) -> Truth:
+def read_queries(table: Path, images: Path | None = None) -> GroundTruth:
     """Ground truth from a table with tabs between its columns and their names in the first line.
 
-    Columns: `query`, `relevant` (comma-separated), and if wanted `set`, `ignore` (comma-separated), `outline` (four x,y pairs
-    with spaces between), `box` (x,y,width,height). Others are skipped.
+    Columns: `query`, `relevant` (comma-separated), and if wanted `set`, `ignore` (comma-separated),
+    `outline` (four x,y pairs with spaces between), `box` (x,y,width,height). Others are skipped.
 
     Args:
-        images: the folder that `relevant` and `ignore` are relative to; that of the table by default.
+        images: the folder that `relevant` and `ignore` are relative to; that of the table by
+            default.
 
     Raises:
         EvaluationError: the table cannot be read or used; names the line.
     """
     table, folder = os.fspath(table), os.path.dirname(os.path.abspath(table))
-    named = Naming(folder if images is None else images)
+    named = PathNames(folder if images is None else images)
     queries: dict[str, Query] = {}
     for number, row in rows(table):
         name = row["query"]
@@ -106,7 +135,10 @@ def read_queries(table: Path, images: Path | None = None) -> Truth:
             raise EvaluationError(f"{table}, line {number}: names no query")
         if name in queries:
             raise EvaluationError(f"{table}, line {number}: the query {name} is there already")
-        relevant, ignore = (frozenset(named(part) for part in (row.get(key) or "").split(",") if part) for key in ("relevant", "ignore"))
+        relevant, ignore = (
+            frozenset(named(part) for part in (row.get(key) or "").split(",") if part)
+            for key in ("relevant", "ignore")
+        )
         try:
             outline = parsed_outline(row.get("outline") or "")
             box = parsed_box(row.get("box") or "")
@@ -115,8 +147,17 @@ def read_queries(table: Path, images: Path | None = None) -> Truth:
         path = os.path.join(folder, name)
         own = named(path)
         ignore |= {own}
-        queries[name] = Query(name, row.get("set") or "queries", path, relevant - ignore, ignore, outline, box, own=own)
-    return Truth(grouped(required(queries.values(), table)), named.folder)
+        queries[name] = Query(
+            name,
+            row.get("set") or "queries",
+            path,
+            relevant - ignore,
+            ignore,
+            outline,
+            box,
+            own=own,
+        )
+    return GroundTruth(grouped(required(queries.values(), table)), named.folder)
 
 
 def rows(table: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -126,10 +167,14 @@ def rows(table: str) -> Iterator[tuple[int, dict[str, str]]]:
             reader = csv.DictReader(file, delimiter="\t", restval="")
             missing = {"query", "relevant"} - set(reader.fieldnames or ())
             if missing:
-                raise EvaluationError(f"{table}, line 1: there is no column {' and no column '.join(sorted(missing))}")
+                raise EvaluationError(
+                    f"{table}, line 1: there is no column {' and no column '.join(sorted(missing))}"
+                )
             for row in reader:
                 if None in row:
-                    raise EvaluationError(f"{table}, line {reader.line_num}: has more columns than the first line")
+                    raise EvaluationError(
+                        f"{table}, line {reader.line_num}: has more columns than the first line"
+                    )
                 yield reader.line_num, row
     except OSError as error:
         raise EvaluationError(f"{table}: cannot be read: {error.strerror}") from error
@@ -142,7 +187,9 @@ def parsed_outline(text: str) -> Outline | None:
     points = [tuple(map(float, pair.split(","))) for pair in text.split()]
     if not points:
         return None
-    if len(points) != 4 or any(len(point) != 2 or not all(map(math.isfinite, point)) for point in points):
+    if len(points) != 4 or any(
+        len(point) != 2 or not all(map(math.isfinite, point)) for point in points
+    ):
         raise ValueError(f"the outline {text!r} is not four x,y pairs")
     return tuple((x, y) for x, y in points)
 
@@ -158,13 +205,17 @@ def parsed_box(text: str) -> Box | None:
     return x, y, width, height
 
 
-def write_queries(table: Path, truth: Truth) -> None:
-    """Write ground truth as `read_queries` reads it. Raises EvaluationError: it cannot be written, or a name has a comma."""
+def write_queries(table: Path, truth: GroundTruth) -> None:
+    """Write ground truth as `read_queries` reads it. Raises EvaluationError: it cannot be written,
+    or a name has a comma.
+    """
     folder = os.path.dirname(os.path.abspath(table))
     for query in truth.queries:
         for name in [*query.relevant, *query.ignore]:
             if "," in name:
-                raise EvaluationError(f"{os.fspath(table)}: cannot be written: {name} has a comma, which ends a name in this table")
+                raise EvaluationError(
+                    f"{os.fspath(table)}: cannot be written: {name} has a comma, which ends a name in this table"
+                )
     try:
         with open(table, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file, delimiter="\t", lineterminator="\n")
@@ -172,13 +223,22 @@ def write_queries(table: Path, truth: Truth) -> None:
             for query in truth.queries:
                 lists = [",".join(sorted(names)) for names in (query.relevant, query.ignore)]
                 outline = " ".join(f"{x:.2f},{y:.2f}" for x, y in query.outline or ())
-                writer.writerow([query.set, os.path.relpath(query.path, folder), *lists, outline, ",".join(map(str, query.box or ()))])
+                writer.writerow(
+                    [
+                        query.set,
+                        os.path.relpath(query.path, folder),
+                        *lists,
+                        outline,
+                        ",".join(map(str, query.box or ())),
+                    ]
+                )
     except OSError as error:
         raise EvaluationError(f"{os.fspath(table)}: cannot be written: {error.strerror}") from error
 
 
-def read_qrels_truth(path: Path, images: Path | None = None) -> Truth:
-    """Ground truth from TREC's qrels: names are paths, percent-encoded; relevance 1 and above is right, 0 wrong, below 0 to be ignored.
+def read_qrels_truth(path: Path, images: Path | None = None) -> GroundTruth:
+    """Ground truth from TREC's qrels: names are paths, percent-encoded; relevance 1 and above is
+    right, 0 wrong, below 0 to be ignored.
 
     Args:
         images: the folder that images are relative to; that of the file by default, as for queries.
@@ -187,7 +247,7 @@ def read_qrels_truth(path: Path, images: Path | None = None) -> Truth:
         EvaluationError: as `read_qrels`.
     """
     folder = os.path.dirname(os.path.abspath(path))
-    named = Naming(folder if images is None else images)
+    named = PathNames(folder if images is None else images)
     queries = []
     for name, judged in read_qrels(path).items():
         relevant = frozenset(named(image) for image, relevance in judged.items() if relevance > 0)
@@ -196,13 +256,15 @@ def read_qrels_truth(path: Path, images: Path | None = None) -> Truth:
         own = named(picture)
         ignore |= {own}
         queries.append(Query(name, "queries", picture, relevant - ignore, ignore, own=own))
-    return Truth(grouped(required(queries, os.fspath(path))), named.folder)
+    return GroundTruth(grouped(required(queries, os.fspath(path))), named.folder)
 
 
-def read_revisitop(path: Path, images: Path | None = None) -> Truth:
-    """The ground truth of Revisited Oxford and Paris, as JSON (no pickle is ever opened; README tells how to convert it).
+def read_revisitop(path: Path, images: Path | None = None) -> GroundTruth:
+    """The ground truth of Revisited Oxford and Paris, as JSON (no pickle is ever opened; README
+    tells how to convert it).
 
-    Each query gives three: in the sets easy, medium and hard, as far as it has answers there. It is searched with its box.
+    Each query gives three: in the sets easy, medium and hard, as far as it has answers there. It is
+    searched with its box.
 
     Args:
         images: the folder of all pictures, `NAME.jpg`; by default the folder `jpg` beside the file.
@@ -211,32 +273,53 @@ def read_revisitop(path: Path, images: Path | None = None) -> Truth:
         EvaluationError: the file cannot be read, or is not what it should be.
     """
     path = os.fspath(path)
-    named = Naming(os.path.join(os.path.dirname(os.path.abspath(path)), "jpg") if images is None else images)
+    named = PathNames(
+        os.path.join(os.path.dirname(os.path.abspath(path)), "jpg") if images is None else images
+    )
     try:
         with open(path, encoding="utf-8-sig") as file:
             content = json.load(file)
         pictures = [named(f"{name}.jpg") for name in content["imlist"]]
-        sought = list(zip(content["qimlist"], content["gnd"], strict=True))
-        queries = [query for name, lists in sought for query in leveled(str(name), lists, pictures, named)]
+        target = list(zip(content["qimlist"], content["gnd"], strict=True))
+        queries = [
+            query for name, lists in target for query in leveled(str(name), lists, pictures, named)
+        ]
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise EvaluationError(f"{path}: is not revisitop's ground truth as JSON: {type(error).__name__}: {error}") from error
-    return Truth(required(queries, path), named.folder, revisitop=True)
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
+        raise EvaluationError(
+            f"{path}: is not revisitop's ground truth as JSON: {type(error).__name__}: {error}"
+        ) from error
+    return GroundTruth(required(queries, path), named.folder, revisitop=True)
 
 
-def leveled(name: str, lists: dict[str, Any], pictures: list[str], named: Naming) -> Iterator[Query]:
+def leveled(
+    name: str, lists: dict[str, Any], pictures: list[str], named: PathNames
+) -> Iterator[Query]:
     """One query of revisitop at its levels."""
     left, top, right, bottom = (max(0, round(value)) for value in lists["bbx"])
     picture = f"{name}.jpg"
     for level, (right_lists, junk_lists) in LEVELS.items():
-        relevant, junk = (frozenset(pictures[number] for key in keys for number in lists[key]) for keys in (right_lists, junk_lists))
+        relevant, junk = (
+            frozenset(pictures[number] for key in keys for number in lists[key])
+            for keys in (right_lists, junk_lists)
+        )
         own = named(picture)
         relevant -= {own}
         if relevant:
             box = (left, top, right - left, bottom - top)
             path = os.path.join(named.folder, picture)
-            yield Query(f"{level}/{name}", level, path, relevant, junk | {own}, box=box, group=name, own=own)
+            yield Query(
+                f"{level}/{name}", level, path, relevant, junk | {own}, box=box, group=name, own=own
+            )
 
 
 def required(queries: Iterable[Query], path: str) -> list[Query]:
@@ -248,6 +331,11 @@ def required(queries: Iterable[Query], path: str) -> list[Query]:
 
 
 def grouped(queries: list[Query]) -> list[Query]:
-    """The queries with their groups: those that seek the same image first in order, and those that are answers to one another."""
+    """The queries with their groups: those that seek the same image first in order, and those that
+    are answers to one another.
+    """
     answers = frozenset().union(*(query.relevant for query in queries))
-    return [replace(query, group=min(query.relevant | ({query.own} & answers), default=query.id)) for query in queries]
+    return [
+        replace(query, group=min(query.relevant | ({query.own} & answers), default=query.id))
+        for query in queries
+    ]

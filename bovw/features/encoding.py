@@ -1,4 +1,6 @@
-"""`encode`: a picture becomes what an index keeps of it. The same function serves documents and queries."""
+"""`encode`: a picture becomes what an index keeps of it. The same function serves documents and
+queries.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,17 @@ from .local import Features, FeatureSpec
 from .threads import one_blas_thread
 from .vocabulary import Vocabulary
 
-__all__ = ["EncodedImage", "encode", "encode_all", "encode_mirrored", "encode_query", "load_picture"]
+__all__ = [
+    "EncodedImage",
+    "encode",
+    "encode_all",
+    "encode_mirrored",
+    "encode_query",
+    "load_picture",
+]
 
-# Nearest cells looked at for a feature's words: 97 % of the nearest words of documents are the true ones, 98 % of queries'.
+# Nearest cells looked at for a feature's words: 97 % of the nearest words of documents are the true
+# ones, 98 % of queries'.
 DOCUMENT_CELLS = 6
 QUERY_CELLS = 6
 
@@ -28,7 +38,8 @@ class EncodedImage:
     """A picture as words: n features, strongest first.
 
     Attributes:
-        words: (n, k) int32, the nearest visual words of each feature, nearest first; k = 1 for documents.
+        words: (n, k) int32, the nearest visual words of each feature, nearest first; k = 1 for
+            documents.
         signatures: (n, k) uint64, the feature's signature with respect to each of these words.
         xy: (n, 2) float32, pixels of the original upright picture.
         scale: (n,) float32, pixels of the original.
@@ -53,8 +64,9 @@ def encode(features: Features, vocabulary: Vocabulary, words: int = 1) -> Encode
     """Quantise and sign features.
 
     Args:
-        words: how many nearest words each feature gets: 1 for documents; a query takes several (soft assignment:
-            Philbin et al., CVPR 2008; on the query side only: Jegou, Douze, Schmid, IJCV 2010).
+        words: how many nearest words each feature gets: 1 for documents; a query takes several
+            (soft assignment: Philbin et al., CVPR 2008; on the query side only: Jegou, Douze,
+            Schmid, IJCV 2010).
 
     Raises:
         ParameterError: `words` is outside 1..the size of the vocabulary.
@@ -78,27 +90,41 @@ def encode_all(features: Sequence[Features], vocabulary: Vocabulary) -> list[Enc
     """Encode several documents; faster than one by one, with the same result."""
     if not features:
         return []
-    joined = replace(features[0], descriptors=np.concatenate([each.descriptors for each in features]))
+    joined = replace(
+        features[0], descriptors=np.concatenate([each.descriptors for each in features])
+    )
     encoded = encode(joined, vocabulary)
     ends = np.cumsum([len(each) for each in features])[:-1]
     return [
         EncodedImage(nearest, signatures, each.xy, each.scale, each.angle, each.size, each.box)
-        for each, nearest, signatures in zip(features, np.split(encoded.words, ends), np.split(encoded.signatures, ends), strict=True)
+        for each, nearest, signatures in zip(
+            features, np.split(encoded.words, ends), np.split(encoded.signatures, ends), strict=True
+        )
     ]
 
 
-def encode_mirrored(features: Features, original: EncodedImage, vocabulary: Vocabulary) -> EncodedImage:
-    """Encode the mirrored features of a picture whose encoding is known; RootSIFT's words need no second search."""
-    if vocabulary.spec.name == "orb":
+def encode_mirrored(
+    features: Features, original: EncodedImage, vocabulary: Vocabulary
+) -> EncodedImage:
+    """Encode the mirrored features of a picture whose encoding is known; RootSIFT's words need no
+    second search.
+    """
+    if vocabulary.spec.kind == "orb":
         return encode(features, vocabulary, original.words.shape[1])
     words = vocabulary.mirrored(original.words)
     with one_blas_thread():
         signatures = vocabulary.signatures(features.descriptors, words)
-    return replace(original, words=words, signatures=signatures, xy=features.xy, angle=features.angle)
+    return replace(
+        original, words=words, signatures=signatures, xy=features.xy, angle=features.angle
+    )
 
 
-def encode_query(features: Features, mirrored: Features | None, vocabulary: Vocabulary, words: int) -> list[EncodedImage]:
-    """The variants of a query: as it is and, if its mirrored features are given, mirrored; at most as many words a feature as there are."""
+def encode_query(
+    features: Features, mirrored: Features | None, vocabulary: Vocabulary, words: int
+) -> list[EncodedImage]:
+    """The variants of a query: as it is and, if its mirrored features are given, mirrored; at most
+    as many words a feature as there are.
+    """
     queries = [encode(features, vocabulary, min(words, len(vocabulary)))]
     if mirrored is not None:
         queries.append(encode_mirrored(mirrored, queries[0], vocabulary))
@@ -106,7 +132,10 @@ def encode_query(features: Features, mirrored: Features | None, vocabulary: Voca
 
 
 def load_picture(
-    source: str | os.PathLike[str] | NDArray[Any], spec: FeatureSpec, box: Box | None = None, limits: Limits = LIMITS
+    source: str | os.PathLike[str] | NDArray[Any],
+    spec: FeatureSpec,
+    box: Box | None = None,
+    limits: Limits = LIMITS,
 ) -> Picture:
     """A picture from a path or an array, at the working size of a spec.
 

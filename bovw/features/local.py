@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -12,21 +12,22 @@ from numpy.typing import NDArray
 from ..errors import ParameterError
 from ..pictures.reading import Box, Picture
 
-__all__ = ["FEATURE_NAMES", "FeatureSpec", "Features", "extract", "mirror", "vectors"]
+__all__ = ["FEATURE_NAMES", "FeatureSpec", "Features", "as_unit_vectors", "extract", "mirror"]
 
 DIMENSIONS = {"rootsift": 128, "orb": 256}
 FEATURE_NAMES = tuple(DIMENSIONS)
 
 # Lower than OpenCV's 0.04: dim and smooth parts keep enough features, at about 10 % more time.
 SIFT_CONTRAST = 0.02
-# The detector gives up to this many times max_features, of which `spread` chooses.
+# The detector gives up to this many times max_features, of which `select_by_grid` chooses.
 SURPLUS = 2
 GRID = 6
 # A small picture with fewer features than this is looked at in double size as well.
 POOR = 30
 # OpenCV's pyramids fail on narrower pictures, which hold no features anyway.
 MIN_SIDE = 8
-# A mirrored SIFT patch has the same descriptor with its rows and its orientations in reverse: these places of it.
+# A mirrored SIFT patch has the same descriptor with its rows and its orientations in reverse: these
+# places of it.
 MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
 
 
@@ -35,20 +36,25 @@ class FeatureSpec:
     """Which features, and how many of them.
 
     Attributes:
-        name: "rootsift" or "orb".
-        max_features: the strongest so many are kept. More finds smaller crops, and costs bytes and time in proportion.
+        kind: "rootsift" or "orb".
+        max_features: the strongest so many are kept. More finds smaller crops, and costs bytes and
+            time in proportion.
         max_side: pictures are shrunk to this long side, in pixels, before extraction.
     """
 
-    name: str = "rootsift"
+    kind: str = "rootsift"
     max_features: int = 2000
     max_side: int = 1024
 
     def __post_init__(self) -> None:
-        if self.name not in DIMENSIONS:
-            raise ParameterError(f"features: {self.name!r} is unknown, take one of {', '.join(FEATURE_NAMES)}")
+        if self.kind not in DIMENSIONS:
+            raise ParameterError(
+                f"features: {self.kind!r} is unknown, take one of {', '.join(FEATURE_NAMES)}"
+            )
         if type(self.max_features) is not int or type(self.max_side) is not int:
-            raise ParameterError(f"max_features, max_side: {self.max_features!r}, {self.max_side!r} are not whole numbers")
+            raise ParameterError(
+                f"max_features, max_side: {self.max_features!r}, {self.max_side!r} are not whole numbers"
+            )
         if not 1 <= self.max_features <= 65_535:
             raise ParameterError(f"max_features: {self.max_features} is outside 1..65535")
         if not 16 <= self.max_side <= 16_384:
@@ -57,7 +63,7 @@ class FeatureSpec:
     @property
     def dimension(self) -> int:
         """Length of a descriptor as a vector."""
-        return DIMENSIONS[self.name]
+        return DIMENSIONS[self.kind]
 
     def limited(self, max_features: int | None = None, max_side: int | None = None) -> FeatureSpec:
         """The same features with other limits; None keeps a limit."""
@@ -68,20 +74,27 @@ class FeatureSpec:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values; `FeatureSpec(**value)` reads it back."""
-        return asdict(self)
+        """As plain JSON values; `from_json` reads it back."""
+        return {"name": self.kind, "max_features": self.max_features, "max_side": self.max_side}
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> FeatureSpec:
+        """What `to_json` gave. Raises TypeError, KeyError or ParameterError."""
+        return cls(**{("kind" if name == "name" else name): value for name, value in facts.items()})
 
 
 @dataclass(frozen=True)
 class Features:
     """The local features of one picture, n of them, strongest first.
 
-    Coordinates are pixels of the original upright picture: x right, y down, centre of the first pixel = (0, 0).
+    Coordinates are pixels of the original upright picture: x right, y down, centre of the first
+    pixel = (0, 0).
 
     Attributes:
         xy: (n, 2) float32, positions.
         scale: (n,) float32, diameters of the described patches, in pixels of the original.
-        angle: (n,) float32, orientations in radians, [0, 2 pi), clockwise from the x axis as y points down.
+        angle: (n,) float32, orientations in radians, [0, 2 pi), clockwise from the x axis as y
+            points down.
         descriptors: RootSIFT (n, 128) float32 of unit length; ORB (n, 32) uint8, 256 bits packed.
         size: (width, height) of the original upright picture in pixels.
         box: x, y, width, height of the part of the picture that was looked at.
@@ -101,15 +114,17 @@ class Features:
 def extract(picture: Picture, spec: FeatureSpec) -> Features:
     """Find the features of a picture.
 
-    SIFT: Lowe, IJCV 2004; RootSIFT: Arandjelovic and Zisserman, CVPR 2012; ORB: Rublee et al., ICCV 2011.
-    A blank picture gives zero features, not an error.
+    SIFT: Lowe, IJCV 2004; RootSIFT: Arandjelovic and Zisserman, CVPR 2012; ORB: Rublee et al., ICCV
+    2011. A blank picture gives zero features, not an error.
     """
     rows, found = detect(picture.gray, spec)
     if len(rows) < POOR and max(picture.gray.shape) <= spec.max_side // 2:
-        finer_rows, finer = detect(cv2.resize(picture.gray, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), spec)
+        finer_rows, finer = detect(
+            cv2.resize(picture.gray, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), spec
+        )
         finer_rows[:, :3] = finer_rows[:, :3] / 2 - (0.25, 0.25, 0)
         rows, found = np.concatenate([rows, finer_rows]), np.concatenate([found, finer])
-    order = spread(rows, picture.gray.shape, spec.max_features)
+    order = select_by_grid(rows, picture.gray.shape, spec.max_features)
     rows, found = rows[order], found[order]
     x, y, width, height = picture.box
     shrink = np.array([width / picture.gray.shape[1], height / picture.gray.shape[0]])
@@ -117,7 +132,7 @@ def extract(picture: Picture, spec: FeatureSpec) -> Features:
         xy=((rows[:, :2] + 0.5) * shrink - 0.5 + (x, y)).astype(np.float32),
         scale=(rows[:, 2] * np.sqrt(shrink.prod())).astype(np.float32),
         angle=np.deg2rad(rows[:, 3] % 360).astype(np.float32),
-        descriptors=found if spec.name == "orb" else root_sift(found),
+        descriptors=found if spec.kind == "orb" else root_sift(found),
         size=picture.size,
         box=picture.box,
     )
@@ -125,24 +140,36 @@ def extract(picture: Picture, spec: FeatureSpec) -> Features:
 
 def detect(gray: NDArray[Any], spec: FeatureSpec) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Keypoints (n, 5) as x, y, size, angle in degrees, response; and their descriptors."""
-    keypoints, found = detector(spec).detectAndCompute(gray, None) if min(gray.shape) >= MIN_SIDE else ((), None)
+    keypoints, found = (
+        detector(spec).detectAndCompute(gray, None) if min(gray.shape) >= MIN_SIDE else ((), None)
+    )
     if found is None or not len(keypoints):
-        return np.zeros((0, 5), np.float32), np.zeros((0, 32), np.uint8) if spec.name == "orb" else np.zeros((0, 128), np.float32)
-    return np.array([(*k.pt, k.size, k.angle, k.response) for k in keypoints], np.float32), np.asarray(found)
+        return np.zeros((0, 5), np.float32), np.zeros(
+            (0, 32), np.uint8
+        ) if spec.kind == "orb" else np.zeros((0, 128), np.float32)
+    return np.array(
+        [(*k.pt, k.size, k.angle, k.response) for k in keypoints], np.float32
+    ), np.asarray(found)
 
 
 def detector(spec: FeatureSpec) -> cv2.Feature2D:
     """OpenCV's detector for a spec."""
-    if spec.name == "orb":
+    if spec.kind == "orb":
         return cv2.ORB.create(nfeatures=SURPLUS * spec.max_features, fastThreshold=10)
-    return cv2.SIFT.create(SURPLUS * spec.max_features, contrastThreshold=SIFT_CONTRAST, enable_precise_upscale=True)
+    return cv2.SIFT.create(
+        SURPLUS * spec.max_features, contrastThreshold=SIFT_CONTRAST, enable_precise_upscale=True
+    )
 
 
-def spread(rows: NDArray[np.float32], shape: tuple[int, ...], limit: int) -> NDArray[np.int64]:
-    """Choose up to `limit` keypoints that are strong in the picture or strong for their part of it, best first.
+def select_by_grid(
+    rows: NDArray[np.float32], shape: tuple[int, ...], limit: int
+) -> NDArray[np.int64]:
+    """Choose up to `limit` keypoints that are strong in the picture or strong for their part of it,
+    best first.
 
-    The r-th strongest of a cell of a 6 x 6 grid counts as if it were the 36 r-th of the picture, so that a crop of a
-    dull corner finds features there. Ties go by place, so the choice never depends on the order of detection.
+    The r-th strongest of a cell of a 6 x 6 grid counts as if it were the 36 r-th of the picture, so
+    that a crop of a dull corner finds features there. Ties go by place, so the choice never depends
+    on the order of detection.
 
     Args:
         rows: (n, 5) x, y, size, angle in degrees, response.
@@ -162,11 +189,11 @@ def spread(rows: NDArray[np.float32], shape: tuple[int, ...], limit: int) -> NDA
 def mirror(features: Features, picture: Picture, spec: FeatureSpec) -> Features:
     """The features of the picture with left and right swapped inside its box.
 
-    A SIFT descriptor is mirrored by rearranging it, so nothing is extracted again; ORB's test points have no such
-    symmetry, so the mirrored picture is.
+    A SIFT descriptor is mirrored by rearranging it, so nothing is extracted again; ORB's test
+    points have no such symmetry, so the mirrored picture is.
     """
     x, _, width, _ = picture.box
-    if spec.name == "orb":
+    if spec.kind == "orb":
         return extract(replace(picture, gray=np.ascontiguousarray(picture.gray[:, ::-1])), spec)
     return replace(
         features,
@@ -177,16 +204,22 @@ def mirror(features: Features, picture: Picture, spec: FeatureSpec) -> Features:
 
 
 def root_sift(sift: NDArray[Any]) -> NDArray[np.float32]:
-    """SIFT (n, 128) -> RootSIFT (n, 128): L1-normalise, take the square root; rows have unit L2 length."""
+    """SIFT (n, 128) -> RootSIFT (n, 128): L1-normalise, take the square root; rows have unit L2
+    length.
+    """
     sift = sift.astype(np.float32)
-    return np.asarray(np.sqrt(sift / np.maximum(sift.sum(axis=1, keepdims=True), 1e-12)), np.float32)
+    return np.asarray(
+        np.sqrt(sift / np.maximum(sift.sum(axis=1, keepdims=True), 1e-12)), np.float32
+    )
 
 
-def vectors(descriptors: NDArray[Any]) -> NDArray[np.float32]:
+def as_unit_vectors(descriptors: NDArray[Any]) -> NDArray[np.float32]:
     """Descriptors as unit vectors (n, d) float32, so that a dot product compares either kind.
 
     ORB's bits become +-1/16: the squared distance is then a 64th of the Hamming distance.
     """
     if descriptors.dtype == np.uint8:
-        return (np.unpackbits(descriptors, axis=1).astype(np.float32) - np.float32(0.5)) / np.float32(8)
+        return (
+            np.unpackbits(descriptors, axis=1).astype(np.float32) - np.float32(0.5)
+        ) / np.float32(8)
     return descriptors.astype(np.float32, copy=False)

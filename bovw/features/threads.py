@@ -22,14 +22,18 @@ def controller() -> ThreadpoolController:
 
 
 def free_control() -> None:
-    """Let the thread that calls this change OpenBLAS: from 3.8 on, threadpoolctl ignores all threads but the first that did."""
+    """Let the thread that calls this change OpenBLAS: from 3.8 on, threadpoolctl ignores all
+    threads but the first that did.
+    """
     if hasattr(OpenBLASController, "clear_controlling_thread"):
         OpenBLASController.clear_controlling_thread(force=True)
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """One thread for products inside; what the host program had set is back when the last of several threads leaves."""
+    """One thread for products inside; what the host program had set is back when the last of
+    several threads leaves.
+    """
     with lock:
         if not holders:
             free_control()

@@ -15,8 +15,8 @@ from sklearn.cluster import MiniBatchKMeans
 
 from ..errors import ImageError, ParameterError, VocabularyError
 from ..pictures.reading import LIMITS, Limits, read_picture
-from ..workers.pool import Progress, Work, worked
-from .local import MIRRORED, FeatureSpec, extract, vectors
+from ..workers.pool import Progress, Work, run_in_processes
+from .local import MIRRORED, FeatureSpec, as_unit_vectors, extract
 from .vocabulary import SIGNATURE_BITS, Vocabulary, half_norms
 
 __all__ = ["TrainingReport", "train_vocabulary"]
@@ -32,16 +32,18 @@ class TrainingReport:
     """What a training saw and how even its words are.
 
     Attributes:
-        images: pictures that gave descriptors.
-        descriptors: how many descriptors were clustered.
-        unused: words that no descriptor is nearest to; a RootSIFT word and its mirror image count as one here.
-        imbalance: W * sum of squared shares of the words: 1 when all are equally frequent; as many times longer is a search.
+        image_count: pictures that gave descriptors.
+        descriptor_count: how many descriptors were clustered.
+        unused_words: words that no descriptor is nearest to; a RootSIFT word and its mirror image
+            count as one here.
+        imbalance: W * sum of squared shares of the words: 1 when all are equally frequent; as many
+            times longer is a search.
         failed: pictures that could not be read.
     """
 
-    images: int
-    descriptors: int
-    unused: int
+    image_count: int
+    descriptor_count: int
+    unused_words: int
     imbalance: float
     failed: list[ImageError] = field(default_factory=list)
 
@@ -60,23 +62,27 @@ def train_vocabulary(
 ) -> tuple[Vocabulary, TrainingReport]:
     """Train a vocabulary on pictures.
 
-    RootSIFT words come in pairs, each the mirror image of the other, so that a mirrored query needs no second search for
-    its words: descriptors are folded onto one half of the space, words // 2 are trained there, and mirrored.
+    RootSIFT words come in pairs, each the mirror image of the other, so that a mirrored query needs
+    no second search for its words: descriptors are folded onto one half of the space, words // 2
+    are trained there, and mirrored.
 
-    Every image gives the same number of descriptors at most, drawn at random, so memory is bounded by `max_descriptors`
-    (about 130 bytes each, four times that while a cell is clustered) however many images there are. MiniBatchKMeans
-    (Sculley, WWW 2010) divides them into coarse cells, and each cell into words in proportion to its descriptors.
+    Every image gives the same number of descriptors at most, drawn at random, so memory is bounded
+    by `max_descriptors` (about 130 bytes each, four times that while a cell is clustered) however
+    many images there are. MiniBatchKMeans (Sculley, WWW 2010) divides them into coarse cells, and
+    each cell into words in proportion to its descriptors.
 
     Args:
         images: picture files; the result depends on their order, so sort them.
-        words: how many words, an even number. More make shorter searches in large collections and need more descriptors.
+        words: how many words, an even number. More make shorter searches in large collections and
+            need more descriptors.
         spec: which features; RootSIFT by default.
         max_descriptors: the cap on sampled descriptors.
         seed: same seed and images, same vocabulary.
         jobs: processes for the extraction; 0 works in this one, without a limit of time.
         limits: what a picture may cost before it is left out.
         progress: called with (stage, done, total).
-        failure: called with each picture that cannot be read, at once: the report has them only if the training succeeds.
+        failure: called with each picture that cannot be read, at once: the report has them only if
+            the training succeeds.
 
     Raises:
         VocabularyError: fewer than 4 descriptors a word were found.
@@ -86,10 +92,18 @@ def train_vocabulary(
     if words < 2 or words % 2:
         raise ParameterError(f"words: {words} is not an even number from 2 on")
     if max_descriptors < words:
-        raise ParameterError(f"max_descriptors: {max_descriptors} is below the number of words, {words}")
-    sample, used, failed = sample_descriptors(images, spec, max_descriptors, seed, jobs, limits, progress, failure)
+        raise ParameterError(
+            f"max_descriptors: {max_descriptors} is below the number of words, {words}"
+        )
+    sample, used, failed = sample_descriptors(
+        images, spec, max_descriptors, seed, jobs, limits, progress, failure
+    )
     if len(sample) < 4 * words:
-        cure = f"ask for at most {len(sample) // 8 * 2} words" if len(sample) >= 8 else "check the ones given"
+        cure = (
+            f"ask for at most {len(sample) // 8 * 2} words"
+            if len(sample) >= 8
+            else "check the ones given"
+        )
         unread = f"; {len(failed)} could not be read, the first is {failed[0]}" if failed else ""
         raise VocabularyError(
             f"{len(sample)} descriptors from {used} images are too few for {words} words: "
@@ -99,23 +113,34 @@ def train_vocabulary(
     sample = sample[rng.permutation(len(sample))]
     vocabulary, counts = build(sample, words, spec, seed, progress)
     shares = counts / counts.sum()
-    report = TrainingReport(used, len(sample), int((counts == 0).sum()), float(len(counts) * (shares**2).sum()), failed)
+    report = TrainingReport(
+        used, len(sample), int((counts == 0).sum()), float(len(counts) * (shares**2).sum()), failed
+    )
     return vocabulary, report
 
 
 def build(
     sample: NDArray[Any], words: int, spec: FeatureSpec, seed: int, progress: Progress | None = None
 ) -> tuple[Vocabulary, NDArray[np.int64]]:
-    """A vocabulary from shuffled descriptors (n, d), and how many of them each trained word is nearest to."""
+    """A vocabulary from shuffled descriptors (n, d), and how many of them each trained word is
+    nearest to.
+    """
     projection = random_projection(spec.dimension, seed)
-    if spec.name == "orb":
+    if spec.kind == "orb":
         centres, cells, starts, counts = cluster(sample, words, seed, progress)
-        return Vocabulary(spec, np.packbits(centres > 0, axis=1), 1.0, cells, starts, projection), counts
+        return Vocabulary(
+            spec, np.packbits(centres > 0, axis=1), 1.0, cells, starts, projection
+        ), counts
     centres, cells, starts, counts = cluster(folded(sample), words // 2, seed, progress)
     scale = float(np.float32(centres.max() / 255))
     stored = np.clip(np.rint(centres / scale), 0, 255).astype(np.uint8)
-    stored, cells = np.concatenate([stored, stored[:, MIRRORED]]), np.concatenate([cells, cells[:, MIRRORED]])
-    return Vocabulary(spec, stored, scale, cells, np.concatenate([starts, starts[1:] + words // 2]), projection), counts
+    stored, cells = (
+        np.concatenate([stored, stored[:, MIRRORED]]),
+        np.concatenate([cells, cells[:, MIRRORED]]),
+    )
+    return Vocabulary(
+        spec, stored, scale, cells, np.concatenate([starts, starts[1:] + words // 2]), projection
+    ), counts
 
 
 def sample_descriptors(
@@ -128,16 +153,18 @@ def sample_descriptors(
     progress: Progress | None = None,
     failure: Failure | None = None,
 ) -> tuple[NDArray[Any], int, list[ImageError]]:
-    """Up to limit / len(images) descriptors of each image, its strongest `max_features` being the urn.
+    """Up to limit / len(images) descriptors of each image, its strongest `max_features` being the
+    urn.
 
-    Returns descriptors (n, d) as float16 RootSIFT or packed ORB, the number of images that gave any, and the failures.
+    Returns descriptors (n, d) as float16 RootSIFT or packed ORB, the number of images that gave
+    any, and the failures.
     """
     quota = max(1, limit // max(1, len(images)))
     work = Work(partial(sample_image, spec=spec, quota=quota, seed=seed, limits=limits))
     tasks = ((os.path.join(os.getcwd(), path), number) for number, path in enumerate(images))
     parts: list[NDArray[Any]] = []
     failed: list[ImageError] = []
-    with closing(worked(work, tasks, CHUNK, jobs, limits.seconds)) as results:
+    with closing(run_in_processes(work, tasks, CHUNK, jobs, limits.seconds)) as results:
         for done, (path, result) in enumerate(zip(images, results, strict=True), 1):
             if isinstance(result, ImageError):
                 failed.append(ImageError(path, result.reason))
@@ -151,7 +178,9 @@ def sample_descriptors(
     return sample[:limit], len(parts), failed
 
 
-def sample_image(task: tuple[str, int], spec: FeatureSpec, quota: int, seed: int, limits: Limits) -> NDArray[Any] | ImageError:
+def sample_image(
+    task: tuple[str, int], spec: FeatureSpec, quota: int, seed: int, limits: Limits
+) -> NDArray[Any] | ImageError:
     """Some descriptors of one picture, given by its path and number, or why there are none."""
     path, number = task
     try:
@@ -159,7 +188,7 @@ def sample_image(task: tuple[str, int], spec: FeatureSpec, quota: int, seed: int
     except ImageError as error:
         return error
     chosen = np.sort(np.random.default_rng((seed, number)).permutation(len(descriptors))[:quota])
-    return descriptors[chosen].astype(np.uint8 if spec.name == "orb" else np.float16)
+    return descriptors[chosen].astype(np.uint8 if spec.kind == "orb" else np.float16)
 
 
 def cluster(
@@ -167,11 +196,11 @@ def cluster(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     """Two levels of MiniBatchKMeans.
 
-    Returns the words (W, d) in the order of their cells, the cells (C, d), the first word of each cell (C + 1,) and
-    the number of descriptors of each word (W,).
+    Returns the words (W, d) in the order of their cells, the cells (C, d), the first word of each
+    cell (C + 1,) and the number of descriptors of each word (W,).
     """
     cell_count = max(1, min(words // 8, round((words / 2) ** 0.5)))
-    coarse = fit(sample[: cell_count * 1500], cell_count, seed, rounds=5)
+    coarse = kmeans_centres(sample[: cell_count * 1500], cell_count, seed, rounds=5)
     owner = nearest_rows(sample, coarse)
     sizes = np.bincount(owner, minlength=cell_count)
     quotas = apportioned(words, sizes)
@@ -182,8 +211,10 @@ def cluster(
     for cell in range(cell_count):
         inside = sample[members[bounds[cell] : bounds[cell + 1]]]
         if quotas[cell]:
-            centres.append(fit(inside, int(quotas[cell]), seed + 1 + cell, rounds=10))
-            counts.append(np.bincount(nearest_rows(inside, centres[-1]), minlength=int(quotas[cell])))
+            centres.append(kmeans_centres(inside, int(quotas[cell]), seed + 1 + cell, rounds=10))
+            counts.append(
+                np.bincount(nearest_rows(inside, centres[-1]), minlength=int(quotas[cell]))
+            )
         if progress:
             progress("cluster", cell + 1, cell_count)
     starts = np.concatenate(([0], np.cumsum(quotas))).astype(np.int64)
@@ -191,16 +222,24 @@ def cluster(
 
 
 def folded(sample: NDArray[Any]) -> NDArray[Any]:
-    """RootSIFT descriptors (n, 128), those with more in the last two of their four rows than in the first two mirrored."""
+    """RootSIFT descriptors (n, 128), those with more in the last two of their four rows than in the
+    first two mirrored.
+    """
     rows = sample.reshape(-1, 2, 64).sum(axis=2, dtype=np.float32)
     return np.where((rows[:, :1] < rows[:, 1:]), sample[:, MIRRORED], sample)
 
 
-def fit(sample: NDArray[Any], count: int, seed: int, rounds: int) -> NDArray[np.float32]:
+def kmeans_centres(sample: NDArray[Any], count: int, seed: int, rounds: int) -> NDArray[np.float32]:
     """Centres (count, d) of a sample by MiniBatchKMeans, started from `count` of its members."""
-    points = vectors(sample)
+    points = as_unit_vectors(sample)
     model = MiniBatchKMeans(
-        count, init="random", n_init=1, batch_size=max(1024, 4 * count), max_iter=rounds, random_state=seed, reassignment_ratio=0.0
+        count,
+        init="random",
+        n_init=1,
+        batch_size=max(1024, 4 * count),
+        max_iter=rounds,
+        random_state=seed,
+        reassignment_ratio=0.0,
     )
     return np.asarray(model.fit(points).cluster_centers_, np.float32)
 
@@ -219,7 +258,7 @@ def nearest_rows(sample: NDArray[Any], centres: NDArray[np.float32]) -> NDArray[
     """The nearest centre of each descriptor: (n,)."""
     nearest = np.empty(len(sample), np.int64)
     for first in range(0, len(sample), BLOCK):
-        points = vectors(sample[first : first + BLOCK])
+        points = as_unit_vectors(sample[first : first + BLOCK])
         nearest[first : first + BLOCK] = (points @ centres.T - half_norms(centres)).argmax(axis=1)
     return nearest
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import IncompatibleError, IndexCorruptError, ParameterError, VocabularyError
 from ..storage import Directory
-from .local import MIRRORED, FeatureSpec, vectors
+from .local import MIRRORED, FeatureSpec, as_unit_vectors
 
 __all__ = ["SIGNATURE_BITS", "Vocabulary", "shipped_vocabulary"]
 
@@ -28,7 +28,16 @@ SIGNATURE_BITS = 64
 VISITED = 1 << 18
 # What NumPy raises, beside ValueError, where it cannot make sense of the header of an array.
 NO_ARRAY = (
-    *(IndexError, KeyError, MemoryError, OverflowError, RecursionError, SyntaxError, TypeError, Warning),
+    *(
+        IndexError,
+        KeyError,
+        MemoryError,
+        OverflowError,
+        RecursionError,
+        SyntaxError,
+        TypeError,
+        Warning,
+    ),
     tokenize.TokenError,
 )
 ARRAYS = ("words", "cells", "cell_starts", "projection")
@@ -36,17 +45,20 @@ ARRAYS = ("words", "cells", "cell_starts", "projection")
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """W visual words, grouped into C cells so that the nearest words are found without looking at all of them.
+    """W visual words, grouped into C cells so that the nearest words are found without looking at
+    all of them.
 
     It exists only when trained: see `train_vocabulary`, `Vocabulary.load` and `shipped_vocabulary`.
 
     Attributes:
         spec: the features it was trained on.
-        words: RootSIFT: (W, 128) uint8, a word is `words * word_scale`; ORB: (W, 32) uint8, packed bits. Ordered by cell.
-            RootSIFT words come in pairs: word w + W / 2 is the mirror image of word w, and likewise for the cells.
+        words: RootSIFT: (W, 128) uint8, a word is `words * word_scale`; ORB: (W, 32) uint8, packed
+            bits. Ordered by cell. RootSIFT words come in pairs: word w + W / 2 is the mirror image
+            of word w, and likewise for the cells.
         word_scale: see `words`; 1.0 for ORB.
         cells: (C, d) float32, the centres of the cells.
-        cell_starts: (C + 1,) int64: cell c holds the words cell_starts[c] .. cell_starts[c + 1] - 1.
+        cell_starts: (C + 1,) int64: cell c holds the words cell_starts[c] .. cell_starts[c + 1] -
+            1.
         projection: (64, d) float32 with orthonormal rows, for the signatures.
     """
 
@@ -62,34 +74,39 @@ class Vocabulary:
 
     def centres(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Some words as vectors: (n, d) float32."""
-        if self.spec.name == "orb":
-            return vectors(self.words[words])
+        if self.spec.kind == "orb":
+            return as_unit_vectors(self.words[words])
         return self.words[words].astype(np.float32) * np.float32(self.word_scale)
 
-    def steps(self, descriptors: NDArray[Any]) -> NDArray[np.float32]:
+    def quantise(self, descriptors: NDArray[Any]) -> NDArray[np.float32]:
         """Descriptors (n,) in the units of the words, rounded: (n, d) whole numbers as float32.
 
-        Their products with words, cells and projection stay below 2^24, so float32 holds every sum exactly: the result does
-        not depend on the order of summation, thus neither on the matrix library, nor the CPU, nor the size of a batch.
+        Their products with words, cells and projection stay below 2^24, so float32 holds every sum
+        exactly: the result does not depend on the order of summation, thus neither on the matrix
+        library, nor the CPU, nor the size of a batch.
         """
-        return self.whole(vectors(descriptors), self.word_scale)
+        return self.whole(as_unit_vectors(descriptors), self.word_scale)
 
     def whole(self, points: NDArray[np.float32], unit: float) -> NDArray[np.float32]:
         """Vectors in units, rounded; ORB's are +-1 for +-1/16."""
-        return np.asarray(np.rint(points * np.float32(16 if self.spec.name == "orb" else 1 / unit)), np.float32)
+        return np.asarray(
+            np.rint(points * np.float32(16 if self.spec.kind == "orb" else 1 / unit)), np.float32
+        )
 
-    def word_steps(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
+    def quantised_words(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Some words in the same units."""
-        if self.spec.name == "orb":
+        if self.spec.kind == "orb":
             return self.whole(self.centres(words), 1.0)
         return self.words[words].astype(np.float32)
 
     @cached_property
     def blocks(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """The words of each cell, ready to be multiplied with: (d, n) float32, and half their squared lengths (n,)."""
+        """The words of each cell, ready to be multiplied with: (d, n) float32, and half their
+        squared lengths (n,).
+        """
         blocks = []
         for first, last in pairwise(self.cell_starts.tolist()):
-            centres = self.word_steps(slice(first, last))
+            centres = self.quantised_words(slice(first, last))
             blocks.append((np.ascontiguousarray(centres.T), half_norms(centres)))
         return blocks
 
@@ -101,56 +118,69 @@ class Vocabulary:
     @cached_property
     def cell_block(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The same of the cells. ORB's lie near 0, so that they are in finer units than the words."""
-        fine = 127.0 if self.spec.name == "orb" else 1.0
-        cells = np.rint(self.cells * np.float32(16 * fine if self.spec.name == "orb" else 1 / self.word_scale))
+        fine = 127.0 if self.spec.kind == "orb" else 1.0
+        cells = np.rint(
+            self.cells * np.float32(16 * fine if self.spec.kind == "orb" else 1 / self.word_scale)
+        )
         return np.ascontiguousarray(cells.T), half_norms(cells) / np.float32(fine)
 
     @cached_property
     def whole_projection(self) -> NDArray[np.float32]:
         """The projection (d, 64) as whole numbers up to 127."""
-        return np.ascontiguousarray(np.rint(self.projection * (127 / np.abs(self.projection).max())).T)
+        return np.ascontiguousarray(
+            np.rint(self.projection * (127 / np.abs(self.projection).max())).T
+        )
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the kind of features and all arrays, as hexadecimal digits: equal vocabularies have equal ones."""
-        digest = hashlib.sha256(json.dumps([self.spec.name, self.word_scale]).encode())
+        """SHA-256 over the kind of features and all arrays, as hexadecimal digits: equal
+        vocabularies have equal ones.
+        """
+        digest = hashlib.sha256(json.dumps([self.spec.kind, self.word_scale]).encode())
         for name in ARRAYS:
             digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         return digest.hexdigest()
 
     def describe(self) -> str:
         """In a few words, for messages."""
-        return f"vocabulary {self.fingerprint[:12]} ({len(self):,} {self.spec.name} words)"
+        return f"vocabulary {self.fingerprint[:12]} ({len(self):,} {self.spec.kind} words)"
 
     def require_features(self, features: str) -> None:
         """Raise IncompatibleError unless the vocabulary is for these features."""
-        if features != self.spec.name:
-            raise IncompatibleError(f"asked for are {features} features, but {self.describe()} is for {self.spec.name}: use one kind")
+        if features != self.spec.kind:
+            raise IncompatibleError(
+                f"asked for are {features} features, but {self.describe()} is for {self.spec.kind}: use one kind"
+            )
 
     def nearest(self, descriptors: NDArray[Any], count: int, cells: int) -> NDArray[np.int32]:
-        """The `count` nearest words of each descriptor, nearest first, among those of its `cells` nearest cells.
+        """The `count` nearest words of each descriptor, nearest first, among those of its `cells`
+        nearest cells.
 
-        Returns (n, count) int32. Approximate: of the shipped RootSIFT words, 6 cells give the true nearest in 97 % of
-        the cases; more cells, more exact, slower. Philbin et al., CVPR 2007, search words with trees; here one small
-        matrix product a cell does.
+        Returns (n, count) int32. Approximate: of the shipped RootSIFT words, 6 cells give the true
+        nearest in 97 % of the cases; more cells, more exact, slower. Philbin et al., CVPR 2007,
+        search words with trees; here one small matrix product a cell does.
         """
         if not 1 <= count <= len(self):
             raise ParameterError(f"count: {count} is outside 1..{len(self)}")
-        points = self.steps(descriptors)
+        points = self.quantise(descriptors)
         cells = min(max(cells, 1), len(self.cells))
         while (np.sort(np.diff(self.cell_starts))[:cells].sum()) < count:
             cells += 1
-        return self.nearest_of(points, count, cells) if len(points) else np.zeros((0, count), np.int32)
+        return self.assign(points, count, cells) if len(points) else np.zeros((0, count), np.int32)
 
-    def nearest_of(self, points: NDArray[np.float32], count: int, cells: int) -> NDArray[np.int32]:
-        """The `count` nearest words of some points, given in steps, in their `cells` nearest cells; ties go to lower words."""
+    def assign(self, points: NDArray[np.float32], count: int, cells: int) -> NDArray[np.int32]:
+        """The `count` nearest words of some points, given in steps, in their `cells` nearest cells;
+        ties go to lower words.
+        """
         block, half_norm = self.cell_block
         visited = nearest_cells(points @ block - half_norm, cells)
         # visits sorted by cell: each cell then serves all its visitors with one matrix product
         place_of = np.argsort(self.by_size)
         order = np.argsort(place_of[visited].ravel().astype(np.uint16), kind="stable")
-        bounds = np.concatenate(([0], np.cumsum(np.bincount(visited.ravel(), minlength=len(self.cells))[self.by_size])))
-        closeness, words = self.visit(points[order // cells], bounds.tolist(), count)
+        bounds = np.concatenate(
+            ([0], np.cumsum(np.bincount(visited.ravel(), minlength=len(self.cells))[self.by_size]))
+        )
+        closeness, words = self.scan_cells(points[order // cells], bounds.tolist(), count)
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         closeness = closeness[back].reshape(len(points), cells * count)
@@ -163,10 +193,13 @@ class Vocabulary:
             closeness[each, best] = -np.inf
         return found
 
-    def visit(self, visitors: NDArray[np.float32], bounds: list[int], count: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    def scan_cells(
+        self, visitors: NDArray[np.float32], bounds: list[int], count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Compare visitors (n, d) with the words of the cell that each has come to.
 
-        Cells are taken by size and in groups, so that few calls do much and what they fill stays in the cache.
+        Cells are taken by size and in groups, so that few calls do much and what they fill stays in
+        the cache.
 
         Args:
             bounds: the visitors bounds[i] .. bounds[i + 1] - 1 have come to cell by_size[i].
@@ -205,20 +238,36 @@ class Vocabulary:
         return (words + len(self) // 2) % len(self)
 
     def signatures(self, descriptors: NDArray[Any], words: NDArray[np.int32]) -> NDArray[np.uint64]:
-        """64-bit signatures of descriptors (n,) with respect to words (n, k): returns (n, k) uint64.
+        """64-bit signatures of descriptors (n,) with respect to words (n, k): returns (n, k)
+        uint64.
 
-        Bit j says on which side of the word's centre the descriptor lies along direction j of the projection
-        (Hamming embedding: Jegou, Douze, Schmid, ECCV 2008; the centre instead of their median needs no table).
+        Bit j says on which side of the word's centre the descriptor lies along direction j of the
+        projection (Hamming embedding: Jegou, Douze, Schmid, ECCV 2008; the centre instead of their
+        median needs no table).
         """
-        side = np.repeat(self.steps(descriptors), words.shape[1], axis=0) - self.word_steps(words.ravel())
+        side = np.repeat(self.quantise(descriptors), words.shape[1], axis=0) - self.quantised_words(
+            words.ravel()
+        )
         bits = side @ self.whole_projection > 0
         packed = np.packbits(bits, axis=1, bitorder="little")
-        return np.ascontiguousarray(packed).view("<u8").reshape(words.shape).astype(np.uint64, copy=False)
+        return (
+            np.ascontiguousarray(packed)
+            .view("<u8")
+            .reshape(words.shape)
+            .astype(np.uint64, copy=False)
+        )
 
     def files(self) -> dict[str, bytes]:
         """The vocabulary as files: name -> content. `from_files` reads them back."""
-        header = {"format": FORMAT, "features": self.spec.to_json(), "word_scale": self.word_scale, "fingerprint": self.fingerprint}
-        contents = {"vocabulary.json": (json.dumps(header, indent=1, sort_keys=True) + "\n").encode()}
+        header = {
+            "format": FORMAT,
+            "features": self.spec.to_json(),
+            "word_scale": self.word_scale,
+            "fingerprint": self.fingerprint,
+        }
+        contents = {
+            "vocabulary.json": (json.dumps(header, indent=1, sort_keys=True) + "\n").encode()
+        }
         for name in ARRAYS:
             contents[f"{name}.npy"] = npy_bytes(getattr(self, name))
         return contents
@@ -235,7 +284,9 @@ class Vocabulary:
             for name, content in self.files().items():
                 (folder / name).write_bytes(content)
         except OSError as error:
-            raise VocabularyError(f"{folder}: the vocabulary cannot be written: {error.strerror}") from error
+            raise VocabularyError(
+                f"{folder}: the vocabulary cannot be written: {error.strerror}"
+            ) from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
@@ -248,24 +299,41 @@ class Vocabulary:
         try:
             header = json.loads(folder.read("vocabulary.json"))
         except FileNotFoundError:
-            raise VocabularyError(f"{path}: there is no vocabulary here (vocabulary.json is missing)") from None
+            raise VocabularyError(
+                f"{path}: there is no vocabulary here (vocabulary.json is missing)"
+            ) from None
         except (IndexCorruptError, ValueError, RecursionError) as error:
-            raise VocabularyError(f"{path}: vocabulary.json cannot be read: {getattr(error, 'reason', error)}") from error
+            raise VocabularyError(
+                f"{path}: vocabulary.json cannot be read: {getattr(error, 'reason', error)}"
+            ) from error
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             found = header.get("format") if isinstance(header, dict) else None
             raise VocabularyError(f"{path}: the format is {found!r}, this version reads {FORMAT!r}")
         try:
-            spec = FeatureSpec(**header["features"])
+            spec = FeatureSpec.from_json(header["features"])
             arrays = {name: npy_array(folder.read(f"{name}.npy")) for name in ARRAYS}
             vocabulary = cls(spec=spec, word_scale=float(header["word_scale"]), **arrays)
-        except (OSError, IndexCorruptError, ValueError, TypeError, KeyError, EOFError, OverflowError) as error:
-            raise VocabularyError(f"{path}: the vocabulary is damaged: {getattr(error, 'reason', error)}") from error
+        except (
+            OSError,
+            IndexCorruptError,
+            ValueError,
+            TypeError,
+            KeyError,
+            EOFError,
+            OverflowError,
+        ) as error:
+            raise VocabularyError(
+                f"{path}: the vocabulary is damaged: {getattr(error, 'reason', error)}"
+            ) from error
         vocabulary.check(str(path), str(header.get("fingerprint")))
         return vocabulary
 
     def check(self, where: str, fingerprint: str) -> None:
         """Raise VocabularyError unless the arrays fit one another and have this fingerprint."""
-        dimension, width = self.spec.dimension, 32 if self.spec.name == "orb" else self.spec.dimension
+        dimension, width = (
+            self.spec.dimension,
+            32 if self.spec.kind == "orb" else self.spec.dimension,
+        )
         fits = (
             0 < self.word_scale < np.inf
             and self.words.dtype == np.uint8
@@ -284,10 +352,12 @@ class Vocabulary:
             and bool((np.abs(self.cells) < 2).all())
             and bool((np.abs(self.projection) < 2).all() and np.abs(self.projection).max() > 1e-3)
         )
-        if fits and self.spec.name == "rootsift":
+        if fits and self.spec.kind == "rootsift":
             fits = is_paired(self.words) and is_paired(self.cells)
         if not fits or self.fingerprint != fingerprint:
-            raise VocabularyError(f"{where}: the vocabulary is damaged: its arrays do not match their fingerprint; copy it anew")
+            raise VocabularyError(
+                f"{where}: the vocabulary is damaged: its arrays do not match their fingerprint; copy it anew"
+            )
 
 
 def shipped_vocabulary(features: str = "rootsift") -> Path:
@@ -297,7 +367,9 @@ def shipped_vocabulary(features: str = "rootsift") -> Path:
     for models in (here / "models", here.parent / "models"):
         if (models / features / "vocabulary.json").is_file():
             return models / features
-    raise VocabularyError(f"no vocabulary for {features} came with this installation: train one with `bovw train-vocab`")
+    raise VocabularyError(
+        f"no vocabulary for {features} came with this installation: train one with `bovw train-vocab`"
+    )
 
 
 def is_paired(rows: NDArray[Any]) -> bool:
@@ -312,10 +384,11 @@ def half_norms(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def nearest_cells(closeness: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """The `count` cells of the highest closeness (n, cells) of each point, ascending: (n, count). Overwrites `closeness`.
+    """The `count` cells of the highest closeness (n, cells) of each point, ascending: (n, count).
+    Overwrites `closeness`.
 
-    Ties go to the lower cell. For the few cells that are wanted, looking for the highest again and again takes a ninth of
-    the time of a partition.
+    Ties go to the lower cell. For the few cells that are wanted, looking for the highest again and
+    again takes a ninth of the time of a partition.
     """
     found = np.empty((len(closeness), count), np.int64)
     each = np.arange(len(closeness))

@@ -1,4 +1,6 @@
-"""How certain an agreement is: how many images of an index would agree as well by chance (a contrario)."""
+"""How certain an agreement is: how many images of an index would agree as well by chance (a
+contrario).
+"""
 
 from __future__ import annotations
 
@@ -7,17 +9,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .verification import Agreement, Matches, Tolerances, squared
+from .verification import GeometricFit, Matches, Tolerances, squared
 
 __all__ = ["is_certain", "log_bound", "log_false_alarms"]
 
 Numbers = NDArray[np.float64]
 
-# How exactly inliers agree: whichever of these distances tells most, in working pixels (times the magnification, if above 1).
-# The last is that of an inlier.
+# How exactly inliers agree: whichever of these distances tells most, in working pixels (times the
+# magnification, if above 1). The last is that of an inlier.
 RADII = (1.0, 3.0, Tolerances().pixels)
 # Inliers count once in a square of so many working pixels.
-PLACE = 8
+CELL = 8
 # Matches nearer to one another than this say nothing about how unrelated ones fall.
 NEIGHBOUR = 32.0
 # So many of the strongest matches are shuffled.
@@ -28,37 +30,53 @@ ORIGIN = 1 << 20
 FITTING = Tolerances().turn / np.pi * 0.5
 
 
-def log_false_alarms(matches: Matches, agreements: Sequence[Agreement | None], areas: Numbers, images: int) -> Numbers:
-    """log10 of the number of images, of so many in the index, that would agree as well as each candidate by chance: (count,).
+def log_false_alarms(
+    matches: Matches, fits: Sequence[GeometricFit | None], areas: Numbers, images: int
+) -> Numbers:
+    """log10 of the number of images, of so many in the index, that would agree as well as each
+    candidate by chance: (count,).
 
-    A contrario (Moisan and Stival, IJCV 2004). By chance, a match agrees if its partner falls into the circle where the
-    transform puts it, and orientation and scale fit. Partners fall anywhere in the picture with the same probability; and
-    as those of letters, grids and other patterns do not, also where partners fall when the matches of this very picture
-    exchange them. What counts is distinct places, and how exactly they agree. At most `images`.
+    A contrario (Moisan and Stival, IJCV 2004). By chance, a match agrees if its partner falls into
+    the circle where the transform puts it, and orientation and scale fit. Partners fall anywhere in
+    the picture with the same probability; and as those of letters, grids and other patterns do not,
+    also where partners fall when the matches of this very picture exchange them. What counts is
+    distinct places, and how exactly they agree. At most `images`.
 
     Args:
-        agreements: of each candidate, or None.
+        fits: of each candidate, or None.
         areas: (count,) of the candidates in square working pixels.
     """
     alarms = np.zeros(matches.count)
-    found = np.array([number for number, agreement in enumerate(agreements) if agreement], np.int64)
+    found = np.array([number for number, fit in enumerate(fits) if fit], np.int64)
     if len(found):
-        known = [agreement for agreement in agreements if agreement]
+        known = [fit for fit in fits if fit]
         rows = np.concatenate([each.inliers for each in known])
         owner = np.repeat(np.arange(len(known)), [len(each.inliers) for each in known])
         matrices = np.stack([each.matrix for each in known])
         reach = np.maximum(1.0, np.sqrt(np.abs(np.linalg.det(matrices[:, :2, :2]))))
-        missed = np.abs(moved(matrices[owner], matches.query[rows]) - matches.image[rows]) / reach[owner]
+        missed = (
+            np.abs(transformed(matrices[owner], matches.query[rows]) - matches.image[rows])
+            / reach[owner]
+        )
         missed = np.minimum(missed, RADII[-1])  # an inlier, whatever refining has made of it
-        places = np.stack([places_within(matches, rows[near], owner[near], len(known)) for near in (missed <= radius for radius in RADII)])
+        cells = np.stack(
+            [
+                cells_within(matches, rows[near], owner[near], len(known))
+                for near in (missed <= radius for radius in RADII)
+            ]
+        )
         starts = matches.starts()
         first, tentative = starts[found], np.minimum(np.diff(starts)[found], Tolerances().matches)
         fall = np.pi * (np.array(RADII)[:, None] * reach) ** 2 / areas[found]
-        best = log_bound(places, tentative, fall * FITTING).min(axis=0)
-        for number in np.flatnonzero(best + np.log(len(RADII) * max(images, 1)) < 0):  # nobody asks for more than one false alarm
+        best = log_bound(cells, tentative, fall * FITTING).min(axis=0)
+        for number in np.flatnonzero(
+            best + np.log(len(RADII) * max(images, 1)) < 0
+        ):  # nobody asks for more than one false alarm
             strongest = first[number] + np.arange(min(tentative[number], SHUFFLED))
-            share = fall[:, number] + shuffled_share(matches, strongest, matrices[number], reach[number])
-            best[number] = log_bound(places[:, number], tentative[number], share * FITTING).min()
+            share = fall[:, number] + shuffled_share(
+                matches, strongest, matrices[number], reach[number]
+            )
+            best[number] = log_bound(cells[:, number], tentative[number], share * FITTING).min()
         alarms[found] = np.minimum(best + np.log(len(RADII)), 0.0)
     return np.asarray((alarms + np.log(max(images, 1))) / np.log(10))
 
@@ -68,45 +86,70 @@ def is_certain(log_alarms: Numbers | float, allowed: float) -> NDArray[np.bool_]
     return np.asarray(log_alarms <= np.log10(allowed))
 
 
-def log_bound(places: NDArray[np.integer], matches: NDArray[np.integer], chance: Numbers) -> Numbers:
-    """ln of a bound on how often so many random matches of a picture agree in so many distinct places, elementwise; 0 at most.
+def log_bound(cells: NDArray[np.integer], matches: NDArray[np.integer], chance: Numbers) -> Numbers:
+    """ln of a bound on how often so many random matches of a picture agree in so many distinct
+    places, elementwise; 0 at most.
 
     Two places fix the transform, which may be any of C(matches, 2); each other match agrees with probability `chance`, and
     the binomial tail is bounded by exp(-n KL(k / n || chance)) (Chernoff). Fewer than three places prove nothing.
     """
-    trials, hits = np.maximum(matches - 2.0, 1.0), places - 2.0
+    trials, hits = np.maximum(matches - 2.0, 1.0), cells - 2.0
     chance = np.minimum(chance, 0.5)
     share = np.clip(hits / trials, 1e-12, 1 - 1e-12)
     divergence = share * np.log(share / chance) + (1 - share) * np.log((1 - share) / (1 - chance))
     choices = np.log(np.maximum(matches * (matches - 1.0) / 2, 1.0))
-    return np.where((hits > 0) & (share > chance), np.minimum(choices - trials * divergence, 0.0), 0.0)
+    return np.where(
+        (hits > 0) & (share > chance), np.minimum(choices - trials * divergence, 0.0), 0.0
+    )
 
 
-def moved(matrices: Numbers, points: NDArray[np.complex128]) -> NDArray[np.complex128]:
+def transformed(matrices: Numbers, points: NDArray[np.complex128]) -> NDArray[np.complex128]:
     """Points (n,) through affine transforms, (3, 3) or one each (n, 3, 3)."""
-    x, y = (matrices[..., row, 0] * points.real + matrices[..., row, 1] * points.imag + matrices[..., row, 2] for row in (0, 1))
+    x, y = (
+        matrices[..., row, 0] * points.real
+        + matrices[..., row, 1] * points.imag
+        + matrices[..., row, 2]
+        for row in (0, 1)
+    )
     return np.asarray(x + 1j * y)
 
 
-def places_within(matches: Matches, rows: NDArray[np.int64], owner: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """In how many distinct places the matches of each owner are, in the query or in the image, whichever is less: (count,)."""
-    return np.minimum(*(distinct_places(side[rows], owner, count) for side in (matches.query, matches.image)))
+def cells_within(
+    matches: Matches, rows: NDArray[np.int64], owner: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """In how many distinct places the matches of each owner are, in the query or in the image,
+    whichever is less: (count,).
+    """
+    return np.minimum(
+        *(distinct_cells(side[rows], owner, count) for side in (matches.query, matches.image))
+    )
 
 
-def distinct_places(points: NDArray[np.complex128], owner: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def distinct_cells(
+    points: NDArray[np.complex128], owner: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
     """How many squares of a grid hold points (n,) of each owner: (count,)."""
-    x, y = np.floor(points.real / PLACE).astype(np.int64), np.floor(points.imag / PLACE).astype(np.int64)
+    x, y = (
+        np.floor(points.real / CELL).astype(np.int64),
+        np.floor(points.imag / CELL).astype(np.int64),
+    )
     squares = np.unique((owner << 42) + (x + ORIGIN << 21) + y + ORIGIN)
     return np.bincount(squares >> 42, minlength=count)
 
 
-def shuffled_share(matches: Matches, rows: NDArray[np.int64], matrix: Numbers, reach: float) -> Numbers:
-    """How many pairs of matches lie within each of the radii when each has the partner of the other, over all pairs: (radii,).
+def shuffled_share(
+    matches: Matches, rows: NDArray[np.int64], matrix: Numbers, reach: float
+) -> Numbers:
+    """How many pairs of matches lie within each of the radii when each has the partner of the
+    other, over all pairs: (radii,).
 
-    Pairs of neighbours and of matches of one feature count as missing them: where all is right, they agree as well.
+    Pairs of neighbours and of matches of one feature count as missing them: where all is right,
+    they agree as well.
     """
     query, image, feature = matches.query[rows], matches.image[rows], matches.query_feature[rows]
-    missed = squared(moved(matrix, query)[:, None] - image) / reach**2
-    missed[(squared(query[:, None] - query) < NEIGHBOUR**2) | (feature[:, None] == feature)] = np.inf
+    missed = squared(transformed(matrix, query)[:, None] - image) / reach**2
+    missed[(squared(query[:, None] - query) < NEIGHBOUR**2) | (feature[:, None] == feature)] = (
+        np.inf
+    )
     pairs = max(len(rows) * (len(rows) - 1), 1)
     return np.array([np.count_nonzero(missed < radius**2) / pairs for radius in RADII])

@@ -18,7 +18,8 @@ BLUR = 1.0
 LIGHT = 1 / 12
 # Light is looked at in a picture shrunk by this.
 COARSE = 8
-# Strongest difference that is still overlooked, as a share of the contrast, and in standard deviations of the noise.
+# Strongest difference that is still overlooked, as a share of the contrast, and in standard
+# deviations of the noise.
 OVERLOOKED, NOISE = 0.35, 6.0
 # Differences closer than this, in pixels, are one.
 JOIN = 6
@@ -30,7 +31,8 @@ class Difference:
 
     Attributes:
         box: x, y, width, height in pixels of the first picture.
-        contrast: how strong the difference is at most, as a share of the contrast of the first picture.
+        contrast: how strong the difference is at most, as a share of the contrast of the first
+            picture.
         pixels: how many pixels differ.
     """
 
@@ -50,15 +52,23 @@ def aligned(
         size: (width, height) of the other one.
     """
     laid = cv2.warpPerspective(picture, homography, size, flags=cv2.INTER_LINEAR)
-    covered = cv2.warpPerspective(np.full(picture.shape[:2], 255, np.uint8), homography, size, flags=cv2.INTER_LINEAR)
+    covered = cv2.warpPerspective(
+        np.full(picture.shape[:2], 255, np.uint8), homography, size, flags=cv2.INTER_LINEAR
+    )
     return np.asarray(laid, np.uint8), np.asarray(covered == 255, np.bool_)
 
 
-def differences(first: NDArray[np.uint8], second: NDArray[np.uint8], covered: NDArray[np.bool_], tolerance: int = 2) -> list[Difference]:
+def differences(
+    first: NDArray[np.uint8],
+    second: NDArray[np.uint8],
+    covered: NDArray[np.bool_],
+    tolerance: int = 2,
+) -> list[Difference]:
     """Where a picture differs from one that is laid onto it, the largest difference first.
 
-    Tolerant to slow changes of light, to gain, to noise, and to shifts: a pixel differs only if its value lies outside all
-    values within `tolerance` pixels in the other picture, in either direction.
+    Tolerant to slow changes of light, to gain, to noise, and to shifts: a pixel differs only if its
+    value lies outside all values within `tolerance` pixels in the other picture, in either
+    direction.
 
     Args:
         first, second: (h, w) grey values.
@@ -66,19 +76,31 @@ def differences(first: NDArray[np.uint8], second: NDArray[np.uint8], covered: ND
         tolerance: in pixels.
     """
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * tolerance + 1, 2 * tolerance + 1))
-    inside = cv2.erode(covered.astype(np.uint8), np.ones((2 * tolerance + 5, 2 * tolerance + 5)), borderValue=0) > 0
+    inside = (
+        cv2.erode(
+            covered.astype(np.uint8), np.ones((2 * tolerance + 5, 2 * tolerance + 5)), borderValue=0
+        )
+        > 0
+    )
     if not inside.any():
         return []
     one, other = without_light(first, covered), without_light(second, covered)
     other *= one[inside].std() / max(float(other[inside].std()), 1e-6)
     miss = np.maximum.reduce(
-        [other - cv2.dilate(one, disc), cv2.erode(one, disc) - other, one - cv2.dilate(other, disc), cv2.erode(other, disc) - one]
+        [
+            other - cv2.dilate(one, disc),
+            cv2.erode(one, disc) - other,
+            one - cv2.dilate(other, disc),
+            cv2.erode(other, disc) - one,
+        ]
     )
     low, high = np.percentile(one[inside], (2, 98))
     contrast = max(float(high - low), 1.0)
     noise = float(np.median(np.abs((one - other)[inside]))) * 1.4826
     differs = ((miss > max(OVERLOOKED * contrast, NOISE * noise)) & inside).astype(np.uint8)
-    count, label = cv2.connectedComponents(cv2.dilate(differs, np.ones((2 * JOIN + 1, 2 * JOIN + 1), np.uint8)))
+    count, label = cv2.connectedComponents(
+        cv2.dilate(differs, np.ones((2 * JOIN + 1, 2 * JOIN + 1), np.uint8))
+    )
     found = []
     for number in range(1, count):
         y, x = np.nonzero((label == number) & (differs > 0))
@@ -96,7 +118,12 @@ def without_light(picture: NDArray[np.uint8], covered: NDArray[np.bool_]) -> NDA
     small = (max(1, picture.shape[1] // COARSE), max(1, picture.shape[0] // COARSE))
     sigma = max(small) * LIGHT
     light, seen = (
-        cv2.GaussianBlur(cv2.resize(each, small, interpolation=cv2.INTER_AREA), (0, 0), sigma) for each in (values * share, share)
+        cv2.GaussianBlur(cv2.resize(each, small, interpolation=cv2.INTER_AREA), (0, 0), sigma)
+        for each in (values * share, share)
     )
-    around = cv2.resize(light / np.maximum(seen, 1e-3), (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
+    around = cv2.resize(
+        light / np.maximum(seen, 1e-3),
+        (picture.shape[1], picture.shape[0]),
+        interpolation=cv2.INTER_LINEAR,
+    )
     return np.asarray(values - around, np.float32)

@@ -1,4 +1,6 @@
-"""Where a picture lies in another one: the transform that its matched points tell, which model it is, and its pose."""
+"""Where a picture lies in another one: the transform that its matched points tell, which model it
+is, and its pose.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Place", "corners_of", "plausible", "pose", "project", "settle"]
+__all__ = ["Transform", "corners_of", "decompose", "plausible", "project", "select_transform"]
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float64]
@@ -23,7 +25,9 @@ def corners_of(box: tuple[int, int, int, int]) -> NDArray[np.float64]:
 
 
 def project(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Points (n, 2) through a homography (3, 3): (n, 2) float64. Points on its horizon give infinities."""
+    """Points (n, 2) through a homography (3, 3): (n, 2) float64. Points on its horizon give
+    infinities.
+    """
     homogeneous = np.column_stack([points, np.ones(len(points))]) @ matrix.T
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:])
@@ -32,7 +36,8 @@ def project(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.float64]
 def plausible(matrix: Matrix, corners: NDArray[np.float64]) -> bool:
     """Whether a homography maps the corners (4, 2) of a picture to a sane quadrilateral.
 
-    Sane: in front of the camera, convex, turning the same way, corner angles of 20 to 160 degrees, no side collapsed.
+    Sane: in front of the camera, convex, turning the same way, corner angles of 20 to 160 degrees,
+    no side collapsed.
     """
     depth = np.column_stack([corners, np.ones(4)]) @ matrix[2]
     if not np.isfinite(matrix).all() or (depth <= 0.2 * depth.max()).any():
@@ -43,16 +48,19 @@ def plausible(matrix: Matrix, corners: NDArray[np.float64]) -> bool:
     if not np.isfinite(quad).all() or lengths.min() < 1e-3 * lengths.max() or lengths.min() == 0:
         return False
     following = np.roll(sides, -1, axis=0)
-    sine = (sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]) / (lengths * np.roll(lengths, -1))
+    sine = (sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]) / (
+        lengths * np.roll(lengths, -1)
+    )
     return bool((sine > np.sin(np.deg2rad(20))).all())
 
 
 @dataclass(frozen=True)
-class Place:
+class Transform:
     """Where a picture lies in another one.
 
     Attributes:
-        model: "similarity", "affine" or "homography": the simplest transform that explains the matches.
+        model: "similarity", "affine" or "homography": the simplest transform that explains the
+            matches.
         matrix: (3, 3) float64, from the picture to the other one.
     """
 
@@ -60,40 +68,63 @@ class Place:
     matrix: Matrix
 
 
-def settle(query: Points, image: Points, start: Matrix, corners: Points, pixels: float) -> Place:
+def select_transform(
+    query: Points, image: Points, start: Matrix, corners: Points, pixels: float
+) -> Transform:
     """The simplest transform that explains matched points (n, 2) -> (n, 2) about as well as any.
 
-    A similarity, an affine transform and a homography (MAGSAC++: Barath et al., CVPR 2020) compete, all started from
-    `start`, which is affine. A richer one must put over a tenth more points within `pixels` (times the magnification, if
-    above 1), since it carries places outside the matched points further astray; and it must be plausible for the `corners`
-    of the query.
+    A similarity, an affine transform and a homography (MAGSAC++: Barath et al., CVPR 2020) compete,
+    all started from `start`, which is affine. A richer one must put over a tenth more points within
+    `pixels` (times the magnification, if above 1), since it carries places outside the matched
+    points further astray; and it must be plausible for the `corners` of the query.
     """
     reach = pixels * max(1.0, float(np.sqrt(abs(np.linalg.det(start[:2, :2])))))
-    models = [Place(fitted.__name__, polished(query, image, start, reach, fitted)) for fitted in (similarity, affine)]
+    models = [
+        Transform(fitted.__name__, refine_transform(query, image, start, reach, fitted))
+        for fitted in (similarity, affine)
+    ]
     perspective = homography(query, image, reach)
     if perspective is not None:
-        models.append(Place("homography", perspective))
-    sane = [*(model for model in models if plausible(model.matrix, corners)), Place("affine", start)]
+        models.append(Transform("homography", perspective))
+    sane = [
+        *(model for model in models if plausible(model.matrix, corners)),
+        Transform("affine", start),
+    ]
     counts = [within(model.matrix, query, image, reach) for model in sane]
-    return next(model for model, count in zip(sane, counts, strict=True) if count >= 0.9 * max(counts))
+    return next(
+        model for model, count in zip(sane, counts, strict=True) if count >= 0.9 * max(counts)
+    )
 
 
-def pose(matrix: Matrix, point: NDArray[np.float64], mirrored: bool) -> tuple[float, float]:
-    """How a transform turns and scales what is around a point (2,): degrees in [-180, 180), clockwise as pictures are seen
-    (x right, y down), and the factor of lengths.
+def decompose(matrix: Matrix, point: NDArray[np.float64], mirrored: bool) -> tuple[float, float]:
+    """How a transform turns and scales what is around a point (2,): degrees in [-180, 180),
+    clockwise as pictures are seen (x right, y down), and the factor of lengths.
 
-    The rotation is that nearest to the derivative there (polar decomposition), after the mirroring of x if it mirrors.
+    The rotation is that nearest to the derivative there (polar decomposition), after the mirroring
+    of x if it mirrors.
     """
     homogeneous = matrix @ [*point, 1.0]
-    derivative = (matrix[:2, :2] - np.outer(homogeneous[:2] / homogeneous[2], matrix[2, :2])) / homogeneous[2]
+    derivative = (
+        matrix[:2, :2] - np.outer(homogeneous[:2] / homogeneous[2], matrix[2, :2])
+    ) / homogeneous[2]
     if mirrored:
         derivative = derivative * [-1.0, 1.0]
-    turn = np.degrees(np.arctan2(derivative[1, 0] - derivative[0, 1], derivative[0, 0] + derivative[1, 1]))
+    turn = np.degrees(
+        np.arctan2(derivative[1, 0] - derivative[0, 1], derivative[0, 0] + derivative[1, 1])
+    )
     return float((turn + 180.0) % 360.0 - 180.0), float(np.sqrt(abs(np.linalg.det(derivative))))
 
 
-def polished(query: Points, image: Points, start: Matrix, pixels: float, fitted: Callable[[Points, Points], Matrix]) -> Matrix:
-    """Least squares on the points that the transform puts within `pixels`, repeated while it reaches more of them."""
+def refine_transform(
+    query: Points,
+    image: Points,
+    start: Matrix,
+    pixels: float,
+    fitted: Callable[[Points, Points], Matrix],
+) -> Matrix:
+    """Least squares on the points that the transform puts within `pixels`, repeated while it
+    reaches more of them.
+    """
     best, most = start, 0
     for _ in range(5):
         miss = project(best, query) - image
@@ -118,20 +149,28 @@ def similarity(query: Points, image: Points) -> Matrix:
 
 
 def affine(query: Points, image: Points) -> Matrix:
-    """The affine transform (3, 3) of least squares; of smallest norm where the points do not fix one."""
+    """The affine transform (3, 3) of least squares; of smallest norm where the points do not fix
+    one.
+    """
     middle = query.mean(axis=0)
-    rows = np.linalg.lstsq(np.column_stack([query - middle, np.ones(len(query))]), image, rcond=None)[0].T
+    rows = np.linalg.lstsq(
+        np.column_stack([query - middle, np.ones(len(query))]), image, rcond=None
+    )[0].T
     matrix = np.eye(3)
     matrix[:2] = np.column_stack([rows[:, :2], rows[:, 2] - rows[:, :2] @ middle])
     return matrix
 
 
 def homography(query: Points, image: Points, pixels: float) -> Matrix | None:
-    """A homography (3, 3) from points (n, 2) to points (n, 2), or None: too few points, or degenerate ones."""
+    """A homography (3, 3) from points (n, 2) to points (n, 2), or None: too few points, or
+    degenerate ones.
+    """
     if len(query) < 8:
         return None
     try:
-        found, _ = cv2.findHomography(query, image, cv2.USAC_MAGSAC, pixels, maxIters=2000, confidence=0.999)
+        found, _ = cv2.findHomography(
+            query, image, cv2.USAC_MAGSAC, pixels, maxIters=2000, confidence=0.999
+        )
     except cv2.error:
         return None
     if found is None or abs(found[2, 2]) < 1e-12:

@@ -1,8 +1,8 @@
 """Geometric agreement between two pictures: from tentative matches to a transform and its inliers.
 
-Points are complex numbers x + iy, so that a similarity (turn, scale, shift) is `a * z + b`. Everything here is computed
-for many candidate images at once: matches of all candidates lie in one flat array, grouped by candidate.
-Nothing here knows about indexes.
+Points are complex numbers x + iy, so that a similarity (turn, scale, shift) is `a * z + b`.
+Everything here is computed for many candidate images at once: matches of all candidates lie in one
+flat array, grouped by candidate. Nothing here knows about indexes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..arrays import ranges
 
-__all__ = ["Agreement", "Matches", "Tolerances", "agree", "squared"]
+__all__ = ["GeometricFit", "Matches", "Tolerances", "squared", "verify_candidates"]
 
 Matrix = NDArray[np.float64]
 
@@ -24,9 +24,10 @@ class Tolerances:
     """How exactly matches must agree. Pixels are those of the working size.
 
     Attributes:
-        pixels: distance between where an inlier is and where the transform puts it, times the magnification if above 1.
-        slope: extra distance allowed to a first hypothesis, per pixel away from the match that it came from; the two
-            add in squares.
+        pixels: distance between where an inlier is and where the transform puts it, times the
+            magnification if above 1.
+        slope: extra distance allowed to a first hypothesis, per pixel away from the match that it
+            came from; the two add in squares.
         log_scale: difference of natural logarithms of scale, between a match and the transform.
         turn: difference of orientation in radians.
         hypotheses: so many of an image's strongest matches propose a transform.
@@ -47,7 +48,8 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class Matches:
-    """Tentative matches of a query with several candidates: n in all, sorted by candidate, strongest first in each.
+    """Tentative matches of a query with several candidates: n in all, sorted by candidate,
+    strongest first in each.
 
     Attributes:
         candidate: (n,) int64, which candidate, 0 .. count - 1.
@@ -57,7 +59,8 @@ class Matches:
         log_scale: (n,) float64, ln(scale in the image / scale in the query).
         turn: (n,) float64, orientation in the image minus orientation in the query, radians.
         weight: (n,) float64, how much a match tells.
-        query_feature, image_feature: (n,) int64, which features are matched; a feature may be in several matches.
+        query_feature, image_feature: (n,) int64, which features are matched; a feature may be in
+            several matches.
     """
 
     candidate: NDArray[np.int64]
@@ -76,7 +79,7 @@ class Matches:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class GeometricFit:
     """The best geometric explanation of one candidate's matches.
 
     Attributes:
@@ -90,17 +93,18 @@ class Agreement:
     matrix: Matrix
 
 
-def agree(matches: Matches, tolerances: Tolerances) -> list[Agreement | None]:
+def verify_candidates(matches: Matches, tolerances: Tolerances) -> list[GeometricFit | None]:
     """The best agreement of each candidate, None where no three matches agree.
 
-    Every strong match proposes the similarity that its own scale, orientation and place imply (Philbin et al., CVPR
-    2007); the proposals with most support are refined by least squares on their inliers (LO-RANSAC: Chum, Matas,
-    Kittler, DAGM 2003). No random numbers: all proposals are tried.
+    Every strong match proposes the similarity that its own scale, orientation and place imply
+    (Philbin et al., CVPR 2007); the proposals with most support are refined by least squares on
+    their inliers (LO-RANSAC: Chum, Matas, Kittler, DAGM 2003). No random numbers: all proposals are
+    tried.
     """
     starts = matches.starts()
     sizes = np.minimum(np.diff(starts), tolerances.matches)
     proposals, seeds = propose(matches, starts, sizes, tolerances)
-    result: list[Agreement | None] = [None] * matches.count
+    result: list[GeometricFit | None] = [None] * matches.count
     if not len(proposals):
         return result
     owner = matches.candidate[seeds]
@@ -112,25 +116,32 @@ def agree(matches: Matches, tolerances: Tolerances) -> list[Agreement | None]:
     counts = np.bincount(pair_proposal, minlength=len(seeds))
     bounds = np.searchsorted(pair_proposal, np.arange(len(seeds) + 1))
     weights[counts < 3] = 0
-    for number in np.lexsort((np.arange(len(seeds)), weights)):  # the best of a candidate comes last and stays
+    for number in np.lexsort(
+        (np.arange(len(seeds)), weights)
+    ):  # the best of a candidate comes last and stays
         if weights[number] > 0:
             matrix = np.eye(3)
             matrix[:2, :2], matrix[:2, 2] = linear[number], shift[number]
             inliers = pair_match[bounds[number] : bounds[number + 1]]
-            result[owner[number]] = Agreement(float(weights[number]), inliers, matrix)
+            result[owner[number]] = GeometricFit(float(weights[number]), inliers, matrix)
     return result
 
 
 def propose(
     matches: Matches, starts: NDArray[np.int64], sizes: NDArray[np.int64], tolerances: Tolerances
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """The best supported proposals: for each its support over the matches of its candidate (flat), and its match."""
-    _, seeds = ranges(starts[:-1], np.where(sizes >= 3, np.minimum(sizes, tolerances.hypotheses), 0))
+    """The best supported proposals: for each its support over the matches of its candidate (flat),
+    and its match.
+    """
+    _, seeds = ranges(
+        starts[:-1], np.where(sizes >= 3, np.minimum(sizes, tolerances.hypotheses), 0)
+    )
     owner = matches.candidate[seeds]
     row, item = ranges(starts[owner], sizes[owner])
     scale = np.exp(matches.log_scale)
     rotation = np.exp(1j * matches.turn).astype(np.complex64)
-    # single precision is plenty for a first guess, and halves the memory that these long arrays move
+    # single precision is plenty for a first guess, and halves the memory that these long arrays
+    # move
     linear = (scale * rotation).astype(np.complex64)
     query, image = matches.query.astype(np.complex64), matches.image.astype(np.complex64)
     log_scale = matches.log_scale.astype(np.float32)
@@ -167,7 +178,8 @@ def refine(
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
     """Three rounds of weighted least squares and re-counting, the first at twice the tolerance.
 
-    Returns which pairs (row, item) are inliers, and the transforms: linear parts (rows, 2, 2), shifts (rows, 2).
+    Returns which pairs (row, item) are inliers, and the transforms: linear parts (rows, 2, 2),
+    shifts (rows, 2).
     """
     count = len(seeds)
     query, image, weight = matches.query[item], matches.image[item], matches.weight[item]
@@ -177,22 +189,30 @@ def refine(
     turn = np.exp(1j * matches.turn)
     linear, shift = np.zeros((count, 2, 2)), np.zeros((count, 2))
     for widening in (2.0, 1.0, 1.0):
-        linear, shift = fit(z, y, np.where(inside, weight, 0.0), row, count, tolerances.affine_from)
+        linear, shift = fit_transforms(
+            z, y, np.where(inside, weight, 0.0), row, count, tolerances.affine_from
+        )
         magnification = np.sqrt(np.abs(np.linalg.det(linear)))
         rotation = (linear[:, 0, 0] + linear[:, 1, 1]) + 1j * (linear[:, 1, 0] - linear[:, 0, 1])
         rotation /= np.maximum(np.abs(rotation), 1e-12)
         fitted_x = linear[row, 0, 0] * z.real + linear[row, 0, 1] * z.imag + shift[row, 0]
         fitted_y = linear[row, 1, 0] * z.real + linear[row, 1, 1] * z.imag + shift[row, 1]
         inside = (
-            (np.hypot(fitted_x - y.real, fitted_y - y.imag) < widening * tolerances.pixels * np.maximum(1, magnification)[row])
-            & (np.abs(matches.log_scale[item] - np.log(np.maximum(magnification, 1e-12))[row]) < tolerances.log_scale)
+            (
+                np.hypot(fitted_x - y.real, fitted_y - y.imag)
+                < widening * tolerances.pixels * np.maximum(1, magnification)[row]
+            )
+            & (
+                np.abs(matches.log_scale[item] - np.log(np.maximum(magnification, 1e-12))[row])
+                < tolerances.log_scale
+            )
             & ((rotation.conj()[row] * turn[item]).real > np.cos(tolerances.turn))
         )
     moved = np.einsum("rij,rj->ri", linear, np.stack([base_query.real, base_query.imag], axis=1))
     return inside, linear, shift - moved + np.stack([base_image.real, base_image.imag], axis=1)
 
 
-def fit(
+def fit_transforms(
     z: NDArray[np.complex128],
     y: NDArray[np.complex128],
     weight: NDArray[np.float64],
@@ -200,7 +220,9 @@ def fit(
     count: int,
     affine_from: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weighted least squares z -> y for each row: affine where enough points carry it, a similarity elsewhere."""
+    """Weighted least squares z -> y for each row: affine where enough points carry it, a similarity
+    elsewhere.
+    """
 
     def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.bincount(row, weights=values * weight, minlength=count).astype(np.float64)
@@ -211,12 +233,23 @@ def fit(
     zx, zy = z.real - mean_z[row, 0], z.imag - mean_z[row, 1]
     yx, yy = y.real - mean_y[row, 0], y.imag - mean_y[row, 1]
     xx, xy_, yy_ = total(zx * zx), total(zx * zy), total(zy * zy)
-    cross = np.stack([np.stack([total(yx * zx), total(yx * zy)], axis=1), np.stack([total(yy * zx), total(yy * zy)], axis=1)], axis=1)
-    spread = np.maximum(xx + yy_, 1e-9)
-    real, imaginary = (cross[:, 0, 0] + cross[:, 1, 1]) / spread, (cross[:, 1, 0] - cross[:, 0, 1]) / spread
-    similar = np.stack([np.stack([real, -imaginary], axis=1), np.stack([imaginary, real], axis=1)], axis=1)
+    cross = np.stack(
+        [
+            np.stack([total(yx * zx), total(yx * zy)], axis=1),
+            np.stack([total(yy * zx), total(yy * zy)], axis=1),
+        ],
+        axis=1,
+    )
+    variance = np.maximum(xx + yy_, 1e-9)
+    real, imaginary = (
+        (cross[:, 0, 0] + cross[:, 1, 1]) / variance,
+        (cross[:, 1, 0] - cross[:, 0, 1]) / variance,
+    )
+    similar = np.stack(
+        [np.stack([real, -imaginary], axis=1), np.stack([imaginary, real], axis=1)], axis=1
+    )
     determinant = xx * yy_ - xy_ * xy_
-    solid = determinant > 1e-4 * spread * spread
+    solid = determinant > 1e-4 * variance * variance
     inverse = np.stack([np.stack([yy_, -xy_], axis=1), np.stack([-xy_, xx], axis=1)], axis=1)
     affine = cross @ (inverse / np.where(solid, determinant, 1.0)[:, None, None])
     points = np.bincount(row, weights=weight > 0, minlength=count)
@@ -226,15 +259,21 @@ def fit(
 
 
 def upright_enough(linear: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of the linear maps (n, 2, 2) neither mirror nor stretch one direction over 3 times the other."""
+    """Which of the linear maps (n, 2, 2) neither mirror nor stretch one direction over 3 times the
+    other.
+    """
     determinant = linear[:, 0, 0] * linear[:, 1, 1] - linear[:, 0, 1] * linear[:, 1, 0]
     square = (linear**2).sum(axis=(1, 2))
     # singular values s >= t: s^2 + t^2 = square, s * t = |determinant|
     return np.asarray((determinant > 0) & (square < (3 + 1 / 3) * np.abs(determinant)), np.bool_)
 
 
-def distinct(matches: Matches, row: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Which pairs remain when each feature of either side counts once a row: the strongest match of each."""
+def distinct(
+    matches: Matches, row: NDArray[np.int64], item: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Which pairs remain when each feature of either side counts once a row: the strongest match of
+    each.
+    """
     base = int(max(matches.query_feature.max(initial=0), matches.image_feature.max(initial=0))) + 1
     _, first = np.unique(row * base + matches.query_feature[item], return_index=True)
     kept = np.sort(first)

@@ -14,10 +14,10 @@ from ..errors import BovwError, IndexCorruptError, IndexVersionError
 from ..features.vocabulary import Vocabulary
 from ..storage import Directory
 from .manifest import Deletion, Manifest, SegmentEntry, read_latest
-from .merge import Part
+from .merge import LiveSegment
 from .segment import Segment, path_hashes
 from .snapshot import Snapshot, deletion_files, opened_snapshot
-from .writer import rubbish
+from .writer import garbage
 
 __all__ = ["CheckReport", "Damage", "check_index"]
 
@@ -46,14 +46,14 @@ class CheckReport:
     """What a check found.
 
     Attributes:
-        images: live images that the index should have.
-        bytes: how much was read.
+        image_count: live images that the index should have.
+        bytes_read: how much was read.
         damages: what is wrong; nothing if the index is sound.
         leftovers: files that no reader needs, as a crash leaves them; the next writer removes them.
     """
 
-    images: int = 0
-    bytes: int = 0
+    image_count: int = 0
+    bytes_read: int = 0
     damages: list[Damage] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
 
@@ -82,11 +82,17 @@ def check_index(path: str | os.PathLike[str], progress: CheckProgress | None = N
 class Check:
     """A check of one generation."""
 
-    def __init__(self, directory: Directory, manifest: Manifest, progress: CheckProgress | None) -> None:
+    def __init__(
+        self, directory: Directory, manifest: Manifest, progress: CheckProgress | None
+    ) -> None:
         self.directory, self.manifest, self.progress = directory, manifest, progress
-        self.report = CheckReport(images=sum(entry.live for entry in manifest.segments))
-        self.report.leftovers = [str(directory.root / name) for name in rubbish(directory, manifest)]
-        self.total = sum(directory.size(f"segments/{entry.name}") for entry in manifest.segments) + directory.size("vocabulary")
+        self.report = CheckReport(image_count=sum(entry.live_count for entry in manifest.segments))
+        self.report.leftovers = [
+            str(directory.path / name) for name in garbage(directory, manifest)
+        ]
+        self.total = sum(
+            directory.size(f"segments/{entry.name}") for entry in manifest.segments
+        ) + directory.size("vocabulary")
         words = self.check_vocabulary()
         sound = [self.check_files(entry) for entry in manifest.segments]
         if words and all(sound):
@@ -94,23 +100,32 @@ class Check:
 
     def damage(self, file: str, reason: str, lost: int) -> None:
         """Note something wrong."""
-        self.report.damages.append(Damage(str(self.directory.root / file), reason, lost))
+        self.report.damages.append(Damage(str(self.directory.path / file), reason, lost))
 
     def check_vocabulary(self) -> int:
-        """Whether the vocabulary is the one that the images were made with; how many words it has, 0 if it is damaged."""
+        """Whether the vocabulary is the one that the images were made with; how many words it has,
+        0 if it is damaged.
+        """
         before, files = len(self.report.damages), self.manifest.vocabulary_files
         for name, sha256 in files.items():
-            self.check_file(f"vocabulary/{name}", sha256, None, self.report.images)
+            self.check_file(f"vocabulary/{name}", sha256, None, self.report.image_count)
         self.check_strangers("vocabulary", files)
         if len(self.report.damages) > before:
             return 0
         try:
-            vocabulary = Vocabulary.load(self.directory.root / "vocabulary")
+            vocabulary = Vocabulary.load(self.directory.path / "vocabulary")
         except BovwError as error:
-            self.damage("vocabulary", str(error), self.report.images)
+            self.damage("vocabulary", str(error), self.report.image_count)
             return 0
-        if (vocabulary.fingerprint, vocabulary.spec.name) != (self.manifest.vocabulary, self.manifest.features.name):
-            self.damage("vocabulary", f"is another vocabulary than {self.manifest.vocabulary[:12]}", self.report.images)
+        if (vocabulary.fingerprint, vocabulary.spec.kind) != (
+            self.manifest.vocabulary,
+            self.manifest.features.kind,
+        ):
+            self.damage(
+                "vocabulary",
+                f"is another vocabulary than {self.manifest.vocabulary[:12]}",
+                self.report.image_count,
+            )
             return 0
         return len(vocabulary)
 
@@ -120,15 +135,21 @@ class Check:
         try:
             files = Segment.read_files(self.directory, entry)
         except (IndexCorruptError, IndexVersionError) as error:
-            self.damage(f"{folder}/segment.json", getattr(error, "reason", str(error)), entry.live)
+            self.damage(
+                f"{folder}/segment.json", getattr(error, "reason", str(error)), entry.live_count
+            )
             return False
         for name, file in files.items():
-            self.check_file(f"{folder}/{name}", file["sha256"], file["bytes"], entry.live)
+            self.check_file(f"{folder}/{name}", file["sha256"], file["bytes"], entry.live_count)
         self.check_strangers(folder, {"segment.json", *files})
         if entry.deletion:
-            for name, sha256 in zip(deletion_files(entry.deletion.name), (entry.deletion.flags, entry.deletion.documents), strict=True):
+            for name, sha256 in zip(
+                deletion_files(entry.deletion.name),
+                (entry.deletion.flags, entry.deletion.documents),
+                strict=True,
+            ):
                 if sha256:
-                    self.check_file(name, sha256, None, entry.live)
+                    self.check_file(name, sha256, None, entry.live_count)
         return len(self.report.damages) == before
 
     def check_file(self, name: str, sha256: str, length: int | None, lost: int) -> None:
@@ -146,58 +167,76 @@ class Check:
 
     def count(self, read: int) -> None:
         """Count what was read."""
-        self.report.bytes += read
+        self.report.bytes_read += read
         if self.progress:
-            self.progress(self.report.bytes, self.total)
+            self.progress(self.report.bytes_read, self.total)
 
     def check_contents(self, words: int) -> None:
         """Open the generation and compare what its files say of one another."""
         try:
             snapshot = opened_snapshot(self.directory, self.manifest, words, None)
-            for entry, part in zip(self.manifest.segments, snapshot.parts, strict=True):
-                self.check_records(part.segment)
-                self.check_postings(part.segment)
+            for entry, live in zip(self.manifest.segments, snapshot.live_segments, strict=True):
+                self.check_records(live.segment)
+                self.check_postings(live.segment)
                 if entry.deletion:
-                    self.check_deletion(entry, entry.deletion, part)
+                    self.check_deletion(entry, entry.deletion, live)
             self.check_paths(snapshot)
         except IndexCorruptError as error:
-            file = os.path.relpath(error.path, self.directory.root)
-            lost = sum(entry.live for entry in self.manifest.segments if re.split("[/-]", file)[1:2] == [entry.name])
+            file = os.path.relpath(error.path, self.directory.path)
+            lost = sum(
+                entry.live_count
+                for entry in self.manifest.segments
+                if re.split("[/-]", file)[1:2] == [entry.name]
+            )
             self.damage(file, error.reason, lost)
 
     def check_records(self, segment: Segment) -> None:
         """Whether sizes and path hashes are those of the records."""
-        records = [segment.record(ordinal) for ordinal in range(segment.images)]
-        lost = segment.entry.live
+        records = [segment.record(ordinal) for ordinal in range(segment.image_count)]
+        lost = segment.entry.live_count
         if [[record.width, record.height] for record in records] != segment.sizes.tolist():
             self.damage(f"{segment.folder}/sizes.npy", "contradicts images.jsonl", lost)
-        if not np.array_equal(path_hashes([record.path for record in records]), segment.path_hashes):
+        if not np.array_equal(
+            path_hashes([record.path for record in records]), segment.path_hashes
+        ):
             self.damage(f"{segment.folder}/path_hashes.npy", "contradicts images.jsonl", lost)
 
     def check_postings(self, segment: Segment) -> None:
         """Whether each feature has one posting, and the numbers of images by word are right."""
-        lost = segment.entry.live
-        for low in range(0, segment.features, FEATURES):
-            seen = np.zeros(min(FEATURES, segment.features - low), bool)
+        lost = segment.entry.live_count
+        for low in range(0, segment.feature_count, FEATURES):
+            seen = np.zeros(min(FEATURES, segment.feature_count - low), bool)
             for words in list_blocks(segment.word_starts):
                 feature = segment.read_postings(*words)[1] - low
                 seen[feature[(feature >= 0) & (feature < len(seen))]] = True
             if not seen.all():
-                self.damage(f"{segment.folder}/posting_features.npy", "does not name every feature once", lost)
-        if not np.array_equal(segment.documents_of(np.ones(segment.images, bool)), segment.document_counts):
+                self.damage(
+                    f"{segment.folder}/posting_features.npy",
+                    "does not name every feature once",
+                    lost,
+                )
+        if not np.array_equal(
+            segment.documents_of(np.ones(segment.image_count, bool)), segment.document_frequencies
+        ):
             self.damage(f"{segment.folder}/document_counts.npy", "contradicts the postings", lost)
 
-    def check_deletion(self, entry: SegmentEntry, deletion: Deletion, part: Part) -> None:
+    def check_deletion(self, entry: SegmentEntry, deletion: Deletion, live: LiveSegment) -> None:
         """Whether the numbers of a deletion are right."""
         flags, documents = deletion_files(deletion.name)
-        if int((~part.alive).sum()) != deletion.images:
-            self.damage(flags, "contradicts the manifest", entry.live)
-        if not np.array_equal(part.segment.documents_of(part.alive), part.documents):
-            self.damage(documents, "contradicts the postings", entry.live)
+        if int((~live.alive).sum()) != deletion.image_count:
+            self.damage(flags, "contradicts the manifest", entry.live_count)
+        if not np.array_equal(live.segment.documents_of(live.alive), live.documents):
+            self.damage(documents, "contradicts the postings", entry.live_count)
 
     def check_paths(self, snapshot: Snapshot) -> None:
         """Whether no path is there twice."""
         paths = [record.path for _, record in snapshot.live_records()]
-        twice = sorted({path for path, after in zip(sorted(paths), sorted(paths)[1:], strict=False) if path == after})
+        twice = sorted(
+            {
+                path
+                for path, after in zip(sorted(paths), sorted(paths)[1:], strict=False)
+                if path == after
+            }
+        )
         for path in twice:
             self.damage("segments", f"{path} is there twice", 1)

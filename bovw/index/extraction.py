@@ -15,7 +15,7 @@ from ..features.local import Features, FeatureSpec, extract
 from ..features.vocabulary import Vocabulary
 from ..pictures.files import content_hash, unreadable
 from ..pictures.reading import Limits, read_picture
-from ..workers.pool import Work, worked
+from ..workers.pool import Work, run_in_processes
 from .segment import ImageRecord
 
 __all__ = ["CHUNK", "Task", "encoded_files"]
@@ -43,15 +43,21 @@ Extracted = tuple[ImageRecord, Features] | ImageError | None
 Result = tuple[ImageRecord, EncodedImage] | ImageError | None
 
 
-def encoded_files(tasks: Iterable[Task], vocabulary: str, spec: FeatureSpec, jobs: int, limits: Limits) -> Generator[Result, None, None]:
-    """The records and encodings of some picture files, in order; an ImageError for a bad one, None for a known one.
+def encoded_files(
+    tasks: Iterable[Task], vocabulary: str, spec: FeatureSpec, jobs: int, limits: Limits
+) -> Generator[Result, None, None]:
+    """The records and encodings of some picture files, in order; an ImageError for a bad one, None
+    for a known one.
 
     Args:
         vocabulary: its folder; every process loads it once.
         jobs: processes; 0 works in this one.
     """
-    work = Work(partial(extract_file, spec=spec, limits=limits), partial(encode_extracted, vocabulary=vocabulary))
-    return worked(work, tasks, CHUNK, jobs, limits.seconds)
+    work = Work(
+        partial(extract_file, spec=spec, limits=limits),
+        partial(encode_extracted, vocabulary=vocabulary),
+    )
+    return run_in_processes(work, tasks, CHUNK, jobs, limits.seconds)
 
 
 @lru_cache(maxsize=1)
@@ -80,11 +86,19 @@ def extract_file(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted:
         return ImageError(path, "changed while it was read: the next run reads it again")
     if not len(features):
         return ImageError(path, "has no features: it is blank or very smooth")
-    return ImageRecord(task.stored, before.st_size, before.st_mtime_ns, sha256, *features.size), features
+    return ImageRecord(
+        task.stored, before.st_size, before.st_mtime_ns, sha256, *features.size
+    ), features
 
 
 def encode_extracted(extracted: Sequence[Extracted], vocabulary: str) -> list[Result]:
     """Encode the features of some pictures; what is none stays what it is."""
-    words = vocabulary_of(vocabulary, os.stat(os.path.join(vocabulary, "vocabulary.json")).st_mtime_ns)
-    encoded = iter(encode_all([result[1] for result in extracted if isinstance(result, tuple)], words))
-    return [(result[0], next(encoded)) if isinstance(result, tuple) else result for result in extracted]
+    words = vocabulary_of(
+        vocabulary, os.stat(os.path.join(vocabulary, "vocabulary.json")).st_mtime_ns
+    )
+    encoded = iter(
+        encode_all([result[1] for result in extracted if isinstance(result, tuple)], words)
+    )
+    return [
+        (result[0], next(encoded)) if isinstance(result, tuple) else result for result in extracted
+    ]

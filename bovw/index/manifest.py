@@ -1,4 +1,6 @@
-"""The commit record of an index: one small file per generation; the highest generation present is the index."""
+"""The commit record of an index: one small file per generation; the highest generation present is
+the index.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import json
 import os
 import re
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import IndexCorruptError, IndexLockedError, IndexMissingError, IndexVersionError
@@ -17,7 +19,11 @@ from ..storage import Directory
 __all__ = ["Deletion", "Manifest", "SegmentEntry", "is_file_name", "publish", "read_latest"]
 
 FORMAT = "bovw-index"
-VERSION = 2
+VERSION = 3
+# What is read: format 2 had no ids, metadata and optional columns in its segments. The next write
+# makes it format 3.
+READABLE = (2, 3)
+KEYS = ("generation", "features", "vocabulary", "vocabulary_files", "root", "segments")
 # How often to look for a manifest before there is none.
 ATTEMPTS = 100
 NAME = re.compile(r"manifest-(\d{8})\.json")
@@ -32,12 +38,12 @@ class Deletion:
 
     Attributes:
         name: of the files: that of the segment, a hyphen, and the generation that wrote them.
-        images: how many images are deleted.
+        image_count: how many images are deleted.
         flags, documents: SHA-256 of the two files; the second is left out for a small segment.
     """
 
     name: str
-    images: int
+    image_count: int
     flags: str
     documents: str | None
 
@@ -48,22 +54,22 @@ class SegmentEntry:
 
     Attributes:
         name: its folder under segments/.
-        images: images in it, deleted ones included.
-        features: features in it, likewise.
+        image_count: images in it, deleted ones included.
+        feature_count: features in it, likewise.
         sha256: of its segment.json, which has those of its files.
         deletion: what of it is deleted, if anything.
     """
 
     name: str
-    images: int
-    features: int
+    image_count: int
+    feature_count: int
     sha256: str
     deletion: Deletion | None = None
 
     @property
-    def live(self) -> int:
+    def live_count(self) -> int:
         """Images that are not deleted."""
-        return self.images - (self.deletion.images if self.deletion else 0)
+        return self.image_count - (self.deletion.image_count if self.deletion else 0)
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,8 @@ class Manifest:
         features: how the images were extracted.
         vocabulary: the fingerprint of the vocabulary.
         vocabulary_files: SHA-256 of each of its files, by name.
-        root: the folder that stored paths are relative to: absolute, or relative to the folder that holds the index
-            folder. None as long as nobody has chosen it.
+        picture_root: the folder that stored paths are relative to: absolute, or relative to the
+            folder that holds the index folder. None as long as nobody has chosen it.
         segments: in the order in which they were added.
     """
 
@@ -84,7 +90,7 @@ class Manifest:
     features: FeatureSpec
     vocabulary: str
     vocabulary_files: dict[str, str] = field(default_factory=dict, hash=False)
-    root: str | None = None
+    picture_root: str | None = None
     segments: tuple[SegmentEntry, ...] = field(default_factory=tuple)
 
 
@@ -111,8 +117,12 @@ def read_latest(directory: Directory) -> Manifest:
         found = generations(directory)
         if found:
             with suppress(FileNotFoundError):
-                return parse(directory.read(file_name(found[-1])), found[-1], str(directory.root / file_name(found[-1])))
-    raise IndexMissingError(f"{directory.root}: there is no index here; make one with `bovw index`")
+                return parse(
+                    directory.read(file_name(found[-1])),
+                    found[-1],
+                    str(directory.path / file_name(found[-1])),
+                )
+    raise IndexMissingError(f"{directory.path}: there is no index here; make one with `bovw index`")
 
 
 def parse(content: bytes, generation: int, where: str) -> Manifest:
@@ -121,37 +131,84 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
         body = json.loads(content)
         if body["format"] != FORMAT:
             raise IndexCorruptError(where, "is not a manifest of a bovw index")
-        if body["version"] != VERSION:
-            advice = "use the version that wrote it" if body["version"] > VERSION else "index the pictures again"
-            raise IndexVersionError(f"{where}: format version {body['version']}, this program reads version {VERSION}: {advice}")
+        if body["version"] not in READABLE:
+            advice = (
+                "use the version that wrote it"
+                if body["version"] > VERSION
+                else "index the pictures again"
+            )
+            raise IndexVersionError(
+                f"{where}: format version {body['version']}, this program reads {READABLE[0]} to {VERSION}: {advice}"
+            )
         if content != serialised({name: value for name, value in body.items() if name != "sha256"}):
             raise IndexCorruptError(where, "damaged (its checksum does not match)")
         if body["generation"] != generation:
-            raise IndexCorruptError(where, f"is the manifest of generation {body['generation']} under another name")
-        require(set(body) == {"format", "version", "sha256", *(each.name for each in fields(Manifest))})
-        require(type(body["vocabulary_files"]) is dict and all(map(is_checksum, body["vocabulary_files"].values())))
+            raise IndexCorruptError(
+                where, f"is the manifest of generation {body['generation']} under another name"
+            )
+        require(set(body) == {"format", "version", "sha256", *KEYS})
+        require(
+            type(body["vocabulary_files"]) is dict
+            and all(map(is_checksum, body["vocabulary_files"].values()))
+        )
         require(all(map(is_file_name, body["vocabulary_files"])))
         require(body["root"] is None or (os.fsencode(body["root"]) and "\0" not in body["root"]))
         return Manifest(
             generation=generation,
-            features=FeatureSpec(**body["features"]),
+            features=FeatureSpec.from_json(body["features"]),
             vocabulary=str(body["vocabulary"]),
             vocabulary_files=body["vocabulary_files"],
-            root=body["root"],
+            picture_root=body["root"],
             segments=tuple(entry_of(**entry) for entry in body["segments"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IndexCorruptError(where, f"damaged ({error!r})") from error
 
 
-def entry_of(deletion: dict[str, Any] | None, **values: Any) -> SegmentEntry:
+def entry_of(
+    name: str, images: int, features: int, sha256: str, deletion: dict[str, Any] | None
+) -> SegmentEntry:
     """A segment entry from its JSON values. Raises TypeError or ValueError for any that cannot be."""
-    entry = SegmentEntry(**values, deletion=Deletion(**deletion) if deletion else None)
-    require(SEGMENT.fullmatch(entry.name) and is_count(entry.images) and is_count(entry.features) and is_checksum(entry.sha256))
+    entry = SegmentEntry(
+        name, images, features, sha256, deletion_of(**deletion) if deletion else None
+    )
+    require(
+        SEGMENT.fullmatch(entry.name)
+        and is_count(entry.image_count)
+        and is_count(entry.feature_count)
+        and is_checksum(entry.sha256)
+    )
     if entry.deletion:
-        require(DELETION.fullmatch(entry.deletion.name) and is_count(entry.deletion.images) and is_checksum(entry.deletion.flags))
+        require(
+            DELETION.fullmatch(entry.deletion.name)
+            and is_count(entry.deletion.image_count)
+            and is_checksum(entry.deletion.flags)
+        )
         require(entry.deletion.documents is None or is_checksum(entry.deletion.documents))
     return entry
+
+
+def deletion_of(name: str, images: int, flags: str, documents: str | None) -> Deletion:
+    """A deletion from its JSON values."""
+    return Deletion(name, images, flags, documents)
+
+
+def entry_facts(entry: SegmentEntry) -> dict[str, Any]:
+    """A segment entry as JSON values; `entry_of` reads it back."""
+    gone = entry.deletion
+    return {
+        "name": entry.name,
+        "images": entry.image_count,
+        "features": entry.feature_count,
+        "sha256": entry.sha256,
+        "deletion": gone
+        and {
+            "name": gone.name,
+            "images": gone.image_count,
+            "flags": gone.flags,
+            "documents": gone.documents,
+        },
+    }
 
 
 def require(condition: object) -> None:
@@ -181,11 +238,22 @@ def publish(directory: Directory, manifest: Manifest) -> None:
     Raises:
         IndexLockedError: another writer has committed this generation.
     """
-    body: dict[str, Any] = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
+    body: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "generation": manifest.generation,
+        "features": manifest.features.to_json(),
+        "vocabulary": manifest.vocabulary,
+        "vocabulary_files": manifest.vocabulary_files,
+        "root": manifest.picture_root,
+        "segments": [entry_facts(entry) for entry in manifest.segments],
+    }
     try:
         directory.publish(file_name(manifest.generation), serialised(body))
     except FileExistsError:
-        raise IndexLockedError(f"{directory.root}: another writer has committed generation {manifest.generation}; open it again") from None
+        raise IndexLockedError(
+            f"{directory.path}: another writer has committed generation {manifest.generation}; open it again"
+        ) from None
 
 
 def serialised(body: dict[str, Any]) -> bytes:

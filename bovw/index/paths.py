@@ -1,4 +1,6 @@
-"""The folder that the paths in an index are relative to, so that index and pictures can move together."""
+"""The folder that the paths in an index are relative to, so that index and pictures can move
+together.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +8,27 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["Root", "chosen_root", "stored_root"]
+__all__ = ["PictureRoot", "chosen_root", "stored_root"]
 
 
-class Root:
+class PictureRoot:
     """Translates between paths that can be opened and paths as they are stored.
 
-    A picture is known by the folder it really lies in, whatever links lead there, and by its name. Below the root it is
-    stored relative to it, elsewhere by its absolute path.
+    A picture is known by the folder it really lies in, whatever links lead there, and by its name.
+    Below the root it is stored relative to it, elsewhere by its absolute path.
 
     Attributes:
         real: the root, absolute and without links.
     """
 
     def __init__(self, index: Path, root: str, relative: bool = False) -> None:
-        """Args: the absolute path of the index; the root as a manifest has it; whether paths come out relative to the
-        current folder, if the root is not absolute."""
+        """Args: the absolute path of the index; the root as a manifest has it; whether paths come
+        out relative to the current folder, if the root is not absolute."""
         home = os.fspath(home_of(index))
-        self.real, self.relative = os.path.realpath(os.path.join(home, root)), relative and not os.path.isabs(root)
+        self.real, self.relative = (
+            os.path.realpath(os.path.join(home, root)),
+            relative and not os.path.isabs(root),
+        )
         # what is above a link is not what is above the folder that it leads to
         direct = not root.startswith(os.pardir) or os.path.realpath(home) == os.path.normpath(home)
         self.shown = os.path.normpath(os.path.join(home, root)) if direct else self.real
@@ -64,14 +69,27 @@ def home_of(index: Path) -> Path:
 
 
 def stored_root(index: Path, folder: str) -> str:
-    """How a manifest stores a root: relative to the folder that holds the index folder, if these two share anything."""
+    """How a manifest stores a root: relative to the folder that holds the index folder, if these
+    two share anything.
+    """
     home, root = os.path.realpath(home_of(index)), os.path.realpath(folder)
-    return root if os.path.commonpath([home, root]) == os.sep != home else os.path.relpath(root, home)
+    return (
+        root if os.path.commonpath([home, root]) == os.sep != home else os.path.relpath(root, home)
+    )
 
 
 def chosen_root(index: Path, pictures: Sequence[str]) -> str:
-    """The root for an index that has none: the folder above the index and all pictures, or above the pictures alone."""
+    """The root for an index that has none: the folder above the index and all pictures, or above
+    the pictures alone.
+    """
     home = os.path.realpath(home_of(index))
-    folders = sorted({os.path.realpath(folder) for folder in {os.path.dirname(os.path.join(os.getcwd(), picture)) for picture in pictures}})
+    folders = sorted(
+        {
+            os.path.realpath(folder)
+            for folder in {
+                os.path.dirname(os.path.join(os.getcwd(), picture)) for picture in pictures
+            }
+        }
+    )
     common = os.path.commonpath([home, *folders])
     return stored_root(index, common if common != os.sep else os.path.commonpath(folders))

@@ -1,4 +1,5 @@
-"""The one door through which pictures enter: found, opened, decoded within limits, upright, as grey values or colours.
+"""The one door through which pictures enter: found, opened, decoded within limits, upright, as grey
+values or colours.
 
 May import: errors. Read first: `reading.read_picture`.
 """

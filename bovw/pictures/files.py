@@ -24,20 +24,31 @@ SUFFIXES = frozenset(
 HEIC_SUFFIXES = frozenset([".heic", ".heif", ".hif"])
 
 
-def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[list[str], list[ImageError]]:
-    """List image files: folders are searched to the bottom for known endings, named files are taken as they are.
+def find_images(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> tuple[list[str], list[ImageError]]:
+    """List image files: folders are searched to the bottom for known endings, named files are taken
+    as they are.
 
     Links to files are followed, links to folders are not: they may lead back.
 
     Returns:
-        The paths, sorted, each once; and an error for every named path that is absent and every folder that can't be listed.
+        The paths, sorted, each once; and an error for every named path that is absent and every
+        folder that can't be listed.
     """
     found: set[str] = set()
     problems: list[ImageError] = []
     for path in map(plain, path_list(paths)):
         if os.path.isdir(path):
-            walk = os.walk(path, onerror=lambda error: problems.append(unreadable(str(error.filename), error)))
-            found.update(os.path.join(folder, name) for folder, _, names in walk for name in names if is_image_name(name))
+            walk = os.walk(
+                path, onerror=lambda error: problems.append(unreadable(str(error.filename), error))
+            )
+            found.update(
+                os.path.join(folder, name)
+                for folder, _, names in walk
+                for name in names
+                if is_image_name(name)
+            )
         elif os.path.lexists(path):
             found.add(path)
         else:
@@ -47,25 +58,32 @@ def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 def path_list(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
     """One path or several as a list of strings."""
-    return [os.fspath(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+    return [
+        os.fspath(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)
+    ]
 
 
 def plain(path: str) -> str:
-    """A path without ./ and doubled slashes, so that one file has one name; .. stays, since a link may come before it."""
+    """A path without ./ and doubled slashes, so that one file has one name; .. stays, since a link
+    may come before it.
+    """
     return path if ".." in path.split(os.sep) else os.path.normpath(path)
 
 
 def is_image_name(name: str) -> bool:
     """Whether a file's ending is one of an image format that we read."""
     suffix = Path(name).suffix.lower()
-    return (suffix in SUFFIXES or (suffix in HEIC_SUFFIXES and find_spec("pillow_heif") is not None)) and not name.startswith("._")
+    return (
+        suffix in SUFFIXES or (suffix in HEIC_SUFFIXES and find_spec("pillow_heif") is not None)
+    ) and not name.startswith("._")
 
 
 def opened_file(path: str | os.PathLike[str], longest: int) -> BufferedReader:
     """Open a regular file for reading, and nothing else: a pipe would keep us waiting.
 
     Raises:
-        ImageError: it cannot be opened, is no regular file, is empty, or has more than `longest` bytes.
+        ImageError: it cannot be opened, is no regular file, is empty, or has more than `longest`
+            bytes.
     """
     try:
         file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115 - the caller closes it
@@ -79,7 +97,9 @@ def opened_file(path: str | os.PathLike[str], longest: int) -> BufferedReader:
     elif not status.st_size:
         problem = "is empty"
     elif status.st_size > longest:
-        problem = f"is too large: {status.st_size:,} bytes, more than {longest:,} (limit: file_bytes)"
+        problem = (
+            f"is too large: {status.st_size:,} bytes, more than {longest:,} (limit: file_bytes)"
+        )
     if problem:
         file.close()
         raise ImageError(path, problem)

@@ -1,4 +1,6 @@
-"""Picture formats: which ones we read, what opens each, how it is decoded small, and what memory that takes."""
+"""Picture formats: which ones we read, what opens each, how it is decoded small, and what memory
+that takes.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from .pixels import has_deep_colours
 
 __all__ = ["decode_small", "decoding_bytes", "opened_image", "orientation_of"]
 
-# The formats that we read, by Pillow's names and modules. No others: some would start other programs (EPS: Ghostscript).
-# TGA comes last, as it has no mark to be known by.
+# The formats that we read, by Pillow's names and modules. No others: some would start other
+# programs (EPS: Ghostscript). TGA comes last, as it has no mark to be known by.
 FORMATS = {
     "JPEG": "PIL.JpegImagePlugin",
     "PNG": "PIL.PngImagePlugin",
@@ -30,7 +32,18 @@ FORMATS = {
     "PPM": "PIL.PpmImagePlugin",
     "TGA": "PIL.TgaImagePlugin",
 }
-HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
+HEIF_BRANDS = (
+    b"heic",
+    b"heix",
+    b"hevc",
+    b"hevx",
+    b"heim",
+    b"heis",
+    b"hevm",
+    b"hevs",
+    b"mif1",
+    b"msf1",
+)
 ORIENTATION = 0x0112
 ROWS_PER_STRIP = 0x0116
 TILE_WIDTH, TILE_HEIGHT = 0x0142, 0x0143
@@ -45,7 +58,8 @@ Accepts = Callable[[bytes], "bool | str"]
 
 
 def opened_image(path: str, file: BinaryIO) -> ImageFile.ImageFile:
-    """Read the header of a picture. Not by `Image.open`, whose limit of size is a setting of the whole program.
+    """Read the header of a picture. Not by `Image.open`, whose limit of size is a setting of the
+    whole program.
 
     Raises:
         ImageError: it has no format that we read.
@@ -68,7 +82,9 @@ def opened_image(path: str, file: BinaryIO) -> ImageFile.ImageFile:
 
 
 def openers(prefix: bytes) -> list[tuple[Open, Accepts | None]]:
-    """What may open a file that begins so, in the order of trying. Pillow's register is filled, never changed."""
+    """What may open a file that begins so, in the order of trying. Pillow's register is filled,
+    never changed.
+    """
     found: list[tuple[Open, Accepts | None]] = []
     if prefix[4:8] == b"ftyp" and prefix[8:12] in HEIF_BRANDS:
         found.append(heif())
@@ -83,12 +99,16 @@ def heif() -> tuple[Open, Accepts]:
     try:
         from pillow_heif import HeifImageFile
     except ImportError:
-        return ImageFile.ImageFile, lambda _: "HEIC needs the package pillow-heif (pip install 'bovw[heic]')"
+        return (
+            ImageFile.ImageFile,
+            lambda _: "HEIC needs the package pillow-heif (pip install 'bovw[heic]')",
+        )
     return HeifImageFile, lambda _: True
 
 
 def decode_small(image: ImageFile.ImageFile, mode: str, side: int) -> None:
-    """Let a JPEG or JPEG 2000 image be decoded at a fraction of its size, but not below this long side.
+    """Let a JPEG or JPEG 2000 image be decoded at a fraction of its size, but not below this long
+    side.
 
     Args:
         mode: "L" or "RGB": in which mode a JPEG may be decoded.
@@ -102,7 +122,9 @@ def decode_small(image: ImageFile.ImageFile, mode: str, side: int) -> None:
 
 
 def resolutions(image: ImageFile.ImageFile) -> int:
-    """How many times a JPEG 2000 image can be halved while it is decoded: from the COD marker of its main header."""
+    """How many times a JPEG 2000 image can be halved while it is decoded: from the COD marker of
+    its main header.
+    """
     assert image.fp is not None
     image.fp.seek(0)
     header = image.fp.read(1 << 16)
@@ -115,13 +137,17 @@ def resolutions(image: ImageFile.ImageFile) -> int:
 
 
 def decoding_bytes(image: ImageFile.ImageFile, size: tuple[int, int]) -> int:
-    """About the memory that decoding an opened image into 8-bit grey values or colours takes at most, from its header.
+    """About the memory that decoding an opened image into 8-bit grey values or colours takes at
+    most, from its header.
 
     Args:
-        size: width and height in the file; those of the image are smaller if it is to be decoded small.
+        size: width and height in the file; those of the image are smaller if it is to be decoded
+            small.
     """
     assert image.fp is not None
-    shrunk: int = 4 ** getattr(image, "_reduce", 0)  # a JPEG 2000 image has its full size until it is decoded
+    shrunk: int = 4 ** getattr(
+        image, "_reduce", 0
+    )  # a JPEG 2000 image has its full size until it is decoded
     pixels = image.width * image.height // shrunk
     stored = STORED.get(image.mode, 4) * (2 if has_deep_colours(image) else 1)
     needed = pixels * (stored + (3 if image.mode == "P" else 1))
@@ -137,7 +163,9 @@ def decoding_bytes(image: ImageFile.ImageFile, size: tuple[int, int]) -> int:
 
 
 def strip_bytes(image: ImageFile.ImageFile, stored: int) -> int:
-    """Memory of a compressed strip or tile of a TIFF image, and of a second copy if the image has to be turned."""
+    """Memory of a compressed strip or tile of a TIFF image, and of a second copy if the image has
+    to be turned.
+    """
     tags = image.tag_v2  # type: ignore[attr-defined]
     pixels = image.width * image.height if tags.get(ORIENTATION, 1) != 1 else 0
     if image.tile and image.tile[0].codec_name == "libtiff":
@@ -147,22 +175,32 @@ def strip_bytes(image: ImageFile.ImageFile, stored: int) -> int:
 
 
 def has_several_scans(image: JpegImageFile) -> bool:
-    """Whether a JPEG image can be decoded only when all of it has been read: it is progressive, or its channels follow each other."""
+    """Whether a JPEG image can be decoded only when all of it has been read: it is progressive, or
+    its channels follow each other.
+    """
     if image.info.get("progressive") or image.format != "JPEG" or image.fp is None:
         return bool(image.info.get("progressive"))
-    scan = image.fp.read(3)  # opening ends just behind the marker of the first scan: length (2 bytes), number of its channels
+    scan = image.fp.read(
+        3
+    )  # opening ends just behind the marker of the first scan: length (2 bytes), number of its channels
     return len(scan) == 3 and scan[2] < len(image.layer)
 
 
 def coefficient_bytes(image: JpegImageFile, size: tuple[int, int]) -> int:
-    """Memory of the coefficients of all channels of a JPEG image, two bytes each, whatever the size at which it is decoded."""
+    """Memory of the coefficients of all channels of a JPEG image, two bytes each, whatever the size
+    at which it is decoded.
+    """
     areas = [across * down for _, across, down, _ in image.layer]
-    largest = max([1, *(across for _, across, _, _ in image.layer)]) * max([1, *(down for _, _, down, _ in image.layer)])
+    largest = max([1, *(across for _, across, _, _ in image.layer)]) * max(
+        [1, *(down for _, _, down, _ in image.layer)]
+    )
     return 2 * size[0] * size[1] * sum(areas) // largest
 
 
 def orientation_of(image: ImageFile.ImageFile) -> int:
-    """The EXIF orientation 1..8 of a decoded image; 1 if it has none, if that is broken, or if it was turned while decoding."""
+    """The EXIF orientation 1..8 of a decoded image; 1 if it has none, if that is broken, or if it
+    was turned while decoding.
+    """
     if image.format == "TIFF":
         return 1
     try:

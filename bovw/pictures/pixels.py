@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
-__all__ = ["colour_values", "gray_of_array", "gray_values", "has_deep_colours", "is_gray", "low_bytes"]
+__all__ = [
+    "colour_values",
+    "gray_of_array",
+    "gray_values",
+    "has_deep_colours",
+    "is_gray",
+    "low_bytes",
+]
 
 # What is laid under transparent places, and takes the place of values that are no numbers.
 NEUTRAL = 128
@@ -27,14 +34,16 @@ RANGE = (0.1, 99.9)
 # The high bytes of 16-bit colours are what Pillow gives; the other byte order has the low ones.
 OTHER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 
-# The values (bottom - top, w) of rows top..bottom of a picture, as float64; NaN where there is none.
+# The values (bottom - top, w) of rows top..bottom of a picture, as float64; NaN where there is
+# none.
 Rows = Callable[[int, int], NDArray[np.float64]]
 
 
 def gray_values(image: Image.Image, low: Image.Image | None = None) -> NDArray[np.uint8]:
     """Decode an opened image into grey values (h, w) uint8, as it is stored: not turned.
 
-    Alpha is composed on mid grey. Deep pixels (16-bit, 32-bit, float) are stretched: see `stretched`.
+    Alpha is composed on mid grey. Deep pixels (16-bit, 32-bit, float) are stretched: see
+    `stretched`.
 
     Args:
         low: the `low_bytes` of an image with deep colours.
@@ -53,14 +62,17 @@ def gray_values(image: Image.Image, low: Image.Image | None = None) -> NDArray[n
 
 
 def colour_values(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    """Decode an opened image that is not `is_gray` into colours (h, w, 3) uint8 BGR, as it is stored: not turned.
+    """Decode an opened image that is not `is_gray` into colours (h, w, 3) uint8 BGR, as it is
+    stored: not turned.
 
     Args:
         side: a large image may be reduced to twice this long side, which saves memory.
     """
     load(image)
     if image.mode == "RGB" and max(image.size) >= 4 * side:
-        image = Image.Image.reduce(image, max(image.size) // (2 * side))  # not its own, which JPEG 2000 images shadow
+        image = Image.Image.reduce(
+            image, max(image.size) // (2 * side)
+        )  # not its own, which JPEG 2000 images shadow
     width, height = image.size
     colours = np.empty((height, width, 3), np.uint8)
     for top, bottom in bands(width, height):
@@ -69,10 +81,11 @@ def colour_values(image: Image.Image, side: int) -> NDArray[np.uint8]:
 
 
 def gray_of_array(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Grey values (h, w) uint8 of pixels (h, w), (h, w, 1), (h, w, 3) BGR or (h, w, 4) BGRA of whole numbers or floats.
+    """Grey values (h, w) uint8 of pixels (h, w), (h, w, 1), (h, w, 3) BGR or (h, w, 4) BGRA of
+    whole numbers or floats.
 
-    Whole numbers that are not uint8 and floats are stretched: see `stretched`. Alpha counts from 0 to the largest number
-    of its type, or to 1 if it is a float.
+    Whole numbers that are not uint8 and floats are stretched: see `stretched`. Alpha counts from 0
+    to the largest number of its type, or to 1 if it is a float.
     """
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
@@ -80,15 +93,23 @@ def gray_of_array(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.uint8 and array.ndim == 2:
         return np.asarray(array)
     if array.dtype == np.uint8:
-        gray = np.asarray(cv2.cvtColor(np.ascontiguousarray(array[..., :3]), cv2.COLOR_BGR2GRAY), np.uint8)
+        gray = np.asarray(
+            cv2.cvtColor(np.ascontiguousarray(array[..., :3]), cv2.COLOR_BGR2GRAY), np.uint8
+        )
     elif array.ndim == 2:
         gray = stretched(lambda top, bottom: array[top:bottom].astype(np.float64), width, height)
     else:
-        gray = stretched(lambda top, bottom: array[top:bottom, :, :3].astype(np.float64) @ LUMA[::-1], width, height)
+        gray = stretched(
+            lambda top, bottom: array[top:bottom, :, :3].astype(np.float64) @ LUMA[::-1],
+            width,
+            height,
+        )
     if array.ndim == 2 or array.shape[2] == 3:
         return gray
     full = 1.0 if array.dtype.kind == "f" else float(np.iinfo(array.dtype).max)
-    alpha = np.nan_to_num(array[..., 3].astype(np.float32) * np.float32(255 / full), nan=0.0).clip(0, 255)
+    alpha = np.nan_to_num(array[..., 3].astype(np.float32) * np.float32(255 / full), nan=0.0).clip(
+        0, 255
+    )
     return composed(gray, alpha)
 
 
@@ -98,13 +119,22 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def is_gray(image: Image.Image) -> bool:
-    """Whether an image is shown in grey: because it is, because it has deep pixels, or because alpha is to be composed on grey."""
+    """Whether an image is shown in grey: because it is, because it has deep pixels, or because
+    alpha is to be composed on grey.
+    """
     bands = image.getbands()
-    return (len(bands) == 1 and image.mode != "P") or "A" in bands or "transparency" in image.info or has_deep_colours(image)
+    return (
+        (len(bands) == 1 and image.mode != "P")
+        or "A" in bands
+        or "transparency" in image.info
+        or has_deep_colours(image)
+    )
 
 
 def has_deep_colours(image: Image.Image) -> bool:
-    """Whether an opened image that is not decoded yet has several channels of 16 bits, of which Pillow gives the high bytes."""
+    """Whether an opened image that is not decoded yet has several channels of 16 bits, of which
+    Pillow gives the high bytes.
+    """
     return image.mode in ("RGB", "RGBA", "RGBX") and rawmode(image).partition(";")[2] in OTHER_BYTE
 
 
@@ -117,19 +147,29 @@ def rawmode(image: Image.Image) -> str:
 
 
 def low_bytes(image: ImageFile.ImageFile) -> Image.Image:
-    """Decode the low bytes of an image that has deep colours, by taking its bytes in the other order."""
+    """Decode the low bytes of an image that has deep colours, by taking its bytes in the other
+    order.
+    """
     name, _, depth = rawmode(image).partition(";")
-    # grey and alpha, two bytes each: the four bytes of RGBA, of which the second is the low one of grey
+    # grey and alpha, two bytes each: the four bytes of RGBA, of which the second is the low one of
+    # grey
     wanted = "RGBA" if name == "LA" else f"{name};{OTHER_BYTE[depth]}"
-    image.tile = [tile._replace(args=(wanted, *tile.args[1:]) if isinstance(tile.args, tuple) else wanted) for tile in image.tile]
+    image.tile = [
+        tile._replace(args=(wanted, *tile.args[1:]) if isinstance(tile.args, tuple) else wanted)
+        for tile in image.tile
+    ]
     load(image)
     return image.getchannel("G") if name == "LA" else image
 
 
 def load(image: Image.Image) -> None:
-    """Decode an opened image. A TIFF image gets its memory here, as Pillow would ask its own limit of size when it makes it."""
+    """Decode an opened image. A TIFF image gets its memory here, as Pillow would ask its own limit
+    of size when it makes it.
+    """
     if isinstance(image, TiffImageFile) and image.tile:
-        image.im = Image.new(image.mode, (image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]), None).im
+        image.im = Image.new(
+            image.mode, (image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]), None
+        ).im
     image.load()
 
 
@@ -143,7 +183,9 @@ def rows_of(image: Image.Image, top: int, bottom: int) -> Image.Image:
     """Some rows of an image. Not by `crop`, which heeds a limit of Pillow that is not ours."""
     if (top, bottom) == (0, image.height):
         return image
-    return image.resize((image.width, bottom - top), Image.Resampling.NEAREST, box=(0, top, image.width, bottom))
+    return image.resize(
+        (image.width, bottom - top), Image.Resampling.NEAREST, box=(0, top, image.width, bottom)
+    )
 
 
 def shallow_gray(image: Image.Image) -> NDArray[np.uint8]:
@@ -152,7 +194,9 @@ def shallow_gray(image: Image.Image) -> NDArray[np.uint8]:
         return np.asarray(image.getchannel("L"))
     if "A" in image.getbands() or "transparency" in image.info:
         layers = image.convert("RGBA")
-        return composed(np.asarray(layers.convert("RGB").convert("L")), np.asarray(layers.getchannel("A")))
+        return composed(
+            np.asarray(layers.convert("RGB").convert("L")), np.asarray(layers.getchannel("A"))
+        )
     if image.mode not in ("L", "RGB", "YCbCr"):
         image = image.convert("RGB")
     return np.asarray(image.convert("L"))
@@ -167,33 +211,49 @@ def deep_rows(image: Image.Image, top: int, bottom: int, clear: object) -> NDArr
 
 
 def deep_colours(image: Image.Image, low: Image.Image) -> NDArray[np.uint8]:
-    """Grey values (h, w) uint8 of an image with 16 bits a channel, which came as high and low bytes."""
+    """Grey values (h, w) uint8 of an image with 16 bits a channel, which came as high and low
+    bytes.
+    """
 
     def rows(top: int, bottom: int) -> NDArray[np.float64]:
-        high, rest = (np.asarray(rows_of(half, top, bottom)).astype(np.float64) for half in (image, low))
-        return np.asarray(256 * (high[..., :3] @ LUMA) + (rest if rest.ndim == 2 else rest[..., :3] @ LUMA))
+        high, rest = (
+            np.asarray(rows_of(half, top, bottom)).astype(np.float64) for half in (image, low)
+        )
+        return np.asarray(
+            256 * (high[..., :3] @ LUMA) + (rest if rest.ndim == 2 else rest[..., :3] @ LUMA)
+        )
 
     gray = stretched(rows, *image.size)
     if image.mode == "RGBA":
         for top, bottom in bands(*image.size):
-            gray[top:bottom] = composed(gray[top:bottom], np.asarray(rows_of(image, top, bottom).getchannel("A")))
+            gray[top:bottom] = composed(
+                gray[top:bottom], np.asarray(rows_of(image, top, bottom).getchannel("A"))
+            )
     return gray
 
 
-def composed(gray: NDArray[np.uint8], alpha: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.uint8]:
+def composed(
+    gray: NDArray[np.uint8], alpha: NDArray[np.uint8] | NDArray[np.float32]
+) -> NDArray[np.uint8]:
     """Grey values (h, w) laid over mid grey by their alpha (h, w), 0 to 255."""
     weight = alpha.astype(np.float32) / 255
     return np.rint(gray * weight + NEUTRAL * (1 - weight)).astype(np.uint8)
 
 
 def stretched(rows: Rows, width: int, height: int) -> NDArray[np.uint8]:
-    """Deep pixels to 0..255, linearly, so that detail survives when they fill a part of their range only.
+    """Deep pixels to 0..255, linearly, so that detail survives when they fill a part of their range
+    only.
 
-    The 0.1st and 99.9th percentiles become black and white. Values equal to the very smallest or largest do not count in
-    them, since padding and saturation would leave little for the rest. No number (NaN) becomes mid grey.
+    The 0.1st and 99.9th percentiles become black and white. Values equal to the very smallest or
+    largest do not count in them, since padding and saturation would leave little for the rest. No
+    number (NaN) becomes mid grey.
     """
     across = slice(None, None, max(1, width // SAMPLE))
-    low, high = value_range(np.concatenate([rows(row, row + 1)[:, across] for row in range(0, height, max(1, height // SAMPLE))]))
+    low, high = value_range(
+        np.concatenate(
+            [rows(row, row + 1)[:, across] for row in range(0, height, max(1, height // SAMPLE))]
+        )
+    )
     if high <= low:  # what there is may lie between the sampled places
         ends = [value_range(rows(top, bottom)) for top, bottom in bands(width, height)]
         low, high = min(end[0] for end in ends), max(end[1] for end in ends)

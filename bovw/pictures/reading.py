@@ -1,4 +1,6 @@
-"""Pictures: the one door through which they enter. Read one safely and upright, within limits, as grey values or colours."""
+"""Pictures: the one door through which they enter. Read one safely and upright, within limits, as
+grey values or colours.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +28,12 @@ class Limits:
 
     Attributes:
         pixels: of the picture, as its header says.
-        memory: bytes that decoding may take, worked out from the header. A JPEG or JPEG 2000 file that is to be shrunk is decoded
-            at a fraction of its size, and may be far larger than others. The work after decoding takes some 400 MB beside.
+        memory: bytes that decoding may take, worked out from the header. A JPEG or JPEG 2000 file
+            that is to be shrunk is decoded at a fraction of its size, and may be far larger than
+            others. The work after decoding takes some 400 MB beside.
         file_bytes: length of the file, which some formats need in memory as a whole.
-        seconds: for one picture, in runs with worker processes (`jobs` of 1 or more): nothing else can end a decoder that hangs.
+        seconds: for one picture, in runs with worker processes (`jobs` of 1 or more): nothing else
+            can end a decoder that hangs.
     """
 
     pixels: int = 500_000_000
@@ -55,7 +59,8 @@ class Picture:
     Attributes:
         gray: (h, w) uint8, shrunk to the working size.
         size: (width, height) in pixels of the original upright picture.
-        box: x, y, width, height of the part that `gray` shows, in pixels of the original; all of it by default.
+        box: x, y, width, height of the part that `gray` shows, in pixels of the original; all of it
+            by default.
     """
 
     gray: NDArray[np.uint8]
@@ -63,22 +68,29 @@ class Picture:
     box: Box
 
 
-def read_picture(path: str | os.PathLike[str], max_side: int, box: Box | None = None, limits: Limits = LIMITS) -> Picture:
-    """Read a picture file upright (EXIF), as grey values, shrunk to `max_side` pixels on its long side.
+def read_picture(
+    path: str | os.PathLike[str], max_side: int, box: Box | None = None, limits: Limits = LIMITS
+) -> Picture:
+    """Read a picture file upright (EXIF), as grey values, shrunk to `max_side` pixels on its long
+    side.
 
-    The first frame or page counts. Alpha is composed on mid grey; deep pixels (16-bit, float) are stretched to 8 bits
-    (see `tones.stretched`). What the file is called does not matter.
+    The first frame or page counts. Alpha is composed on mid grey; deep pixels (16-bit, float) are
+    stretched to 8 bits (see `tones.stretched`). What the file is called does not matter.
 
     Raises:
-        ImageError: the file is absent, no regular file, not an image, damaged, truncated, or beyond a limit.
+        ImageError: the file is absent, no regular file, not an image, damaged, truncated, or beyond
+            a limit.
         ParameterError: the box does not lie in the picture.
     """
     gray, size = decoded(path, None if box else max_side, "L", limits)
     return shrink(gray, size, box, max_side)
 
 
-def read_colours(path: str | os.PathLike[str], max_side: int, limits: Limits = LIMITS) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Read a picture file upright for showing it: (h, w, 3) uint8 BGR shrunk to `max_side`, and its full (width, height).
+def read_colours(
+    path: str | os.PathLike[str], max_side: int, limits: Limits = LIMITS
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Read a picture file upright for showing it: (h, w, 3) uint8 BGR shrunk to `max_side`, and its
+    full (width, height).
 
     Raises:
         ImageError: as `read_picture`.
@@ -92,26 +104,36 @@ def read_colours(path: str | os.PathLike[str], max_side: int, limits: Limits = L
 
 
 def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = None) -> Picture:
-    """A picture from pixels in memory: (h, w) grey, (h, w, 3) BGR or (h, w, 4) BGRA as OpenCV gives them.
+    """A picture from pixels in memory: (h, w) grey, (h, w, 3) BGR or (h, w, 4) BGRA as OpenCV gives
+    them.
 
     uint8 is taken as it is; other integers and floats are stretched as in `read_picture`.
 
     Raises:
         ImageError: the array is empty or has another shape.
     """
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or not array.size:
-        raise ImageError("<array>", f"has another shape than (h, w), (h, w, 3) or (h, w, 4): {array.shape}")
+    if (
+        array.ndim not in (2, 3)
+        or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))
+        or not array.size
+    ):
+        raise ImageError(
+            "<array>", f"has another shape than (h, w), (h, w, 3) or (h, w, 4): {array.shape}"
+        )
     if array.dtype.kind not in "uif":
         raise ImageError("<array>", f"has another dtype than integers or floats: {array.dtype}")
     return shrink(gray_of_array(array), (array.shape[1], array.shape[0]), box, max_side)
 
 
-def decoded(path: str | os.PathLike[str], draft: int | None, mode: str, limits: Limits) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def decoded(
+    path: str | os.PathLike[str], draft: int | None, mode: str, limits: Limits
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """The upright pixels of a picture file, and its upright (width, height).
 
     Args:
         draft: the picture may be decoded at a fraction of its size, but not below this long side.
-        mode: "L" for grey values (h, w), "RGB" for BGR colours (h, w, 3) or, if the picture has none, grey values.
+        mode: "L" for grey values (h, w), "RGB" for BGR colours (h, w, 3) or, if the picture has
+            none, grey values.
     """
     path = os.fspath(path)
     with opened_file(path, limits.file_bytes) as file:
@@ -142,24 +164,34 @@ def decoded(path: str | os.PathLike[str], draft: int | None, mode: str, limits: 
 def require_pixels(path: str, size: tuple[int, int], limits: Limits) -> None:
     """Raise ImageError if a picture has too many pixels."""
     if size[0] * size[1] > limits.pixels:
-        raise ImageError(path, f"is too large: {size[0]} x {size[1]} pixels, more than {limits.pixels:,} (limit: pixels)")
+        raise ImageError(
+            path,
+            f"is too large: {size[0]} x {size[1]} pixels, more than {limits.pixels:,} (limit: pixels)",
+        )
 
 
 def require_memory(path: str, needed: int, limits: Limits) -> None:
     """Raise ImageError if decoding takes too much memory."""
     if needed > limits.memory:
-        raise ImageError(path, f"is too large: decoding takes {needed:,} bytes of memory, more than {limits.memory:,} (limit: memory)")
+        raise ImageError(
+            path,
+            f"is too large: decoding takes {needed:,} bytes of memory, more than {limits.memory:,} (limit: memory)",
+        )
 
 
 def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Pixels as they are stored -> as they are to be seen, by the EXIF orientation 1..8."""
     if orientation in TURNED:
         pixels = pixels.swapaxes(0, 1)
-    down, across = (-1 if orientation in mirrored else 1 for mirrored in ((3, 4, 7, 8), (2, 3, 6, 7)))
+    down, across = (
+        -1 if orientation in mirrored else 1 for mirrored in ((3, 4, 7, 8), (2, 3, 6, 7))
+    )
     return np.ascontiguousarray(pixels[::down, ::across])
 
 
-def shrink(gray: NDArray[np.uint8], size: tuple[int, int], box: Box | None, max_side: int) -> Picture:
+def shrink(
+    gray: NDArray[np.uint8], size: tuple[int, int], box: Box | None, max_side: int
+) -> Picture:
     """Cut out the box and shrink to `max_side` by area means; a smaller picture keeps its size."""
     if box is not None:
         gray = cut(gray, box)
@@ -176,7 +208,16 @@ def cut(gray: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     if len(box) != 4 or not all(isinstance(value, (int, np.integer)) for value in box):
         raise ParameterError(f"box: {box} is not four whole numbers x, y, width, height")
     x, y, width, height = box
-    if x < 0 or y < 0 or width < 1 or height < 1 or x + width > gray.shape[1] or y + height > gray.shape[0]:
-        raise ParameterError(f"box: {box} does not lie in a picture of {gray.shape[1]} x {gray.shape[0]} pixels")
+    if (
+        x < 0
+        or y < 0
+        or width < 1
+        or height < 1
+        or x + width > gray.shape[1]
+        or y + height > gray.shape[0]
+    ):
+        raise ParameterError(
+            f"box: {box} does not lie in a picture of {gray.shape[1]} x {gray.shape[0]} pixels"
+        )
     part: NDArray[np.uint8] = gray[y : y + height, x : x + width]
     return part

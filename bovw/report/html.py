@@ -1,4 +1,6 @@
-"""A page for people to look at: titled rows of pictures with outlines and captions, as one HTML file that needs nothing else."""
+"""A page for people to look at: titled rows of pictures with outlines and captions, as one HTML
+file that needs nothing else.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ class Figure:
     """A picture with a caption.
 
     Attributes:
-        path: the picture file; None for a picture that is not in a file, of which only the caption is shown.
+        path: the picture file; None for a picture that is not in a file, of which only the caption
+            is shown.
         outline: (n, 2) a polygon to draw, in pixels of the original upright picture, or None.
         kind: "query", "yes" or "no": how the outline is drawn.
         verdict: a word to stand out.
@@ -95,7 +98,12 @@ class Page:
     def __enter__(self) -> Page:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         with self.file:
             self.write("</body>\n</html>\n")
 

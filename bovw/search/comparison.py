@@ -16,10 +16,10 @@ from ..features.local import extract, mirror
 from ..features.vocabulary import Vocabulary, shipped_vocabulary
 from ..geometry.certainty import is_certain, log_false_alarms
 from ..geometry.difference import Difference, aligned, differences
-from ..geometry.verification import Tolerances, agree
+from ..geometry.verification import Tolerances, verify_candidates
 from ..index.weighting import votes
 from ..pictures.reading import Picture
-from .match import Found, Geometry, Match, Sought, match_of, matched, working_unit
+from .match import CandidateFit, Geometry, Match, Target, match_of, matched, working_unit
 from .ranking import SearchOptions, require_rate
 from .result import ARRAY
 from .scan import MATCH_DISTANCE, SIGMA
@@ -36,7 +36,8 @@ class Comparison:
 
     Attributes:
         match: where the second picture lies in the first, as a search would say it.
-        differences: where they differ, in pixels of the first, the largest first; None if the match is not verified.
+        differences: where they differ, in pixels of the first, the largest first; None if the match
+            is not verified.
     """
 
     match: Match
@@ -52,13 +53,14 @@ def compare_pictures(
     mirror_too: bool = True,
     false_alarms: float = 0.01,
 ) -> Comparison:
-    """Compare two pictures: find the second in the first as a search in an index of the first alone would, lay it onto the
-    first, and look for differences.
+    """Compare two pictures: find the second in the first as a search in an index of the first alone
+    would, lay it onto the first, and look for differences.
 
     Args:
         first, second: picture files, or pixels as OpenCV gives them.
         vocabulary: the shipped RootSIFT one by default; load it once if there are many pairs.
-        tolerance: pixels of the first picture by which things may have moved without being different.
+        tolerance: pixels of the first picture by which things may have moved without being
+            different.
         mirror_too: whether the second is tried mirrored as well.
         false_alarms: see `SearchOptions`.
 
@@ -72,53 +74,77 @@ def compare_pictures(
     vocabulary = vocabulary or Vocabulary.load(shipped_vocabulary())
     image, query = (load_picture(source, vocabulary.spec) for source in (first, second))
     match = match_pictures(image, query, vocabulary, mirror_too, false_alarms)
-    match = replace(match, image=ARRAY if isinstance(first, np.ndarray) else os.fspath(first))
+    match = replace(match, path=ARRAY if isinstance(first, np.ndarray) else os.fspath(first))
     found = None
     if match.verified and match.homography is not None:
         found = found_differences(first, second, vocabulary, match.homography, tolerance)
     return Comparison(match, found)
 
 
-def match_pictures(image: Picture, query: Picture, vocabulary: Vocabulary, mirror_too: bool, false_alarms: float) -> Match:
+def match_pictures(
+    image: Picture, query: Picture, vocabulary: Vocabulary, mirror_too: bool, false_alarms: float
+) -> Match:
     """Where the second of two pictures lies in the first."""
     spec = vocabulary.spec
     theirs, own = extract(image, spec), extract(query, spec)
-    sought = Sought("", np.array(image.size, np.float64), 1, spec.max_side, false_alarms)
+    target = Target("", np.array(image.size, np.float64), 1, spec.max_side, false_alarms)
     if not len(theirs) or not len(own):
         return Match("", 0.0)
     document = encode(theirs, vocabulary)
-    queries = encode_query(own, mirror(own, query, spec) if mirror_too else None, vocabulary, SearchOptions().words)
+    queries = encode_query(
+        own,
+        mirror(own, query, spec) if mirror_too else None,
+        vocabulary,
+        SearchOptions().words_per_feature,
+    )
     variant, feature, partner, distance = close_features(queries, document)
     weight = votes(np.ones(len(partner)), distance, SIGMA)
     order = np.lexsort((partner, feature, -weight, variant))
-    variant, feature, partner, weight = variant[order], feature[order], partner[order], weight[order]
+    variant, feature, partner, weight = (
+        variant[order],
+        feature[order],
+        partner[order],
+        weight[order],
+    )
     unit = np.full(len(partner), working_unit(max(document.size), spec.max_side))
-    place = document.xy[partner, 0].astype(np.float64) + 1j * document.xy[partner, 1]
-    geometry = Geometry(place, document.scale[partner].astype(np.float64), document.angle[partner].astype(np.float64), unit)
-    matches = matched(queries, geometry, spec.max_side, variant, len(queries), feature, partner, weight)
-    agreements = agree(matches, Tolerances())
-    weights = [agreement.weight if agreement else 0.0 for agreement in agreements]
-    alarms = log_false_alarms(matches, agreements, np.full(len(queries), sought.area), 1)
+    position = document.xy[partner, 0].astype(np.float64) + 1j * document.xy[partner, 1]
+    geometry = Geometry(
+        position,
+        document.scale[partner].astype(np.float64),
+        document.angle[partner].astype(np.float64),
+        unit,
+    )
+    matches = matched(
+        queries, geometry, spec.max_side, variant, len(queries), feature, partner, weight
+    )
+    fits = verify_candidates(matches, Tolerances())
+    weights = [fit.weight if fit else 0.0 for fit in fits]
+    alarms = log_false_alarms(matches, fits, np.full(len(queries), target.area), 1)
     certain = is_certain(alarms, false_alarms)
     best = max(range(len(queries)), key=lambda variant: (certain[variant], weights[variant]))
-    return match_of(queries[best], sought, Found(weights[best], bool(best), agreements[best], float(alarms[best])), matches)
+    return match_of(
+        queries[best],
+        target,
+        CandidateFit(weights[best], bool(best), fits[best], float(alarms[best])),
+        matches,
+    )
 
 
 def close_features(
     queries: list[EncodedImage], document: EncodedImage
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    """All pairs of features that share a word and have close signatures: variant, feature of the query counted through the
-    variants, feature of the document, Hamming distance."""
+    """All pairs of features that share a word and have close signatures: variant, feature of the
+    query counted through the variants, feature of the document, Hamming distance."""
     words = np.concatenate([query.words.ravel() for query in queries])
     signatures = np.concatenate([query.signatures.ravel() for query in queries])
     order = np.argsort(document.words[:, 0], kind="stable")
     low = np.searchsorted(document.words[order, 0], words)
     counts = np.searchsorted(document.words[order, 0], words, side="right") - low
-    pair, place = ranges(low, counts)
-    partner = order[place]
-    distance = np.bitwise_count(signatures[pair] ^ document.signatures[partner, 0])
+    slot, row = ranges(low, counts)
+    partner = order[row]
+    distance = np.bitwise_count(signatures[slot] ^ document.signatures[partner, 0])
     close = np.flatnonzero(distance <= MATCH_DISTANCE)
-    feature = pair[close] // queries[0].words.shape[1]
+    feature = slot[close] // queries[0].words.shape[1]
     return feature // len(queries[0]), feature, partner[close], distance[close]
 
 
@@ -129,8 +155,13 @@ def found_differences(
     homography: NDArray[np.float64],
     tolerance: int,
 ) -> list[Difference]:
-    """The differences of two pictures that a homography maps, second to first, in pixels of the first."""
-    one, other = (load_picture(source, replace(vocabulary.spec, max_side=DETAIL)) for source in (first, second))
+    """The differences of two pictures that a homography maps, second to first, in pixels of the
+    first.
+    """
+    one, other = (
+        load_picture(source, replace(vocabulary.spec, max_side=DETAIL))
+        for source in (first, second)
+    )
     units = [max(picture.size) / max(picture.gray.shape) for picture in (one, other)]
     shrunk = scaling(1 / units[0]) @ homography @ scaling(units[1])
     height, width = one.gray.shape
@@ -140,13 +171,18 @@ def found_differences(
 
 
 def scaling(factor: float) -> NDArray[np.float64]:
-    """The transform of pixels when a picture is resized by a factor: pixel centres stay pixel centres."""
+    """The transform of pixels when a picture is resized by a factor: pixel centres stay pixel
+    centres.
+    """
     return np.array([[factor, 0, (factor - 1) / 2], [0, factor, (factor - 1) / 2], [0, 0, 1]])
 
 
 def enlarged(box: tuple[int, int, int, int], factor: float) -> tuple[int, int, int, int]:
     """A box in pixels of a picture resized by a factor."""
-    low, high = (np.array([box[0], box[1]]) * factor, np.array([box[0] + box[2], box[1] + box[3]]) * factor)
+    low, high = (
+        np.array([box[0], box[1]]) * factor,
+        np.array([box[0] + box[2], box[1] + box[3]]) * factor,
+    )
     x, y = np.floor(low + 1e-6).astype(int).tolist()
     right, bottom = np.ceil(high - 1e-6).astype(int).tolist()
     return x, y, right - x, bottom - y

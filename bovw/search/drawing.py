@@ -29,9 +29,12 @@ FRAME = 4
 
 
 def draw_match(
-    query: str | os.PathLike[str] | NDArray[Any], image: str | os.PathLike[str] | NDArray[Any], match: Match
+    query: str | os.PathLike[str] | NDArray[Any],
+    image: str | os.PathLike[str] | NDArray[Any],
+    match: Match,
 ) -> NDArray[np.uint8]:
-    """Draw the query beside the image that was found, the query's outline in it, and lines between places that agree.
+    """Draw the query beside the image that was found, the query's outline in it, and lines between
+    places that agree.
 
     Args:
         query, image: picture files, or pixels as OpenCV gives them.
@@ -53,13 +56,23 @@ def draw_match(
     for pixels, (x, y) in ((left, left_origin), (right, right_origin)):
         canvas[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
     colour = OUTLINE if match.verified else UNSURE
-    shown = match.matched[np.linspace(0, len(match.matched) - 1, min(LINES, len(match.matched))).astype(int)]
+    shown = match.correspondences[
+        np.linspace(
+            0, len(match.correspondences) - 1, min(LINES, len(match.correspondences))
+        ).astype(int)
+    ]
     veil = canvas.copy()
-    for start, end in zip(shown[:, :2] * left_scale + left_origin, shown[:, 2:] * right_scale + right_origin, strict=True):
+    for start, end in zip(
+        shown[:, :2] * left_scale + left_origin,
+        shown[:, 2:] * right_scale + right_origin,
+        strict=True,
+    ):
         first, last = pixels_of(start, end)
         cv2.line(veil, first, last, colour, 1, cv2.LINE_AA)
     canvas = np.asarray(cv2.addWeighted(veil, 0.55, canvas, 0.45, 0), np.uint8)
-    for place in np.concatenate([shown[:, :2] * left_scale + left_origin, shown[:, 2:] * right_scale + right_origin]):
+    for place in np.concatenate(
+        [shown[:, :2] * left_scale + left_origin, shown[:, 2:] * right_scale + right_origin]
+    ):
         cv2.circle(canvas, pixels_of(place)[0], 3, colour, -1, cv2.LINE_AA)
     if match.outline is not None:
         # an outline may reach far beyond the image; OpenCV draws only what fits 16 bits
@@ -73,9 +86,12 @@ def draw_match(
 
 
 def draw_comparison(
-    first: str | os.PathLike[str] | NDArray[Any], second: str | os.PathLike[str] | NDArray[Any], comparison: Comparison
+    first: str | os.PathLike[str] | NDArray[Any],
+    second: str | os.PathLike[str] | NDArray[Any],
+    comparison: Comparison,
 ) -> NDArray[np.uint8]:
-    """Draw two pictures that were compared: the second laid onto the first beside the first, with the differences framed in both.
+    """Draw two pictures that were compared: the second laid onto the first beside the first, with
+    the differences framed in both.
 
     What does not match is drawn as by `draw_match`.
 
@@ -90,10 +106,16 @@ def draw_comparison(
         return draw_match(second, first, match)
     left, scale = panel(first)
     right, right_scale = panel(second)
-    homography = np.diag([scale, scale, 1.0]) @ match.homography @ np.diag([1 / right_scale, 1 / right_scale, 1.0])
+    homography = (
+        np.diag([scale, scale, 1.0])
+        @ match.homography
+        @ np.diag([1 / right_scale, 1 / right_scale, 1.0])
+    )
     laid, covered = aligned(right, homography, (left.shape[1], left.shape[0]))
     laid[~covered] = BACKGROUND
-    canvas = np.full((left.shape[0] + 2 * MARGIN, 2 * left.shape[1] + 3 * MARGIN, 3), BACKGROUND, np.uint8)
+    canvas = np.full(
+        (left.shape[0] + 2 * MARGIN, 2 * left.shape[1] + 3 * MARGIN, 3), BACKGROUND, np.uint8
+    )
     for pixels, x in ((left, MARGIN), (laid, left.shape[1] + 2 * MARGIN)):
         canvas[MARGIN : MARGIN + left.shape[0], x : x + left.shape[1]] = pixels
         for difference in comparison.differences:
@@ -106,9 +128,13 @@ def draw_comparison(
 
 
 def panel(source: str | os.PathLike[str] | NDArray[Any]) -> tuple[NDArray[np.uint8], float]:
-    """A picture at the size in which it is shown, and panel pixels per original pixel. Tiny pictures are enlarged."""
+    """A picture at the size in which it is shown, and panel pixels per original pixel. Tiny
+    pictures are enlarged.
+    """
     if isinstance(source, np.ndarray):
-        pixels = np.repeat(picture_from_array(source, max(source.shape[:2])).gray[..., None], 3, axis=2)
+        pixels = np.repeat(
+            picture_from_array(source, max(source.shape[:2])).gray[..., None], 3, axis=2
+        )
         if source.ndim == 3 and source.shape[2] == 3 and source.dtype == np.uint8:
             pixels = source
         size = (source.shape[1], source.shape[0])

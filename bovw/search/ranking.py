@@ -12,10 +12,19 @@ from numpy.typing import NDArray
 from ..errors import ParameterError
 from ..features.encoding import EncodedImage
 from ..geometry.certainty import is_certain, log_false_alarms
-from ..geometry.verification import Agreement, Matches, Tolerances, agree
+from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_candidates
 from ..index.snapshot import Snapshot
-from .match import Found, Geometry, Match, Sought, match_of, matched, places, working_unit
-from .scan import Tally, cosine_scores, scan
+from .match import (
+    CandidateFit,
+    Geometry,
+    Match,
+    Target,
+    find_instances,
+    match_of,
+    matched,
+    working_unit,
+)
+from .scan import VoteTable, cosine_scores, scan
 
 __all__ = ["SCORINGS", "Clock", "Ranking", "SearchOptions", "describe", "rank", "require_rate"]
 
@@ -32,29 +41,34 @@ class SearchOptions:
 
     Attributes:
         k: how many images to return at most.
-        crop: the query is a part of what is sought, so the rest of an image does not count against it.
-        scoring: "hamming" (Hamming embedding, the default) or "tfidf" (textbook cosine, the baseline).
-        verify: so many of the best candidates are verified geometrically; 0 for none.
-        words: nearest words per query feature. More finds more and scans more.
+        crop: the query is a part of what is sought, so the rest of an image does not count against
+            it.
+        scoring: "hamming" (Hamming embedding, the default) or "tfidf" (textbook cosine, the
+            baseline).
+        verify_top: so many of the best candidates are verified geometrically; 0 for none.
+        words_per_feature: nearest words per query feature. More finds more and scans more.
         mirror: whether the query is tried mirrored as well.
         instances: an image that shows the query several times gives up to so many matches.
-        false_alarms: a match is verified if no more images than this, of an index of this size, would agree as well by chance:
-            at most about one wrong yes in 1 / false_alarms queries (docs/reliability.md). Verified matches come first.
+        false_alarms: a match is verified if no more images than this, of an index of this size,
+            would agree as well by chance: at most about one wrong yes in 1 / false_alarms queries
+            (docs/reliability.md). Verified matches come first.
     """
 
     k: int = 10
     crop: bool = False
     scoring: str = "hamming"
-    verify: int = 100
-    words: int = 4
+    verify_top: int = 100
+    words_per_feature: int = 4
     mirror: bool = True
     instances: int = 1
     false_alarms: float = 0.01
 
     def __post_init__(self) -> None:
         if self.scoring not in SCORINGS:
-            raise ParameterError(f"scoring: {self.scoring!r} is unknown, take one of {', '.join(SCORINGS)}")
-        for name, low in (("k", 1), ("verify", 0), ("words", 1), ("instances", 1)):
+            raise ParameterError(
+                f"scoring: {self.scoring!r} is unknown, take one of {', '.join(SCORINGS)}"
+            )
+        for name, low in (("k", 1), ("verify_top", 0), ("words_per_feature", 1), ("instances", 1)):
             if getattr(self, name) < low:
                 raise ParameterError(f"{name}: {getattr(self, name)} is below {low}")
         require_rate(self.false_alarms)
@@ -71,65 +85,95 @@ class Ranking:
     """The best images of a search, before their places are worked out.
 
     Attributes:
-        images: numbers in the snapshot, best first: the verified ones, then the others, each by score; ties go by path.
+        image_ids: numbers in the snapshot, best first: the verified ones, then the others, each by
+            score; ties go by path.
         scores: their scores.
         variants: which of the query's encodings gave the score.
-        agreements: the geometric agreement with each; None where there was none, or none was looked for.
+        fits: the geometric agreement with each; None where there was none, or none was looked for.
         log_false_alarms: how many images would agree as well by chance.
         matches: the tentative matches that the agreements refer to.
     """
 
-    images: list[int]
+    image_ids: list[int]
     scores: list[float]
     variants: list[int]
-    agreements: list[Agreement | None]
+    fits: list[GeometricFit | None]
     log_false_alarms: list[float]
     matches: Matches
 
 
-def rank(snapshot: Snapshot, queries: Sequence[EncodedImage], options: SearchOptions, clock: Clock | None = None) -> Ranking:
-    """Rank the images of a snapshot for a query, given as one encoding or as two: as it is, and mirrored.
+def rank(
+    snapshot: Snapshot,
+    queries: Sequence[EncodedImage],
+    options: SearchOptions,
+    clock: Clock | None = None,
+) -> Ranking:
+    """Rank the images of a snapshot for a query, given as one encoding or as two: as it is, and
+    mirrored.
 
     The clock receives the time of each step.
     """
     clock = clock or Clock()
-    parts = scan(snapshot, queries if options.scoring == "hamming" or options.verify else [])
+    parts = scan(snapshot, queries if options.scoring == "hamming" or options.verify_top else [])
     clock.lap("scan")
     images = len(snapshot.alive)
-    scores = np.concatenate([cosine_scores(snapshot, query) for query in queries]) if options.scoring == "tfidf" else None
-    tally = Tally(snapshot, queries, parts, scores)
-    powers = (0.0, 0.0) if options.crop or options.scoring == "tfidf" else (VOTE_POWER, VERIFIED_POWER if options.verify else VOTE_POWER)
-    shortlist = tally.best(snapshot.length_norm(powers[0]), options.verify)
+    scores = (
+        np.concatenate([cosine_scores(snapshot, query) for query in queries])
+        if options.scoring == "tfidf"
+        else None
+    )
+    table = VoteTable(snapshot, queries, parts, scores)
+    powers = (
+        (0.0, 0.0)
+        if options.crop or options.scoring == "tfidf"
+        else (VOTE_POWER, VERIFIED_POWER if options.verify_top else VOTE_POWER)
+    )
+    shortlist = table.best(snapshot.length_norm(powers[0]), options.verify_top)
     clock.lap("rank")
-    matches = tentative_matches(snapshot, queries, tally, shortlist)
-    agreements = agree(matches, Tolerances())
-    areas = np.array([sought_image(snapshot, entry % images, options).area for entry in shortlist.tolist()])
-    alarms = log_false_alarms(matches, agreements, areas, snapshot.images)
+    matches = tentative_matches(snapshot, queries, table, shortlist)
+    fits = verify_candidates(matches, Tolerances())
+    areas = np.array(
+        [target_image(snapshot, entry % images, options).area for entry in shortlist.tolist()]
+    )
+    alarms = log_false_alarms(matches, fits, areas, snapshot.image_count)
     entries = shortlist
-    # by the same measure nothing beside the shortlist can come before it; an image may take an entry as it is and one mirrored
+    # by the same measure nothing beside the shortlist can come before it; an image may take an
+    # entry as it is and one mirrored
     if powers[0] != powers[1] or len(np.unique(shortlist % max(images, 1))) < options.k:
-        entries = np.union1d(shortlist, tally.best(snapshot.length_norm(powers[1]), options.k * len(queries) + len(shortlist)))
-    score = (VOTE_SHARE if options.verify and options.scoring == "hamming" else 1.0) * tally.exact(entries)
-    score[np.searchsorted(entries, shortlist)] += [agreement.weight if agreement else 0.0 for agreement in agreements]
+        entries = np.union1d(
+            shortlist,
+            table.best(snapshot.length_norm(powers[1]), options.k * len(queries) + len(shortlist)),
+        )
+    score = (
+        VOTE_SHARE if options.verify_top and options.scoring == "hamming" else 1.0
+    ) * table.exact(entries)
+    score[np.searchsorted(entries, shortlist)] += [fit.weight if fit else 0.0 for fit in fits]
     score /= snapshot.length_norm(powers[1])[entries % images]
     verified = np.isin(entries, shortlist[is_certain(alarms, options.false_alarms)])
     best = best_of(entries % images, entries // images, verified, score)
-    found = best[first_images(snapshot, entries[best] % images, verified[best], score[best], options.k)]
+    found = best[
+        first_images(snapshot, entries[best] % images, verified[best], score[best], options.k)
+    ]
     chosen = entries[found].tolist()
     known = {entry: number for number, entry in enumerate(shortlist.tolist())}
     clock.lap("verify")
     return Ranking(
-        images=[entry % images for entry in chosen],
+        image_ids=[entry % images for entry in chosen],
         scores=score[found].tolist(),
         variants=[entry // images for entry in chosen],
-        agreements=[agreements[known[entry]] if entry in known else None for entry in chosen],
-        log_false_alarms=[float(alarms[known[entry]]) if entry in known else np.inf for entry in chosen],
+        fits=[fits[known[entry]] if entry in known else None for entry in chosen],
+        log_false_alarms=[
+            float(alarms[known[entry]]) if entry in known else np.inf for entry in chosen
+        ],
         matches=matches,
     )
 
 
 def best_of(
-    images: NDArray[np.int64], variants: NDArray[np.int64], verified: NDArray[np.bool_], scores: NDArray[np.float64]
+    images: NDArray[np.int64],
+    variants: NDArray[np.int64],
+    verified: NDArray[np.bool_],
+    scores: NDArray[np.float64],
 ) -> NDArray[np.int64]:
     """The best row of each image: verified, then of higher score, then of the lower variant."""
     order = np.lexsort((variants, -scores, ~verified, images))
@@ -137,61 +181,105 @@ def best_of(
 
 
 def first_images(
-    snapshot: Snapshot, images: NDArray[np.int64], verified: NDArray[np.bool_], scores: NDArray[np.float64], k: int
+    snapshot: Snapshot,
+    images: NDArray[np.int64],
+    verified: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    k: int,
 ) -> list[int]:
     """Which rows are the k best, best first: verified, then of higher score; ties go by path."""
     order = np.lexsort((-scores, ~verified))
     if len(order) > k:
         last = order[k - 1]
-        order = order[(verified[order] > verified[last]) | ((verified[order] == verified[last]) & (scores[order] >= scores[last]))]
-    return sorted(order.tolist(), key=lambda row: (not verified[row], -scores[row], snapshot.record(int(images[row])).path))[:k]
+        order = order[
+            (verified[order] > verified[last])
+            | ((verified[order] == verified[last]) & (scores[order] >= scores[last]))
+        ]
+    return sorted(
+        order.tolist(),
+        key=lambda row: (not verified[row], -scores[row], snapshot.record(int(images[row])).path),
+    )[:k]
 
 
-def tentative_matches(snapshot: Snapshot, queries: Sequence[EncodedImage], tally: Tally, shortlist: NDArray[np.int64]) -> Matches:
+def tentative_matches(
+    snapshot: Snapshot,
+    queries: Sequence[EncodedImage],
+    table: VoteTable,
+    shortlist: NDArray[np.int64],
+) -> Matches:
     """The matches that the scan found for the shortlisted entries, with the geometry of both sides.
 
     Args:
         shortlist: ascending; candidate c of the result is entry shortlist[c].
     """
-    hits = tally.hits_of(shortlist)
-    candidate, weight = np.searchsorted(shortlist, hits.entry), tally.weights(hits)
+    hits = table.hits_of(shortlist)
+    candidate, weight = np.searchsorted(shortlist, hits.entry), table.weights(hits)
     order = np.lexsort((np.arange(len(candidate)), -weight, candidate))
     candidate, hits, weight = candidate[order], hits[order], weight[order]
-    own, feature = (hits.pair // tally.words).astype(np.int64), hits.feature.astype(np.int64)
-    place, scale, angle, side = snapshot.places(hits.entry.astype(np.int64) % max(len(snapshot.alive), 1), feature)
-    geometry = Geometry(place, scale, angle, working_unit(side, snapshot.max_side))
-    return matched(queries, geometry, snapshot.max_side, candidate, len(shortlist), own, feature, weight)
+    own, feature = (hits.word_slot // table.words).astype(np.int64), hits.feature.astype(np.int64)
+    position, scale, angle, side = snapshot.geometry_of(
+        hits.entry.astype(np.int64) % max(len(snapshot.alive), 1), feature
+    )
+    geometry = Geometry(position, scale, angle, working_unit(side, snapshot.max_side))
+    return matched(
+        queries, geometry, snapshot.max_side, candidate, len(shortlist), own, feature, weight
+    )
 
 
-def describe(snapshot: Snapshot, queries: Sequence[EncodedImage], ranking: Ranking, options: SearchOptions) -> list[Match]:
+def describe(
+    snapshot: Snapshot, queries: Sequence[EncodedImage], ranking: Ranking, options: SearchOptions
+) -> list[Match]:
     """The matches of a ranking with their places, in pixels of the original pictures.
 
-    An image that shows the query several times gives up to `options.instances` matches, one after the other, the best first.
+    An image that shows the query several times gives up to `options.instances` matches, one after
+    the other, the best first.
     """
     described = []
-    rows = zip(ranking.images, ranking.scores, ranking.variants, ranking.agreements, ranking.log_false_alarms, strict=False)
-    for image, score, variant, agreement, alarms in rows:
-        sought = replace(sought_image(snapshot, image, options), path=snapshot.record(image).path)
-        match = match_of(queries[variant], sought, Found(score, bool(variant), agreement, alarms), ranking.matches)
-        described += places(queries[variant], sought, match, agreement, ranking.matches, options.instances) if agreement else [match]
+    rows = zip(
+        ranking.image_ids,
+        ranking.scores,
+        ranking.variants,
+        ranking.fits,
+        ranking.log_false_alarms,
+        strict=False,
+    )
+    for image, score, variant, fit, alarms in rows:
+        target = replace(target_image(snapshot, image, options), path=snapshot.record(image).path)
+        match = match_of(
+            queries[variant],
+            target,
+            CandidateFit(score, bool(variant), fit, alarms),
+            ranking.matches,
+        )
+        described += (
+            find_instances(queries[variant], target, match, fit, ranking.matches, options.instances)
+            if fit
+            else [match]
+        )
     return described
 
 
-def sought_image(snapshot: Snapshot, image: int, options: SearchOptions) -> Sought:
+def target_image(snapshot: Snapshot, image: int, options: SearchOptions) -> Target:
     """What an agreement with an image is judged by, without its path."""
     segment, ordinal = snapshot.locate(image)
-    return Sought("", segment.sizes[ordinal].astype(np.float64), snapshot.images, snapshot.max_side, options.false_alarms)
+    return Target(
+        "",
+        segment.sizes[ordinal].astype(np.float64),
+        snapshot.image_count,
+        snapshot.max_side,
+        options.false_alarms,
+    )
 
 
 class Clock:
     """The seconds that named steps took, one after the other."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self.timings: dict[str, float] = {}
         self.last = time.perf_counter()
 
     def lap(self, name: str) -> None:
         """End a step that began with the end of the one before."""
         now = time.perf_counter()
-        self.seconds[name] = self.seconds.get(name, 0.0) + now - self.last
+        self.timings[name] = self.timings.get(name, 0.0) + now - self.last
         self.last = now

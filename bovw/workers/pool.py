@@ -1,4 +1,6 @@
-"""Work in several processes. One that crashes or hangs costs the item it was at, and all end with the one that started them."""
+"""Work in several processes. One that crashes or hangs costs the item it was at, and all end with
+the one that started them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from typing import Any
 
 from ..errors import BovwError, ImageError, ParameterError
 
-__all__ = ["Progress", "Work", "worked"]
+__all__ = ["Progress", "Work", "run_in_processes"]
 
 # Who watches long work is called with the stage, how much of it is done, and of how much.
 Progress = Callable[[str, int, int], None]
@@ -32,12 +34,15 @@ Progress = Callable[[str, int, int], None]
 TICK = 0.25
 # Chunks that a process has at a time: it begins the next while its results are being used.
 QUEUED = 2
-# Chunks that are begun before the result of the oldest is there, by process: more would fill the memory while one hangs.
+# Chunks that are begun before the result of the oldest is there, by process: more would fill the
+# memory while one hangs.
 AHEAD = 6
-# Bytes of a chunk that may be given to a process that is busy with another: a socket surely holds them. Were we to wait for room
-# while that process waits for us to take its results, both would wait for ever.
+# Bytes of a chunk that may be given to a process that is busy with another: a socket surely holds
+# them. Were we to wait for room while that process waits for us to take its results, both would
+# wait for ever.
 SMALL = 1 << 16
-# Bytes that a socket is asked to hold. Linux gives less without a word: twice net.core.wmem_max at most, 416 KB by default.
+# Bytes that a socket is asked to hold. Linux gives less without a word: twice net.core.wmem_max at
+# most, 416 KB by default.
 BUFFER = 1 << 20
 # Seconds more for what is not an item: to start, and to work on the items of a chunk together.
 GRACE = 60
@@ -46,17 +51,26 @@ TRIES = 3
 # What a process runs: with the same modules in reach, but nothing of the program that started it.
 PROGRAM = "import sys; sys.path[:] = sys.argv[3:]; from bovw.workers.pool import serve; serve(int(sys.argv[1]), int(sys.argv[2]))"
 ONE_THREAD = dict.fromkeys(
-    ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OPENCV_FOR_THREADS_NUM"], "1"
+    [
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "OPENCV_FOR_THREADS_NUM",
+    ],
+    "1",
 )
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be done with items, which come in chunks. Everything in it is importable and can be pickled.
+    """What is to be done with items, which come in chunks. Everything in it is importable and can
+    be pickled.
 
     Attributes:
         each: is called with every item. This may hang or end the process.
-        together: is called with the list of what `each` returned for a chunk, and returns the results, one an item.
+        together: is called with the list of what `each` returned for a chunk, and returns the
+            results, one an item.
     """
 
     each: Callable[[Any], Any]
@@ -94,15 +108,22 @@ class Chunk:
         """Take the results of the items that are not lost, if these are all."""
         if len(results) == len(self.left()):
             found = iter(results)
-            self.results = [self.lost[place] if place in self.lost else next(found) for place in range(len(self.items))]
+            self.results = [
+                self.lost[place] if place in self.lost else next(found)
+                for place in range(len(self.items))
+            ]
 
 
-def worked(work: Work, items: Iterable[Any], size: int, jobs: int, seconds: float) -> Generator[Any, None, None]:
-    """The results of items, in their order; an ImageError without a path for one that ended its process or took too long.
+def run_in_processes(
+    work: Work, items: Iterable[Any], size: int, jobs: int, seconds: float
+) -> Generator[Any, None, None]:
+    """The results of items, in their order; an ImageError without a path for one that ended its
+    process or took too long.
 
     Args:
         size: items of a chunk.
-        jobs: processes; 0 works in this one, where an item that hangs or crashes takes the program with it.
+        jobs: processes; 0 works in this one, where an item that hangs or crashes takes the program
+            with it.
         seconds: that an item may take.
 
     Raises:
@@ -112,7 +133,10 @@ def worked(work: Work, items: Iterable[Any], size: int, jobs: int, seconds: floa
     if jobs < 0:
         raise ParameterError(f"jobs: {jobs} is below 0")
     source = iter(items)
-    chunks = (Chunk(number, chunk) for number, chunk in enumerate(iter(lambda: list(islice(source, size)), [])))
+    chunks = (
+        Chunk(number, chunk)
+        for number, chunk in enumerate(iter(lambda: list(islice(source, size)), []))
+    )
     if jobs == 0:
         for chunk in chunks:
             yield from work.together([work.each(item) for item in chunk.items])
@@ -149,7 +173,9 @@ class Pool:
                 waiting.extendleft(reversed(self.listen()))
 
     def hand_out(self, waiting: deque[Chunk]) -> None:
-        """Give chunks to the processes that have none or few, and start processes while there are too few."""
+        """Give chunks to the processes that have none or few, and start processes while there are
+        too few.
+        """
         while waiting:
             if len(self.workers) < self.jobs and all(worker.chunks for worker in self.workers):
                 self.workers.append(Worker(self.work, self.seconds))
@@ -159,7 +185,9 @@ class Pool:
             worker.give(waiting.popleft())
 
     def listen(self) -> list[Chunk]:
-        """Wait a little for what the processes have to say. Returns the chunks that have to be done again."""
+        """Wait a little for what the processes have to say. Returns the chunks that have to be done
+        again.
+        """
         before = time.monotonic()
         ready = wait([worker.connection for worker in self.workers], TICK)
         # whatever else stopped us, such as a suspended terminal, has stopped the processes as well
@@ -167,14 +195,20 @@ class Pool:
         again = []
         for worker in list(self.workers):
             worker.waited += passed
-            if worker.connection in ready and not worker.hear():
-                again += self.buried(worker)
-            elif worker.chunks and worker.waited > self.seconds + (GRACE if worker.at is None else 0):
-                again += self.buried(worker, f"took too long: more than {self.seconds:g} seconds (limit: seconds)")
+            if worker.connection in ready and not worker.receive():
+                again += self.retire(worker)
+            elif worker.chunks and worker.waited > self.seconds + (
+                GRACE if worker.at is None else 0
+            ):
+                again += self.retire(
+                    worker, f"took too long: more than {self.seconds:g} seconds (limit: seconds)"
+                )
         return again
 
-    def buried(self, worker: Worker, reason: str = "") -> list[Chunk]:
-        """End a process for good. The item it was at is lost, for this reason or for the signal it died of; the others are not."""
+    def retire(self, worker: Worker, reason: str = "") -> list[Chunk]:
+        """End a process for good. The item it was at is lost, for this reason or for the signal it
+        died of; the others are not.
+        """
         self.workers.remove(worker)
         code = worker.end()
         if not worker.chunks:
@@ -183,9 +217,13 @@ class Pool:
         if worker.at is None:
             chunk.tries += 1
             if chunk.tries == TRIES:
-                raise BovwError(f"worker processes end too early: {reason or described(code)}; try fewer jobs, or 0 to see why")
+                raise BovwError(
+                    f"worker processes end too early: {reason or described(code)}; try fewer jobs, or 0 to see why"
+                )
         else:
-            chunk.lost[worker.at] = ImageError("", reason or f"ended the process that read it: {described(code)}")
+            chunk.lost[worker.at] = ImageError(
+                "", reason or f"ended the process that read it: {described(code)}"
+            )
             chunk.finish([])
         return [chunk for chunk in worker.chunks if chunk.results is None]
 
@@ -212,21 +250,37 @@ class Worker:
         with theirs:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
             self.connection = Connection(ours.detach())
-            command = [sys.executable, "-c", PROGRAM, str(theirs.fileno()), str(os.getpid()), *sys.path]
-            quiet = subprocess.DEVNULL  # decoders write what they think of a file wherever they like
+            command = [
+                sys.executable,
+                "-c",
+                PROGRAM,
+                str(theirs.fileno()),
+                str(os.getpid()),
+                *sys.path,
+            ]
+            quiet = (
+                subprocess.DEVNULL
+            )  # decoders write what they think of a file wherever they like
             try:
                 self.process = subprocess.Popen(
-                    command, stdin=quiet, stdout=quiet, stderr=quiet, pass_fds=[theirs.fileno()], env={**os.environ, **ONE_THREAD}
+                    command,
+                    stdin=quiet,
+                    stdout=quiet,
+                    stderr=quiet,
+                    pass_fds=[theirs.fileno()],
+                    env={**os.environ, **ONE_THREAD},
                 )
             except OSError as error:
                 self.connection.close()
-                raise BovwError(f"{sys.executable}: a worker process cannot be started: {error.strerror}; try jobs 0") from error
+                raise BovwError(
+                    f"{sys.executable}: a worker process cannot be started: {error.strerror}; try jobs 0"
+                ) from error
         self.chunks: deque[Chunk] = deque()
         self.begun, self.waited = 0, 0.0
         self.at: int | None = None
-        self.say((work, seconds))
+        self.send((work, seconds))
 
-    def say(self, message: Any) -> None:
+    def send(self, message: Any) -> None:
         """Send something; that the process has ended will be noticed when it is listened to."""
         with suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(message)
@@ -236,19 +290,21 @@ class Worker:
         if not self.chunks:
             self.waited = 0.0
         self.chunks.append(chunk)
-        self.say([chunk.items[place] for place in chunk.left()])
+        self.send([chunk.items[place] for place in chunk.left()])
 
-    def hear(self) -> bool:
+    def receive(self) -> bool:
         """Take note of what it has said. Returns whether it is alive."""
         try:
             while self.connection.poll():
-                self.note(self.connection.recv())
+                self.take(self.connection.recv())
         except (EOFError, ConnectionResetError):
             return False
         return True
 
-    def note(self, message: Any) -> None:
-        """Take note of a message: None for the beginning of an item, True for the end of all, the results, or what went wrong."""
+    def take(self, message: Any) -> None:
+        """Take note of a message: None for the beginning of an item, True for the end of all, the
+        results, or what went wrong.
+        """
         self.waited = 0.0
         if isinstance(message, BaseException):
             raise message
@@ -263,7 +319,9 @@ class Worker:
             self.at = None
 
     def end(self) -> int:
-        """Kill it, and let go of all that belongs to it. Returns its exit code, or minus the signal it died of."""
+        """Kill it, and let go of all that belongs to it. Returns its exit code, or minus the signal
+        it died of.
+        """
         self.connection.close()
         self.process.kill()
         return self.process.wait()
@@ -295,7 +353,9 @@ def serve(descriptor: int, parent: int) -> None:
 
 
 def received(connection: Connection) -> tuple[Work, float]:
-    """The work to be done, and the seconds that an item may take; what keeps it from being loaded here goes back."""
+    """The work to be done, and the seconds that an item may take; what keeps it from being loaded
+    here goes back.
+    """
     try:
         work, seconds = connection.recv()
     except Exception as error:
@@ -309,8 +369,9 @@ def results_of(work: Work, items: list[Any], seconds: float, connection: Connect
     results = []
     for item in items:
         connection.send(None)
-        # should nobody be there any more to end it, this signal ends what computes without end, even where `end_with` gets no turn;
-        # it counts processor time, which a suspended run does not take
+        # should nobody be there any more to end it, this signal ends what computes without end,
+        # even where `end_with` gets no turn; it counts processor time, which a suspended run does
+        # not take
         signal.setitimer(signal.ITIMER_PROF, min(2 * seconds + GRACE, threading.TIMEOUT_MAX))
         results.append(work.each(item))
     signal.setitimer(signal.ITIMER_PROF, 0)

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, Success
 
-from bovw.evaluation.metrics import f1, measured, ns_score, ranks_of, revisitop_ap, revisitop_precision
+from bovw.evaluation.metrics import (
+    f1,
+    measured,
+    ns_score,
+    ranks_of,
+    revisitop_ap,
+    revisitop_precision,
+)
 
 
 def values(ranking: list[str], relevant: set[str]) -> dict[str, float]:
@@ -20,9 +27,13 @@ def test_values_worked_by_hand() -> None:
     found = values(["a", "x", "y", "b", "z"], {"a", "b", "c"})
     assert found["AP"] == pytest.approx((1 / 1 + 2 / 4) / 3)
     assert found["RR"] == 1 and found["Success@1"] == 1
-    assert [found[f"R@{k}"] for k in (1, 3, 5, 10, 100)] == pytest.approx([1 / 3, 1 / 3, 2 / 3, 2 / 3, 2 / 3])
+    assert [found[f"R@{k}"] for k in (1, 3, 5, 10, 100)] == pytest.approx(
+        [1 / 3, 1 / 3, 2 / 3, 2 / 3, 2 / 3]
+    )
     assert [found[f"P@{k}"] for k in (1, 3, 5, 10)] == pytest.approx([1, 1 / 3, 2 / 5, 2 / 10])
-    assert [found[f"F1@{k}"] for k in (1, 3, 5)] == pytest.approx([1 / 2, 1 / 3, 2 * (2 / 5) * (2 / 3) / (2 / 5 + 2 / 3)])
+    assert [found[f"F1@{k}"] for k in (1, 3, 5)] == pytest.approx(
+        [1 / 2, 1 / 3, 2 * (2 / 5) * (2 / 3) / (2 / 5 + 2 / 3)]
+    )
 
 
 def test_average_precision_at_100_is_over_all_relevant_images() -> None:
@@ -41,7 +52,8 @@ def test_the_two_average_precisions_differ() -> None:
 
 
 def test_revisitop_by_hand() -> None:
-    # hits at ranks 2 and 3 of 2: trapezia (0/1 + 1/2) / 2 and (1/2 + 2/3) / 2, each half as wide as the whole
+    # hits at ranks 2 and 3 of 2: trapezia (0/1 + 1/2) / 2 and (1/2 + 2/3) / 2, each half as wide as
+    # the whole
     assert revisitop_ap([2, 3], 2) == pytest.approx(((0 + 1 / 2) / 2 + (1 / 2 + 2 / 3) / 2) / 2)
     # precision among the first 10, but no further than the last hit at rank 3
     assert revisitop_precision([2, 3], 10) == pytest.approx(2 / 3)
@@ -66,7 +78,10 @@ def test_queries_without_answers_and_without_rankings() -> None:
     assert set(found["silent"].values()) == {0.0}
 
 
-@given(st.permutations([f"image {number}" for number in range(12)]), st.sets(st.integers(0, 14), min_size=1))
+@given(
+    st.permutations([f"image {number}" for number in range(12)]),
+    st.sets(st.integers(0, 14), min_size=1),
+)
 def test_the_same_as_trec_eval_and_as_the_definition(ranking: list[str], numbers: set[int]) -> None:
     relevant = {f"image {number}" for number in numbers}
     found = values(list(ranking), relevant)
@@ -75,5 +90,7 @@ def test_the_same_as_trec_eval_and_as_the_definition(ranking: list[str], numbers
     for metric in ir_measures.iter_calc([AP, AP @ 100, RR, Success @ 1, R @ 3, P @ 5], qrels, run):
         assert found[str(metric.measure)] == pytest.approx(metric.value)
     hits = ranks_of(ranking, relevant)
-    assert found["AP"] == pytest.approx(sum(n / rank for n, rank in enumerate(hits, 1)) / len(relevant))
+    assert found["AP"] == pytest.approx(
+        sum(n / rank for n, rank in enumerate(hits, 1)) / len(relevant)
+    )
     assert 0 <= found["AP(revisitop)"] <= found["AP"] + 1e-12

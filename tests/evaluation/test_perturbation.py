@@ -14,14 +14,20 @@ from bovw.geometry.transform import project
 from tests.helpers.pictures import textured
 
 PICTURE = cv2.GaussianBlur(textured(5, 400, 300), (0, 0), 1.5).astype(np.uint8)
-GEOMETRIC = {name: one for name, one in PERTURBATIONS.items() if not (one.covered or one.pasted) and name != "all of it"}
+GEOMETRIC = {
+    name: one
+    for name, one in PERTURBATIONS.items()
+    if not (one.covered or one.pasted) and name != "all of it"
+}
 
 
 def sampled(pixels: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Grey values at points, between pixels too."""
     gray = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.float32)
     places = points.astype(np.float32)
-    return np.asarray(cv2.remap(gray, places[:, :1], places[:, 1:], cv2.INTER_LINEAR), np.float64).ravel()
+    return np.asarray(
+        cv2.remap(gray, places[:, :1], places[:, 1:], cv2.INTER_LINEAR), np.float64
+    ).ravel()
 
 
 @pytest.mark.parametrize("name", sorted(GEOMETRIC))
@@ -44,12 +50,18 @@ def test_shares_and_sizes() -> None:
         assert query.shape[0] * query.shape[1] == pytest.approx(share * 400 * 300, rel=0.03)
         outline = outline_of((query.shape[1], query.shape[0]), homography)
         assert (outline > -1e-6).all() and (outline < (400, 300)).all()
-    assert perturbed(PICTURE, PERTURBATIONS["quarter size"], np.random.default_rng(0))[0].shape == (75, 100, 3)
+    assert perturbed(PICTURE, PERTURBATIONS["quarter size"], np.random.default_rng(0))[0].shape == (
+        75,
+        100,
+        3,
+    )
 
 
 def test_what_is_pasted_lies_in_the_middle_of_the_other_picture() -> None:
     other = np.full((80, 90, 3), 7, np.uint8)
-    query, homography = perturbed(PICTURE, replace(PERTURBATIONS["pasted"], quality=None), np.random.default_rng(0), other)
+    query, homography = perturbed(
+        PICTURE, replace(PERTURBATIONS["pasted"], quality=None), np.random.default_rng(0), other
+    )
     height, width = query.shape[:2]
     assert (query[0, 0] == 7).all() and (query[height // 4 - 1, width // 4 - 1] == 7).all()
     middle = np.array([[width / 2, height / 2]])
@@ -62,13 +74,17 @@ def test_light_noise_and_covers() -> None:
     assert np.abs(dark - plain / 2).max() <= 0.5
     noisy, _ = perturbed(PICTURE, Perturbation(noise=20.0, quality=None), np.random.default_rng(0))
     assert (noisy.astype(float) - plain).std() == pytest.approx(20, rel=0.1)
-    covered, _ = perturbed(PICTURE, Perturbation(covered=0.6, quality=None), np.random.default_rng(0))
+    covered, _ = perturbed(
+        PICTURE, Perturbation(covered=0.6, quality=None), np.random.default_rng(0)
+    )
     assert (covered != plain).any(axis=2).mean() == pytest.approx(0.36, abs=0.03)
 
 
 def test_a_seed_repeats_and_tiny_pictures_work() -> None:
     tiny = textured(1, 12, 9)
     for perturbation in PERTURBATIONS.values():
-        first, second = (perturbed(tiny, perturbation, np.random.default_rng(4), tiny) for _ in range(2))
+        first, second = (
+            perturbed(tiny, perturbation, np.random.default_rng(4), tiny) for _ in range(2)
+        )
         assert (first[0] == second[0]).all() and (first[1] == second[1]).all()
         assert min(first[0].shape[:2]) >= 8 and np.isfinite(first[1]).all()

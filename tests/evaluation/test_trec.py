@@ -1,4 +1,6 @@
-"""TREC files: other programs read what we write as we meant it, and we read what they write as trec_eval would."""
+"""TREC files: other programs read what we write as we meant it, and we read what they write as
+trec_eval would.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,25 @@ from ir_measures import AP, RR
 
 from bovw.errors import EvaluationError
 from bovw.evaluation.metrics import measured
-from bovw.evaluation.trec import escaped_name, read_qrels, read_run, unescaped_name, write_qrels, write_run
+from bovw.evaluation.trec import (
+    escaped_name,
+    read_qrels,
+    read_run,
+    unescaped_name,
+    write_qrels,
+    write_run,
+)
 
-AWKWARD = ["two words.jpg", "tab\tand\nline.jpg", "100%.jpg", "%20.jpg", "é\u00a0\u2003.jpg", "\udcff.jpg", "a/b/c.jpg", "#;\"'"]
+AWKWARD = [
+    "two words.jpg",
+    "tab\tand\nline.jpg",
+    "100%.jpg",
+    "%20.jpg",
+    "é\u00a0\u2003.jpg",
+    "\udcff.jpg",
+    "a/b/c.jpg",
+    "#;\"'",
+]
 
 
 @pytest.mark.parametrize("name", AWKWARD)
@@ -38,21 +56,30 @@ def test_a_run_keeps_its_order_here_and_in_other_programs(tmp_path: Path) -> Non
     write_run(tmp_path / "run.trec", rankings)
     assert read_run(tmp_path / "run.trec") == rankings
     relevant = {"q 1": {AWKWARD[0], AWKWARD[5]}, "q2": {"7.jpg", "2999.jpg", "absent.jpg"}}
-    write_qrels(tmp_path / "qrels", {query: dict.fromkeys(images, 1) for query, images in relevant.items()})
+    write_qrels(
+        tmp_path / "qrels", {query: dict.fromkeys(images, 1) for query, images in relevant.items()}
+    )
     qrels = list(ir_measures.read_trec_qrels(str(tmp_path / "qrels")))
     ours = measured(rankings, relevant)
-    for metric in ir_measures.iter_calc([AP, RR], qrels, list(ir_measures.read_trec_run(str(tmp_path / "run.trec")))):
-        assert metric.value == pytest.approx(ours[unescaped_name(metric.query_id)][str(metric.measure)])
+    for metric in ir_measures.iter_calc(
+        [AP, RR], qrels, list(ir_measures.read_trec_run(str(tmp_path / "run.trec")))
+    ):
+        assert metric.value == pytest.approx(
+            ours[unescaped_name(metric.query_id)][str(metric.measure)]
+        )
 
 
 def test_a_run_of_others_is_ordered_as_trec_eval_does(tmp_path: Path) -> None:
-    # equal scores go by name, descending; the third differs from the second beyond 32 bits only; ranks lie
+    # equal scores go by name, descending; the third differs from the second beyond 32 bits only;
+    # ranks lie
     lines = ["q Q0 b 1 0.5 x", "q Q0 d 2 0.50000000001 x", "q Q0 c 3 0.5 x", "q Q0 a 9 2 x"]
     (tmp_path / "run").write_text("\n".join(lines) + "\n")
     assert read_run(tmp_path / "run") == {"q": ["a", "d", "c", "b"]}
     for image, rank in (("a", 1), ("d", 2), ("c", 3), ("b", 4)):
         run = list(ir_measures.read_trec_run(str(tmp_path / "run")))
-        assert ir_measures.calc_aggregate([RR], {"q": {image: 1}}, run)[RR] == pytest.approx(1 / rank)
+        assert ir_measures.calc_aggregate([RR], {"q": {image: 1}}, run)[RR] == pytest.approx(
+            1 / rank
+        )
 
 
 def test_qrels_come_back(tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ import pytest
 
 from bovw.errors import EvaluationError
 from bovw.evaluation.trec import write_qrels
-from bovw.evaluation.truth import Naming, Query, Truth, read_qrels_truth, read_queries, read_revisitop, write_queries
+from bovw.evaluation.truth import (
+    GroundTruth,
+    PathNames,
+    Query,
+    read_qrels_truth,
+    read_queries,
+    read_revisitop,
+    write_queries,
+)
 
 HEADING = "set\tquery\trelevant\tignore\toutline\n"
 
@@ -21,7 +29,11 @@ def table(folder: Path, *lines: str) -> Path:
 
 
 def test_a_table_is_read_as_documented(tmp_path: Path) -> None:
-    path = table(tmp_path, "crops\tq/1.jpg\ta.jpg,./b/../b/c.jpg\td.jpg\t0,0 9.5,0 9.5,7 0,7", "views\tq/2.jpg\ta.jpg")
+    path = table(
+        tmp_path,
+        "crops\tq/1.jpg\ta.jpg,./b/../b/c.jpg\td.jpg\t0,0 9.5,0 9.5,7 0,7",
+        "views\tq/2.jpg\ta.jpg",
+    )
     truth = read_queries(path)
     first, second = truth.queries
     assert truth.folder == str(tmp_path) and first.path == str(tmp_path / "q" / "1.jpg")
@@ -42,7 +54,9 @@ def test_a_query_is_no_answer_to_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [{"bbx": [0, 0, float("inf"), 9]}, {"bbx": 7}, []])
 def test_bad_lists_of_revisitop_are_told(tmp_path: Path, bad: object) -> None:
-    (tmp_path / "gnd.json").write_text(json.dumps({"imlist": ["a"], "qimlist": ["q"], "gnd": [bad]}))
+    (tmp_path / "gnd.json").write_text(
+        json.dumps({"imlist": ["a"], "qimlist": ["q"], "gnd": [bad]})
+    )
     with pytest.raises(EvaluationError, match="is not revisitop's ground truth"):
         read_revisitop(tmp_path / "gnd.json")
 
@@ -56,7 +70,9 @@ def test_what_other_programs_write_is_read_or_told(tmp_path: Path) -> None:
 
 
 def test_views_of_one_object_are_one_group(tmp_path: Path) -> None:
-    truth = read_queries(table(tmp_path, "o\t1.jpg\t2.jpg,3.jpg", "o\t2.jpg\t1.jpg,3.jpg", "o\t7.jpg\t8.jpg"))
+    truth = read_queries(
+        table(tmp_path, "o\t1.jpg\t2.jpg,3.jpg", "o\t2.jpg\t1.jpg,3.jpg", "o\t7.jpg\t8.jpg")
+    )
     assert truth.queries[0].group == truth.queries[1].group != truth.queries[2].group
 
 
@@ -66,8 +82,11 @@ def test_answers_may_lie_elsewhere_and_behind_links(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
     truth = read_queries(table(tmp_path / "tables", "s\tq.jpg\ta.jpg"), tmp_path / "link")
     assert truth.folder == str(tmp_path / "photos") and truth.queries[0].relevant == {"a.jpg"}
-    named = Naming(tmp_path / "photos")
-    assert named(str(tmp_path / "link" / "a.jpg")) == "a.jpg" and named(str(tmp_path / "b.jpg")) == "../b.jpg"
+    named = PathNames(tmp_path / "photos")
+    assert (
+        named(str(tmp_path / "link" / "a.jpg")) == "a.jpg"
+        and named(str(tmp_path / "b.jpg")) == "../b.jpg"
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,13 +117,19 @@ def test_missing_columns_and_files(tmp_path: Path) -> None:
 def test_a_table_comes_back(tmp_path: Path) -> None:
     corners = ((0.0, 0.0), (9.25, 0.0), (9.25, 7.0), (0.0, 7.0))
     query = Query(
-        "q.png", "crop", str(tmp_path / "q.png"), frozenset(["a b.jpg", 'tab\t"x.jpg']), frozenset(["c.jpg"]), corners, (1, 2, 3, 4)
+        "q.png",
+        "crop",
+        str(tmp_path / "q.png"),
+        frozenset(["a b.jpg", 'tab\t"x.jpg']),
+        frozenset(["c.jpg"]),
+        corners,
+        (1, 2, 3, 4),
     )
-    write_queries(tmp_path / "queries.tsv", Truth([query], str(tmp_path)))
+    write_queries(tmp_path / "queries.tsv", GroundTruth([query], str(tmp_path)))
     (again,) = read_queries(tmp_path / "queries.tsv").queries
     assert (again.relevant, again.outline, again.box) == (query.relevant, corners, (1, 2, 3, 4))
     assert again.ignore == {"c.jpg", "q.png"}
-    comma = Truth([Query("q.png", "crop", "q.png", frozenset(["a,b.jpg"]))], str(tmp_path))
+    comma = GroundTruth([Query("q.png", "crop", "q.png", frozenset(["a,b.jpg"]))], str(tmp_path))
     with pytest.raises(EvaluationError, match=r"a,b.jpg has a comma"):
         write_queries(tmp_path / "queries.tsv", comma)
 
@@ -118,11 +143,19 @@ def test_qrels_name_pictures_and_what_to_ignore(tmp_path: Path) -> None:
 
 def test_revisitop_gives_three_levels(tmp_path: Path) -> None:
     lists = {"bbx": [10.4, 20, 110, 220.6], "easy": [0], "hard": [1, 2], "junk": [3]}
-    truth = {"imlist": ["a", "b", "c", "d"], "qimlist": ["q", "r"], "gnd": [lists, {**lists, "easy": []}]}
+    truth = {
+        "imlist": ["a", "b", "c", "d"],
+        "qimlist": ["q", "r"],
+        "gnd": [lists, {**lists, "easy": []}],
+    }
     (tmp_path / "gnd.json").write_text(json.dumps(truth))
     read = read_revisitop(tmp_path / "gnd.json")
     easy, medium, hard, *rest = read.queries
-    assert read.revisitop and easy.path == str(tmp_path / "jpg" / "q.jpg") and easy.box == (10, 20, 100, 201)
+    assert (
+        read.revisitop
+        and easy.path == str(tmp_path / "jpg" / "q.jpg")
+        and easy.box == (10, 20, 100, 201)
+    )
     assert easy.relevant == {"a.jpg"} and easy.ignore == {"b.jpg", "c.jpg", "d.jpg", "q.jpg"}
     assert medium.relevant == {"a.jpg", "b.jpg", "c.jpg"} and medium.ignore == {"d.jpg", "q.jpg"}
     assert hard.relevant == {"b.jpg", "c.jpg"} and hard.ignore == {"a.jpg", "d.jpg", "q.jpg"}

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bovw.errors import ParameterError
-from bovw.features.local import FEATURE_NAMES, Features, FeatureSpec, extract, mirror, root_sift, spread, vectors
+from bovw.features.local import (
+    FEATURE_NAMES,
+    Features,
+    FeatureSpec,
+    as_unit_vectors,
+    extract,
+    mirror,
+    root_sift,
+    select_by_grid,
+)
 from bovw.geometry.transform import project
 from bovw.pictures.reading import Box, picture_from_array
 from tests.helpers.pictures import Matrix, Pixels, blobs, crop_query, textured
@@ -21,7 +30,9 @@ from tests.helpers.pictures import Matrix, Pixels, blobs, crop_query, textured
 ALL_NAMES = pytest.mark.parametrize("name", FEATURE_NAMES)
 
 
-def features_of(pixels: Pixels, spec: FeatureSpec | None = None, box: Box | None = None) -> Features:
+def features_of(
+    pixels: Pixels, spec: FeatureSpec | None = None, box: Box | None = None
+) -> Features:
     spec = spec or FeatureSpec()
     return extract(picture_from_array(pixels, spec.max_side, box), spec)
 
@@ -32,11 +43,17 @@ def turned_by(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArra
 
 # --- coordinates
 
-GRID_PLACES = np.stack(np.meshgrid(np.arange(5) * 170 + 90, np.arange(4) * 160 + 100), axis=-1).reshape(-1, 2)
+GRID_PLACES = np.stack(
+    np.meshgrid(np.arange(5) * 170 + 90, np.arange(4) * 160 + 100), axis=-1
+).reshape(-1, 2)
 
 
-def blob_errors(size: tuple[int, int], max_side: int, box: Box | None) -> tuple[Matrix, NDArray[np.float32]]:
-    """Place found - true place of each blob that was found at all (k, 2), and the scales there (k,)."""
+def blob_errors(
+    size: tuple[int, int], max_side: int, box: Box | None
+) -> tuple[Matrix, NDArray[np.float32]]:
+    """Place found - true place of each blob that was found at all (k, 2), and the scales there
+    (k,).
+    """
     places = GRID_PLACES + np.random.default_rng(1).uniform(-20, 20, GRID_PLACES.shape)
     features = features_of(blobs(*size, places, sigma=5.0), FeatureSpec(max_side=max_side), box)
     offsets = features.xy[None].astype(float) - places[:, None]
@@ -49,8 +66,12 @@ def blob_errors(size: tuple[int, int], max_side: int, box: Box | None) -> tuple[
 
 @pytest.mark.parametrize("size", [(900, 700), (901, 697)])
 @pytest.mark.parametrize("box", [None, (50, 30, 801, 611), (45, 31, 800, 612)])
-@pytest.mark.parametrize(("max_side", "tolerance"), [(1000, 0.1), (600, 0.3), (400, 0.3), (250, 0.3)])
-def test_places_and_scales_are_those_of_the_full_picture(size: tuple[int, int], box: Box | None, max_side: int, tolerance: float) -> None:
+@pytest.mark.parametrize(
+    ("max_side", "tolerance"), [(1000, 0.1), (600, 0.3), (400, 0.3), (250, 0.3)]
+)
+def test_places_and_scales_are_those_of_the_full_picture(
+    size: tuple[int, int], box: Box | None, max_side: int, tolerance: float
+) -> None:
     errors, scales = blob_errors(size, max_side, box)
     assert np.hypot(*errors.T).max() < tolerance
     assert np.abs(errors.mean(axis=0)).max() < 0.05
@@ -65,7 +86,12 @@ def test_a_turned_and_magnified_picture_has_turned_and_magnified_features(name: 
     document, seen = features_of(picture, FeatureSpec(name)), features_of(query, FeatureSpec(name))
     distance = np.hypot(*(document.xy[None] - project(matrix, seen.xy)[:, None]).transpose(2, 0, 1))
     nearest = distance.argmin(axis=1)
-    same = (distance.min(axis=1) < 2) & ((vectors(seen.descriptors) * vectors(document.descriptors[nearest])).sum(axis=1) > 0.8)
+    same = (distance.min(axis=1) < 2) & (
+        (as_unit_vectors(seen.descriptors) * as_unit_vectors(document.descriptors[nearest])).sum(
+            axis=1
+        )
+        > 0.8
+    )
     assert same.sum() > 50
     scale = np.log(document.scale[nearest] / seen.scale)[same]
     assert np.median(scale) == pytest.approx(np.log(1 / 1.25), abs=0.12)
@@ -116,19 +142,21 @@ def test_root_sift_rows_have_unit_length_and_compare_as_hellinger() -> None:
     features = features_of(pixels)
     assert np.allclose(np.linalg.norm(features.descriptors, axis=1), 1, atol=1e-5)
     assert (features.descriptors >= 0).all()
-    assert vectors(features.descriptors) is features.descriptors
+    assert as_unit_vectors(features.descriptors) is features.descriptors
 
 
 @given(st.lists(st.binary(min_size=32, max_size=32), min_size=2, max_size=6))
 def test_orb_vectors_compare_by_hamming_distance(rows: list[bytes]) -> None:
     packed = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 32)
-    points = vectors(packed)
+    points = as_unit_vectors(packed)
     assert points.dtype == np.float32
     for i, one in enumerate(rows):
         for j, other in enumerate(rows):
             hamming = sum((a ^ b).bit_count() for a, b in zip(one, other, strict=True))
             assert float(points[i] @ points[j]) == pytest.approx(1 - 2 * hamming / 256, abs=1e-6)
-            assert float(((points[i] - points[j]) ** 2).sum()) == pytest.approx(hamming / 64, abs=1e-5)
+            assert float(((points[i] - points[j]) ** 2).sum()) == pytest.approx(
+                hamming / 64, abs=1e-5
+            )
 
 
 # --- mirror
@@ -137,7 +165,9 @@ def test_orb_vectors_compare_by_hamming_distance(rows: list[bytes]) -> None:
 @pytest.mark.parametrize("box", [None, (30, 20, 301, 222)])
 @pytest.mark.parametrize("max_side", [1024, 300])
 @ALL_NAMES
-def test_mirror_is_what_the_mirrored_picture_gives(name: str, max_side: int, box: Box | None) -> None:
+def test_mirror_is_what_the_mirrored_picture_gives(
+    name: str, max_side: int, box: Box | None
+) -> None:
     spec = FeatureSpec(name, max_side=max_side)
     pixels = textured(2)
     flipped = pixels.copy()
@@ -149,9 +179,10 @@ def test_mirror_is_what_the_mirrored_picture_gives(name: str, max_side: int, box
     assert mirrored.size == truth.size
     assert mirrored.box == truth.box
     distance = np.hypot(*(mirrored.xy[:, None] - truth.xy[None]).transpose(2, 0, 1))
-    similarity = vectors(mirrored.descriptors) @ vectors(truth.descriptors).T
+    similarity = as_unit_vectors(mirrored.descriptors) @ as_unit_vectors(truth.descriptors).T
     turn = turned_by(mirrored.angle[:, None], truth.angle[None])
-    # OpenCV's pyramid keeps every second pixel from the left, so that a few weak features come and go
+    # OpenCV's pyramid keeps every second pixel from the left, so that a few weak features come and
+    # go
     same = (distance < 0.2) & (similarity > 0.99) & (turn < 0.1)
     assert same.any(axis=1).mean() > 0.85
     assert same.any(axis=0).mean() > 0.85
@@ -174,7 +205,9 @@ def test_mirrored_twice_is_the_same(angle: float, x: float) -> None:
     picture = picture_from_array(np.zeros((100, 100), np.uint8), 1024)
     descriptor = np.random.default_rng(0).random((1, 128), np.float32)
     xy, ones = np.array([[x, 5]], np.float32), np.ones(1, np.float32)
-    features = Features(xy, ones, np.array([angle], np.float32), descriptor, picture.size, picture.box)
+    features = Features(
+        xy, ones, np.array([angle], np.float32), descriptor, picture.size, picture.box
+    )
     once = mirror(features, picture, FeatureSpec())
     twice = mirror(once, picture, FeatureSpec())
     assert once.xy[0].tolist() == [pytest.approx(99 - x, abs=1e-4), 5]
@@ -188,12 +221,14 @@ def test_mirrored_twice_is_the_same(angle: float, x: float) -> None:
 
 
 @ALL_NAMES
-@pytest.mark.parametrize("size", [(1, 1), (2, 2), (8, 8), (31, 31), (1, 300), (300, 1), (3, 700), (480, 360)])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (2, 2), (8, 8), (31, 31), (1, 300), (300, 1), (3, 700), (480, 360)]
+)
 def test_blank_pictures_have_no_features(name: str, size: tuple[int, int]) -> None:
     features = features_of(np.full(size[::-1], 128, np.uint8), FeatureSpec(name))
     assert len(features) == 0
     assert features.xy.shape == (0, 2)
-    assert vectors(features.descriptors).shape == (0, FeatureSpec(name).dimension)
+    assert as_unit_vectors(features.descriptors).shape == (0, FeatureSpec(name).dimension)
 
 
 @ALL_NAMES
@@ -207,7 +242,10 @@ def test_tiny_and_thin_pictures_are_no_error(name: str, size: tuple[int, int]) -
 
 
 def test_a_small_soft_picture_is_looked_at_in_double_size() -> None:
-    small = np.asarray(cv2.resize(textured(3, 640, 480)[:240, :240], (40, 40), interpolation=cv2.INTER_AREA), np.uint8)
+    small = np.asarray(
+        cv2.resize(textured(3, 640, 480)[:240, :240], (40, 40), interpolation=cv2.INTER_AREA),
+        np.uint8,
+    )
     alone = features_of(small, FeatureSpec(max_side=64))
     doubled = features_of(small, FeatureSpec(max_side=1024))
     assert len(doubled) > len(alone)
@@ -227,7 +265,10 @@ def test_max_features_is_respected(name: str, limit: int) -> None:
 
 def test_fewer_features_are_the_first_of_more() -> None:
     pixels = textured(6)
-    few, many = features_of(pixels, FeatureSpec(max_features=150)), features_of(pixels, FeatureSpec(max_features=300))
+    few, many = (
+        features_of(pixels, FeatureSpec(max_features=150)),
+        features_of(pixels, FeatureSpec(max_features=300)),
+    )
     shared = {tuple(row) for row in few.xy.tolist()} & {tuple(row) for row in many.xy.tolist()}
     assert len(shared) > 0.9 * len({tuple(row) for row in few.xy.tolist()})
 
@@ -235,8 +276,15 @@ def test_fewer_features_are_the_first_of_more() -> None:
 def test_a_dull_quarter_keeps_features() -> None:
     pixels = textured(8)
     dull = pixels.copy()
-    dull[180:, 240:] = np.rint(110 + (pixels[180:, 240:].astype(float) - 110) * 0.3).astype(np.uint8)
-    rows = [(k.pt, k.response) for k in cv2.SIFT.create(0, contrastThreshold=0.02).detect(cv2.cvtColor(dull, cv2.COLOR_BGR2GRAY), None)]
+    dull[180:, 240:] = np.rint(110 + (pixels[180:, 240:].astype(float) - 110) * 0.3).astype(
+        np.uint8
+    )
+    rows = [
+        (k.pt, k.response)
+        for k in cv2.SIFT.create(0, contrastThreshold=0.02).detect(
+            cv2.cvtColor(dull, cv2.COLOR_BGR2GRAY), None
+        )
+    ]
     strongest = sorted(rows, key=lambda row: -row[1])[:200]
     plain = sum(x > 240 and y > 180 for (x, y), _ in strongest)
     kept = features_of(dull, FeatureSpec(max_features=200)).xy
@@ -250,24 +298,30 @@ def keypoints(draw: st.DrawFn) -> NDArray[np.float32]:
     count = draw(st.integers(0, 120))
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     places = rng.uniform(-0.5, 99.5, (count, 2)) * (draw(st.sampled_from([1.0, 0.3])), 1)
-    rest = np.column_stack([rng.integers(1, 4, count), rng.integers(0, 360, count), rng.integers(0, 20, count)])
+    rest = np.column_stack(
+        [rng.integers(1, 4, count), rng.integers(0, 360, count), rng.integers(0, 20, count)]
+    )
     return np.column_stack([places, rest]).astype(np.float32)
 
 
 @given(keypoints(), st.integers(1, 130))
-def test_spread_keeps_the_strongest_and_ignores_the_order_of_detection(rows: NDArray[np.float32], limit: int) -> None:
-    chosen = spread(rows, (100, 100), limit)
+def test_spread_keeps_the_strongest_and_ignores_the_order_of_detection(
+    rows: NDArray[np.float32], limit: int
+) -> None:
+    chosen = select_by_grid(rows, (100, 100), limit)
     assert len(set(chosen.tolist())) == len(chosen) == min(limit, len(rows))
     if len(rows):
         assert rows[chosen[0], 4] == rows[:, 4].max()
     shuffled = np.random.default_rng(0).permutation(len(rows))
-    assert np.array_equal(rows[shuffled][spread(rows[shuffled], (100, 100), limit)], rows[chosen])
+    assert np.array_equal(
+        rows[shuffled][select_by_grid(rows[shuffled], (100, 100), limit)], rows[chosen]
+    )
 
 
 def test_spread_counts_the_rth_strongest_of_a_cell_as_the_36_rth() -> None:
     strong = np.array([(1, 1, 1, 0, 100 - n) for n in range(80)], np.float32)
     weak = np.array([(90, 90, 1, 0, 2), (92, 90, 1, 0, 1)], np.float32)
-    chosen = spread(np.concatenate([strong, weak]), (100, 100), 82).tolist()
+    chosen = select_by_grid(np.concatenate([strong, weak]), (100, 100), 82).tolist()
     assert chosen[:3] == [0, 80, 1]
     assert chosen.index(81) == 37 + 1
     assert sorted(chosen) == list(range(82))

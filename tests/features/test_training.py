@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bovw.errors import ParameterError, VocabularyError
-from bovw.features.local import FEATURE_NAMES, FeatureSpec, extract, vectors
+from bovw.features.local import FEATURE_NAMES, FeatureSpec, as_unit_vectors, extract
 from bovw.features.training import apportioned, sample_descriptors, train_vocabulary
 from bovw.features.vocabulary import Vocabulary
 from bovw.pictures.reading import LIMITS, read_picture
@@ -40,15 +40,15 @@ def test_trained_words_describe_the_pictures(photos: list[Path], name: str, tmp_
     vocabulary, report = train_vocabulary(photos, 64, SPECS[name], max_descriptors=1500)
     assert len(vocabulary) == 64
     assert vocabulary.spec == SPECS[name]
-    assert report.images == 12
-    assert 64 * 4 <= report.descriptors <= 1500
+    assert report.image_count == 12
+    assert 64 * 4 <= report.descriptor_count <= 1500
     assert report.failed == []
-    assert 0 <= report.unused < 20
+    assert 0 <= report.unused_words < 20
     assert 1 <= report.imbalance < 5
     descriptors = extract(read_picture(photos[0], 256), SPECS[name]).descriptors
     nearest = vocabulary.nearest(descriptors, 1, len(vocabulary.cells))[:, 0]
     assert len(set(nearest.tolist())) > 20
-    points = vectors(descriptors)
+    points = as_unit_vectors(descriptors)
     to_word = ((points - vocabulary.centres(nearest)) ** 2).sum(axis=1).mean()
     to_mean = ((points - points.mean(axis=0)) ** 2).sum(axis=1).mean()
     to_others = ((points - vocabulary.centres(np.roll(nearest, 1))) ** 2).sum(axis=1).mean()
@@ -67,7 +67,10 @@ def test_same_seed_same_vocabulary_other_seed_another(photos: list[Path], name: 
 
 def test_too_few_descriptors_are_counted_in_the_message(photos: list[Path]) -> None:
     found = len(extract(read_picture(photos[0], 256), SPECS["rootsift"]))
-    with pytest.raises(VocabularyError, match=rf"^{found} descriptors from 1 images.* at most {found // 8 * 2} words"):
+    with pytest.raises(
+        VocabularyError,
+        match=rf"^{found} descriptors from 1 images.* at most {found // 8 * 2} words",
+    ):
         train_vocabulary(photos[:1], 1000, SPECS["rootsift"])
     vocabulary, _ = train_vocabulary(photos[:1], found // 8 * 2, SPECS["rootsift"])
     assert len(vocabulary) == found // 8 * 2
@@ -81,7 +84,7 @@ def test_no_pictures_are_too_few() -> None:
 def test_pictures_that_are_all_the_same_still_train(photos: list[Path]) -> None:
     vocabulary, report = train_vocabulary([photos[0]] * 8, 32, SPECS["rootsift"])
     assert len(vocabulary) == 32
-    assert report.images == 8
+    assert report.image_count == 8
 
 
 def test_bad_pictures_are_reported_and_the_rest_goes_on(photos: list[Path], tmp_path: Path) -> None:
@@ -91,24 +94,39 @@ def test_bad_pictures_are_reported_and_the_rest_goes_on(photos: list[Path], tmp_
     paths = [*photos[:4], bad, blank, tmp_path / "absent.jpg", *photos[4:]]
     vocabulary, report = train_vocabulary(paths, 16, SPECS["rootsift"])
     assert [error.path for error in report.failed] == [str(bad), str(tmp_path / "absent.jpg")]
-    assert report.images == 12
+    assert report.image_count == 12
     assert len(vocabulary) == 16
 
 
 def test_progress_tells_each_stage_from_start_to_end(photos: list[Path]) -> None:
     seen: list[tuple[str, int, int]] = []
-    train_vocabulary(photos[:3], 64, SPECS["rootsift"], progress=lambda stage, done, total: seen.append((stage, done, total)))
-    assert [call for call in seen if call[0] == "extract"] == [("extract", done, 3) for done in (1, 2, 3)]
+    train_vocabulary(
+        photos[:3],
+        64,
+        SPECS["rootsift"],
+        progress=lambda stage, done, total: seen.append((stage, done, total)),
+    )
+    assert [call for call in seen if call[0] == "extract"] == [
+        ("extract", done, 3) for done in (1, 2, 3)
+    ]
     clustering = [call for call in seen if call[0] == "cluster"]
-    assert clustering == [("cluster", done, len(clustering)) for done in range(1, len(clustering) + 1)]
+    assert clustering == [
+        ("cluster", done, len(clustering)) for done in range(1, len(clustering) + 1)
+    ]
     assert seen == [*seen[:3], *clustering]
 
 
 @pytest.mark.parametrize(
     ("words", "max_descriptors", "text"),
-    [(1, 100, "words: 1 is not an even number"), (7, 100, "words: 7 is not an even number"), (50, 49, "max_descriptors: 49")],
+    [
+        (1, 100, "words: 1 is not an even number"),
+        (7, 100, "words: 7 is not an even number"),
+        (50, 49, "max_descriptors: 49"),
+    ],
 )
-def test_arguments_outside_their_range_are_refused(photos: list[Path], words: int, max_descriptors: int, text: str) -> None:
+def test_arguments_outside_their_range_are_refused(
+    photos: list[Path], words: int, max_descriptors: int, text: str
+) -> None:
     with pytest.raises(ParameterError, match=text):
         train_vocabulary(photos, words, max_descriptors=max_descriptors)
 
@@ -120,9 +138,9 @@ def test_arguments_outside_their_range_are_refused(photos: list[Path], words: in
 def test_sampling_takes_the_same_from_every_picture(photos: list[Path], name: str) -> None:
     sample, used, failed = sample_descriptors(photos, SPECS[name], 605, 0, 0, LIMITS, None)
     assert (len(sample), used, failed) == (12 * 50, 12, [])
-    points = vectors(sample)
+    points = as_unit_vectors(sample)
     for number, path in enumerate(photos):
-        own = vectors(extract(read_picture(path, 256), SPECS[name]).descriptors)
+        own = as_unit_vectors(extract(read_picture(path, 256), SPECS[name]).descriptors)
         # each picture's fifty are among its own descriptors, once each
         similarity = points[50 * number : 50 * (number + 1)] @ own.T
         assert (similarity.max(axis=1) > 0.999).all()

@@ -1,4 +1,6 @@
-"""The visual words: the nearest are found, signatures are what they say, and damage never goes unnoticed."""
+"""The visual words: the nearest are found, signatures are what they say, and damage never goes
+unnoticed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from bovw.errors import IncompatibleError, ParameterError, VocabularyError
 from bovw.features.encoding import encode, encode_all
-from bovw.features.local import FEATURE_NAMES, FeatureSpec, extract, mirror, vectors
+from bovw.features.local import FEATURE_NAMES, FeatureSpec, as_unit_vectors, extract, mirror
 from bovw.features.training import build, random_projection
 from bovw.features.vocabulary import ARRAYS, SIGNATURE_BITS, Vocabulary, shipped_vocabulary
 from bovw.pictures.reading import picture_from_array
@@ -31,7 +33,10 @@ def clustered(name: str, count: int, seed: int) -> NDArray[Any]:
     """Descriptors in 40 clouds, as the features of pictures are."""
     centres = np.random.default_rng(99).random((40, 128)).astype(np.float32) ** 3
     rng = np.random.default_rng(seed)
-    points = np.abs(centres[rng.integers(0, 40, count)] + rng.normal(size=(count, 128)).astype(np.float32) * 0.12)
+    points = np.abs(
+        centres[rng.integers(0, 40, count)]
+        + rng.normal(size=(count, 128)).astype(np.float32) * 0.12
+    )
     if name == "orb":
         bits = np.column_stack([points > 0.2, points[:, ::-1] > 0.5])
         return np.packbits(bits, axis=1)
@@ -47,19 +52,21 @@ VOCABULARIES = {name: trained(name) for name in FEATURE_NAMES}
 
 def distances(vocabulary: Vocabulary, descriptors: NDArray[Any]) -> NDArray[np.float64]:
     """Squared distance of each descriptor to each word, from the definition."""
-    points = vocabulary.steps(descriptors).astype(np.int64)
-    words = vocabulary.word_steps(slice(None)).astype(np.int64)
+    points = vocabulary.quantise(descriptors).astype(np.int64)
+    words = vocabulary.quantised_words(slice(None)).astype(np.int64)
     return np.asarray(((points[:, None] - words[None]) ** 2).sum(axis=2), np.int64)
 
 
 @ALL_NAMES
 def test_steps_are_whole_numbers_near_the_descriptors(name: str) -> None:
     vocabulary, descriptors = VOCABULARIES[name], clustered(name, 50, 0)
-    steps = vocabulary.steps(descriptors)
+    quantise = vocabulary.quantise(descriptors)
     unit = 1 / 16 if name == "orb" else vocabulary.word_scale
-    assert steps.dtype == np.float32 and np.array_equal(steps, np.rint(steps))
-    assert np.abs(steps * unit - vectors(descriptors)).max() <= unit / 2 * 1.001
-    assert np.allclose(vocabulary.word_steps(slice(None)) * unit, vocabulary.centres(slice(None)), rtol=1e-5)
+    assert quantise.dtype == np.float32 and np.array_equal(quantise, np.rint(quantise))
+    assert np.abs(quantise * unit - as_unit_vectors(descriptors)).max() <= unit / 2 * 1.001
+    assert np.allclose(
+        vocabulary.quantised_words(slice(None)) * unit, vocabulary.centres(slice(None)), rtol=1e-5
+    )
 
 
 # --- nearest
@@ -109,8 +116,12 @@ def test_more_words_than_a_cell_holds_are_still_distinct(name: str, count: int) 
     assert all(len(set(row)) == count for row in found.tolist())
 
 
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=8).filter(any), st.integers(1, 9), st.data())
-def test_cells_of_any_size_even_empty_ones(sizes: list[int], cells: int, data: st.DataObject) -> None:
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=8).filter(any), st.integers(1, 9), st.data()
+)
+def test_cells_of_any_size_even_empty_ones(
+    sizes: list[int], cells: int, data: st.DataObject
+) -> None:
     total = sum(sizes)
     count = data.draw(st.integers(1, total))
     rng = np.random.default_rng(total)
@@ -126,7 +137,9 @@ def test_cells_of_any_size_even_empty_ones(sizes: list[int], cells: int, data: s
     found = vocabulary.nearest(descriptors, count, cells)
     assert all(len(set(row)) == count for row in found.tolist())
     if cells >= len(sizes):
-        assert np.array_equal(found, np.argsort(distances(vocabulary, descriptors), axis=1, kind="stable")[:, :count])
+        assert np.array_equal(
+            found, np.argsort(distances(vocabulary, descriptors), axis=1, kind="stable")[:, :count]
+        )
 
 
 @ALL_NAMES
@@ -169,9 +182,11 @@ def test_signatures_bit_by_bit(name: str) -> None:
     signatures = vocabulary.signatures(descriptors, words)
     assert signatures.shape == (12, 3)
     assert signatures.dtype == np.uint64
-    points = vocabulary.steps(descriptors).astype(np.int64)
-    centres = vocabulary.word_steps(slice(None)).astype(np.int64)
-    directions = np.rint(vocabulary.projection * (127 / np.abs(vocabulary.projection).max())).astype(np.int64)
+    points = vocabulary.quantise(descriptors).astype(np.int64)
+    centres = vocabulary.quantised_words(slice(None)).astype(np.int64)
+    directions = np.rint(
+        vocabulary.projection * (127 / np.abs(vocabulary.projection).max())
+    ).astype(np.int64)
     for n in range(12):
         for k in range(3):
             for bit in range(SIGNATURE_BITS):
@@ -190,7 +205,9 @@ def test_signatures_of_near_descriptors_are_nearer_than_of_others(name: str) -> 
     words = vocabulary.nearest(descriptors, 1, 4)
     signatures = vocabulary.signatures(descriptors, words)
     to_near = np.bitwise_count(signatures ^ vocabulary.signatures(near, words)).mean()
-    to_others = np.bitwise_count(signatures ^ vocabulary.signatures(np.roll(descriptors, 1, axis=0), words)).mean()
+    to_others = np.bitwise_count(
+        signatures ^ vocabulary.signatures(np.roll(descriptors, 1, axis=0), words)
+    ).mean()
     assert to_near < to_others / 2
 
 
@@ -216,7 +233,9 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path, name: str) -> None:
     descriptors = clustered(name, 50, 8)
     words = vocabulary.nearest(descriptors, 2, 4)
     assert np.array_equal(loaded.nearest(descriptors, 2, 4), words)
-    assert np.array_equal(loaded.signatures(descriptors, words), vocabulary.signatures(descriptors, words))
+    assert np.array_equal(
+        loaded.signatures(descriptors, words), vocabulary.signatures(descriptors, words)
+    )
 
 
 def test_fingerprints_tell_vocabularies_apart() -> None:
@@ -225,8 +244,17 @@ def test_fingerprints_tell_vocabularies_apart() -> None:
     words[0, 0] ^= 1
     others = [
         Vocabulary(one.spec, words, one.word_scale, one.cells, one.cell_starts, one.projection),
-        Vocabulary(one.spec, one.words, one.word_scale * 1.01, one.cells, one.cell_starts, one.projection),
-        Vocabulary(one.spec, one.words, one.word_scale, one.cells, one.cell_starts, random_projection(128, 1)),
+        Vocabulary(
+            one.spec, one.words, one.word_scale * 1.01, one.cells, one.cell_starts, one.projection
+        ),
+        Vocabulary(
+            one.spec,
+            one.words,
+            one.word_scale,
+            one.cells,
+            one.cell_starts,
+            random_projection(128, 1),
+        ),
         VOCABULARIES["orb"],
     ]
     assert len({one.fingerprint, *(other.fingerprint for other in others)}) == 5
@@ -274,7 +302,10 @@ def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes | None]:
         "other type": {"words.npy": npy(np.zeros((WORDS, 128), np.float32))},
         "other dimensions": {"cells.npy": npy(np.zeros(7, np.float32))},
         "no dimension": {"cell_starts.npy": npy(np.array(5))},
-        "no words": {"words.npy": npy(np.zeros((0, 128), np.uint8)), "cell_starts.npy": npy(np.zeros(1, np.int64))},
+        "no words": {
+            "words.npy": npy(np.zeros((0, 128), np.uint8)),
+            "cell_starts.npy": npy(np.zeros(1, np.int64)),
+        },
         "huge shape": {"words.npy": words.replace(b"(300, 128)", b"(9999999999, 128)", 1)},
         "half a shape": {"words.npy": words.replace(b"(300, 128)", b"(300, 128 ", 1)},
         "json garbage": {"vocabulary.json": b"\xff{not json"},
@@ -289,10 +320,42 @@ def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes | None]:
 @pytest.mark.parametrize(
     "kind",
     [
-        *("byte flipped", "truncated", "header cut", "empty", "pickled objects", "a plain pickle", "a zip", "other array", "other type"),
-        *("other dimensions", "no dimension", "no words", "huge shape", "half a shape", "json garbage", "json list", "json empty"),
-        *("json object empty", "other format", "other fingerprint", "other scale", "scale is a text", "features unknown"),
-        *("features of another form", "features no object", "without vocabulary.json", "without words.npy", "without cells.npy"),
+        *(
+            "byte flipped",
+            "truncated",
+            "header cut",
+            "empty",
+            "pickled objects",
+            "a plain pickle",
+            "a zip",
+            "other array",
+            "other type",
+        ),
+        *(
+            "other dimensions",
+            "no dimension",
+            "no words",
+            "huge shape",
+            "half a shape",
+            "json garbage",
+            "json list",
+            "json empty",
+        ),
+        *(
+            "json object empty",
+            "other format",
+            "other fingerprint",
+            "other scale",
+            "scale is a text",
+            "features unknown",
+        ),
+        *(
+            "features of another form",
+            "features no object",
+            "without vocabulary.json",
+            "without words.npy",
+            "without cells.npy",
+        ),
         *("without cell_starts.npy", "without projection.npy"),
     ],
 )
@@ -310,8 +373,12 @@ def test_damage_is_noticed(tmp_path: Path, kind: str) -> None:
 
 
 @example("words", 0.46875, True, 1)
-@given(st.sampled_from(ARRAYS), st.floats(0, 1, exclude_max=True), st.booleans(), st.integers(1, 255))
-def test_no_flipped_byte_of_an_array_changes_the_words_unnoticed(array: str, place: float, in_header: bool, flip: int) -> None:
+@given(
+    st.sampled_from(ARRAYS), st.floats(0, 1, exclude_max=True), st.booleans(), st.integers(1, 255)
+)
+def test_no_flipped_byte_of_an_array_changes_the_words_unnoticed(
+    array: str, place: float, in_header: bool, flip: int
+) -> None:
     vocabulary = VOCABULARIES["orb"]
     with tempfile.TemporaryDirectory() as folder:
         files = {name: bytearray(content) for name, content in vocabulary.files().items()}
@@ -344,7 +411,7 @@ def test_absent_folder_and_a_file_instead_of_a_folder(tmp_path: Path) -> None:
 @ALL_NAMES
 def test_shipped_vocabularies_are_sound(name: str) -> None:
     vocabulary = Vocabulary.load(shipped_vocabulary(name))
-    assert vocabulary.spec.name == name
+    assert vocabulary.spec.kind == name
     assert len(vocabulary) == {"rootsift": 65_536, "orb": 16_384}[name]
     descriptors = clustered(name, 20, 9)
     words = vocabulary.nearest(descriptors, 2, 8)
@@ -352,7 +419,9 @@ def test_shipped_vocabularies_are_sound(name: str) -> None:
     rows = vocabulary.projection.astype(np.float64)
     assert np.allclose(rows @ rows.T, np.eye(SIGNATURE_BITS), atol=1e-5)
     if name == "rootsift":
-        assert np.median(np.linalg.norm(vocabulary.centres(slice(None)), axis=1)) == pytest.approx(0.95, abs=0.1)
+        assert np.median(np.linalg.norm(vocabulary.centres(slice(None)), axis=1)) == pytest.approx(
+            0.95, abs=0.1
+        )
 
 
 def test_shipped_vocabularies_are_small() -> None:
@@ -369,7 +438,9 @@ def test_no_vocabulary_for_unknown_features() -> None:
 def test_a_picture_is_encoded_alone_as_in_a_batch_to_the_last_bit(features: str) -> None:
     vocabulary = Vocabulary.load(shipped_vocabulary(features))
     spec = vocabulary.spec.limited(max_features=150)
-    pictures = [extract(picture_from_array(textured(seed, 300, 200), 1024), spec) for seed in range(6)]
+    pictures = [
+        extract(picture_from_array(textured(seed, 300, 200), 1024), spec) for seed in range(6)
+    ]
     alone = [encode(each, vocabulary) for each in pictures]
     for encoded, expected in zip(encode_all(pictures, vocabulary), alone, strict=True):
         np.testing.assert_array_equal(encoded.words, expected.words)

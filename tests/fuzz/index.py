@@ -1,8 +1,10 @@
-"""Damage the files of an index in many ways: reading ends in a result or a BovwError, and a check finds the damage.
+"""Damage the files of an index in many ways: reading ends in a result or a BovwError, and a check
+finds the damage.
 
     python -m tests.fuzz.index --count 20000 --seed 0
 
-Mutant n of a seed is always the same: `--seed 0 --first 1234 --count 1` makes number 1234 again. Tests call `fuzz`.
+Mutant n of a seed is always the same: `--seed 0 --first 1234 --count 1` makes number 1234 again.
+Tests call `fuzz`.
 """
 
 from __future__ import annotations
@@ -31,7 +33,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bovw import BovwError, CheckReport, FeatureSpec, ImageIndex, SearchOptions, Vocabulary, check_index, train_vocabulary
+from bovw import (
+    BovwError,
+    CheckReport,
+    FeatureSpec,
+    ImageIndex,
+    SearchOptions,
+    Vocabulary,
+    check_index,
+    train_vocabulary,
+)
 from bovw.errors import IndexMissingError, IndexVersionError
 from tests.fuzz.options import fuzz_options
 from tests.helpers.pictures import textured
@@ -41,7 +52,8 @@ __all__ = ["Variant", "Violation", "counted", "files_of", "fuzz", "make_variants
 # Seconds that a mutant may take. Most take a twentieth of one, but the machine may be busy.
 LIMIT = 10.0
 IMAGES = 8
-# From how many features on a segment counts its images: one variant has the files of small segments, one those of large ones.
+# From how many features on a segment counts its images: one variant has the files of small
+# segments, one those of large ones.
 COUNTED = {"small": 131_072, "counted": 0}
 OPTIONS = (SearchOptions(crop=True), SearchOptions(scoring="tfidf"))
 
@@ -59,7 +71,22 @@ SHAPES = [
     "()", "(0,)", "(-1,)", "(-1, -1)", "(4611686018427387904,)", "(1180591620717411303424,)", "(65536, 65536, 65536, 65536)", "(1.5,)",
     "('a',)", "(True,)", "None", "[64]", "((64,), 128)",
 ]  # fmt: skip
-TYPES = ["'|u1'", "'<u4'", "'<i8'", "'<f4'", "'>u4'", "'|O'", "'|V8'", "'|S0'", "'|b1'", "'<M8[ns]'", "'x'", "()", "[('a', '<u4')]", "3"]
+TYPES = [
+    "'|u1'",
+    "'<u4'",
+    "'<i8'",
+    "'<f4'",
+    "'>u4'",
+    "'|O'",
+    "'|V8'",
+    "'|S0'",
+    "'|b1'",
+    "'<M8[ns]'",
+    "'x'",
+    "()",
+    "[('a', '<u4')]",
+    "3",
+]
 
 Thing = TypeVar("Thing")
 Result = TypeVar("Result")
@@ -107,7 +134,9 @@ class Variant:
 
 
 def make_variants(folder: Path) -> list[Variant]:
-    """The indexes to make mutants of: the same tiny pictures and words in each. Made anew, they have the same bytes."""
+    """The indexes to make mutants of: the same tiny pictures and words in each. Made anew, they
+    have the same bytes.
+    """
     (folder / "photos").mkdir(parents=True)
     photos = [folder / "photos" / f"{number}.png" for number in range(IMAGES)]
     for number, photo in enumerate(photos):
@@ -116,17 +145,21 @@ def make_variants(folder: Path) -> list[Variant]:
     return [make_variant(name, vocabulary, photos, folder) for name in COUNTED]
 
 
-def make_variant(name: str, vocabulary: Vocabulary, photos: Sequence[Path], folder: Path) -> Variant:
+def make_variant(
+    name: str, vocabulary: Vocabulary, photos: Sequence[Path], folder: Path
+) -> Variant:
     """An index of four segments: a changed picture and a removed one make deletions in two of them."""
     path = folder / f"{name}.bovw"
     write_picture(photos[1], 1)
-    with counted(name), ImageIndex.create(path, vocabulary, root=folder) as index:
+    with counted(name), ImageIndex.create(path, vocabulary, picture_root=folder) as index:
         index.add(photos, batch=3)
         write_picture(photos[1], 100)
         index.add(photos)
         index.remove([photos[4]])
-        assert [entry.live for entry in index.snapshot.manifest.segments] == [2, 2, 2, 1]
-    return Variant(name, path, {file: content for file, content in files_of(path).items() if file != ".lock"})
+        assert [entry.live_count for entry in index.snapshot.manifest.segments] == [2, 2, 2, 1]
+    return Variant(
+        name, path, {file: content for file, content in files_of(path).items() if file != ".lock"}
+    )
 
 
 def write_picture(path: Path, seed: int) -> None:
@@ -138,7 +171,10 @@ def write_picture(path: Path, seed: int) -> None:
 @contextmanager
 def counted(name: str) -> Iterator[None]:
     """Let segments count their images as those of a variant do."""
-    with patch("bovw.index.segment.COUNTED_FEATURES", COUNTED[name]), patch("bovw.index.writer.COUNTED_FEATURES", COUNTED[name]):
+    with (
+        patch("bovw.index.segment.COUNTED_FEATURES", COUNTED[name]),
+        patch("bovw.index.writer.COUNTED_FEATURES", COUNTED[name]),
+    ):
         yield
 
 
@@ -154,7 +190,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 class Mutant:
-    """A copy of an index that is being damaged. Its files are links to the original ones: they are replaced, never written to."""
+    """A copy of an index that is being damaged. Its files are links to the original ones: they are
+    replaced, never written to.
+    """
 
     def __init__(self, folder: Path, rng: np.random.Generator) -> None:
         self.folder, self.rng = folder, rng
@@ -188,7 +226,9 @@ class Mutant:
 def flip(mutant: Mutant, name: str) -> str:
     """Flip some bits."""
     content = bytearray(mutant.read(name))
-    places = mutant.rng.integers(0, 8 * len(content), 1 + mutant.below(3)).tolist() if content else []
+    places = (
+        mutant.rng.integers(0, 8 * len(content), 1 + mutant.below(3)).tolist() if content else []
+    )
     for place in places:
         content[place // 8] ^= 1 << (place % 8)
     mutant.write(name, bytes(content))
@@ -200,7 +240,9 @@ def overwrite(mutant: Mutant, name: str) -> str:
     content = bytearray(mutant.read(name))
     first = min(mutant.one([128, mutant.below(len(content) + 1)]), len(content))
     length = min(mutant.one([1, 4, 8, 64, len(content)]), len(content) - first)
-    content[first : first + length] = mutant.one([mutant.rng.bytes(length), bytes(length), b"\xff" * length])
+    content[first : first + length] = mutant.one(
+        [mutant.rng.bytes(length), bytes(length), b"\xff" * length]
+    )
     mutant.write(name, bytes(content))
     return f"{length} bytes from {first} of {name} overwritten"
 
@@ -208,14 +250,18 @@ def overwrite(mutant: Mutant, name: str) -> str:
 def truncate(mutant: Mutant, name: str) -> str:
     """Cut off the end, or everything."""
     content = mutant.read(name)
-    length = mutant.one([0, mutant.below(len(content) + 1), max(0, len(content) - 1), min(128, len(content))])
+    length = mutant.one(
+        [0, mutant.below(len(content) + 1), max(0, len(content) - 1), min(128, len(content))]
+    )
     mutant.write(name, content[:length])
     return f"{name} cut to {length} bytes"
 
 
 def extend(mutant: Mutant, name: str) -> str:
     """Add something at the end."""
-    more = mutant.one([b"\n", b" ", b"\0", b"{}", mutant.rng.bytes(1 + mutant.below(300)), bytes(4096)])
+    more = mutant.one(
+        [b"\n", b" ", b"\0", b"{}", mutant.rng.bytes(1 + mutant.below(300)), bytes(4096)]
+    )
     mutant.write(name, mutant.read(name) + more)
     return f"{more[:4]!r} ... ({len(more)} bytes) added to {name}"
 
@@ -225,7 +271,13 @@ def change_header(mutant: Mutant, name: str) -> str:
     name = mutant.one(mutant.files(".npy"))
     text = f"{{'descr': {mutant.one(TYPES)}, 'fortran_order': {mutant.one(['False', 'True', '3'])}, 'shape': {mutant.one(SHAPES)}, }}"
     text = mutant.one([text, text, text, "{" * 117, text.replace("descr", "x"), text[:-1]])
-    mutant.write(name, b"\x93NUMPY\x01\x00v\x00" + text[:117].ljust(117).encode() + b"\n" + mutant.read(name)[128:])
+    mutant.write(
+        name,
+        b"\x93NUMPY\x01\x00v\x00"
+        + text[:117].ljust(117).encode()
+        + b"\n"
+        + mutant.read(name)[128:],
+    )
     return f"{name} begins with {text}"
 
 
@@ -269,7 +321,10 @@ def swap(mutant: Mutant, name: str) -> str:
 
 def swap_segments(mutant: Mutant, _name: str) -> str:
     """Swap two whole folders of segments."""
-    first, second = (Path("segments", mutant.one(sorted(os.listdir(mutant.folder / "segments")))) for _ in range(2))
+    first, second = (
+        Path("segments", mutant.one(sorted(os.listdir(mutant.folder / "segments"))))
+        for _ in range(2)
+    )
     (mutant.folder / first).rename(mutant.folder / "moved")
     if first != second:
         (mutant.folder / second).rename(mutant.folder / first)
@@ -299,7 +354,11 @@ def change_json(mutant: Mutant, name: str) -> str:
     """Change one value of a JSON file, or of one line of it."""
     manifest = mutant.manifest()
     name = mutant.one([manifest, manifest, manifest, *mutant.files(".json", ".jsonl")])
-    lines = mutant.read(name).splitlines(keepends=True) if name.endswith(".jsonl") else [mutant.read(name)]
+    lines = (
+        mutant.read(name).splitlines(keepends=True)
+        if name.endswith(".jsonl")
+        else [mutant.read(name)]
+    )
     number = mutant.below(len(lines))
     body, done = changed_value(mutant, json.loads(lines[number]))
     lines[number] = json_bytes(body, None if name.endswith(".jsonl") else 1)
@@ -308,13 +367,21 @@ def change_json(mutant: Mutant, name: str) -> str:
 
 
 def changed_value(mutant: Mutant, body: Any) -> tuple[Any, str]:
-    """JSON with one value changed: it is a hostile one, that of another place, twice there, under another key, or not at all."""
+    """JSON with one value changed: it is a hostile one, that of another place, twice there, under
+    another key, or not at all.
+    """
     whole = {"all": body}
     places: list[tuple[Any, Any]] = []
     found: list[Any] = [whole]
     while found:
         container = found.pop()
-        keys = list(container) if isinstance(container, dict) else range(len(container)) if isinstance(container, list) else ()
+        keys = (
+            list(container)
+            if isinstance(container, dict)
+            else range(len(container))
+            if isinstance(container, list)
+            else ()
+        )
         places += [(container, key) for key in keys]
         found += [container[key] for key in keys]
     container, key = mutant.one(places)
@@ -324,7 +391,9 @@ def changed_value(mutant: Mutant, body: Any) -> tuple[Any, str]:
         return whole["all"], f"{key} removed"
     if action == 1:
         other, other_key = mutant.one(places)
-        container[key] = json.loads(json.dumps(other[other_key]))  # a copy, as a list that holds itself cannot be written
+        container[key] = json.loads(
+            json.dumps(other[other_key])
+        )  # a copy, as a list that holds itself cannot be written
         return whole["all"], f"{key} set to that of {other_key}"
     if action == 2 and isinstance(container, list):
         container.append(container[key])
@@ -346,9 +415,15 @@ def json_bytes(body: Any, indent: int | None = 1) -> bytes:
 
 
 def change_counts(mutant: Mutant, name: str) -> str:
-    """Change how many images or features a segment has, both where the manifest says it and where the segment does."""
+    """Change how many images or features a segment has, both where the manifest says it and where
+    the segment does.
+    """
     manifest = json.loads(mutant.read(mutant.manifest()))
-    entry, key, value = mutant.one(manifest["segments"]), mutant.one(["images", "features"]), mutant.one(HOSTILE)
+    entry, key, value = (
+        mutant.one(manifest["segments"]),
+        mutant.one(["images", "features"]),
+        mutant.one(HOSTILE),
+    )
     name = f"segments/{entry['name']}/segment.json"
     body = json.loads(mutant.read(name))
     entry[key] = body[key] = value
@@ -362,7 +437,11 @@ def change_version(mutant: Mutant, name: str) -> str:
     name = mutant.one([mutant.manifest(), *mutant.files(".json")])
     body = json.loads(mutant.read(name))
     key = "version" if "version" in body else "format"
-    body[key] = mutant.one([0, 1, 3, 2**64]) if key == "version" else body[key][:-1] + mutant.one(["0", "2", "9"])
+    body[key] = (
+        mutant.one([0, 1, 3, 2**64])
+        if key == "version"
+        else body[key][:-1] + mutant.one(["0", "2", "9"])
+    )
     mutant.write(name, json_bytes(body))
     return f"{name}: {key} {body[key]}"
 
@@ -371,8 +450,17 @@ MUTATORS: list[Callable[[Mutant, str], str]] = [
     flip, flip, overwrite, overwrite, change_json, change_json, change_json, truncate, extend, delete, replace, swap,
     swap_segments, replace_folder, change_header, change_counts, change_version,
 ]  # fmt: skip
-# What goes wrong when a second mutation, or a checksum above one, does not find what it needs any more.
-HOPELESS = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, StopIteration)
+# What goes wrong when a second mutation, or a checksum above one, does not find what it needs any
+# more.
+HOPELESS = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    StopIteration,
+)
 
 
 def seal(mutant: Mutant, name: str) -> None:
@@ -383,7 +471,9 @@ def seal(mutant: Mutant, name: str) -> None:
     elif file == "images.jsonl":
         lengths = [len(line) for line in mutant.read(name).splitlines(keepends=True)]
         starts = f"{folder}/line_starts.npy"
-        mutant.write(starts, mutant.read(starts)[:128] + np.cumsum([0, *lengths]).astype("<u8").tobytes())
+        mutant.write(
+            starts, mutant.read(starts)[:128] + np.cumsum([0, *lengths]).astype("<u8").tobytes()
+        )
         seal_in_segment(mutant, starts)
     if folder not in ("", "vocabulary", "deleted") and file != "segment.json":
         seal_in_segment(mutant, name)
@@ -395,7 +485,10 @@ def seal_in_segment(mutant: Mutant, name: str) -> None:
     """Make the checksum in segment.json right."""
     folder, file = os.path.split(name)
     body = json.loads(mutant.read(f"{folder}/segment.json"))
-    body["files"][file] = {"bytes": len(mutant.read(name)), "sha256": hashlib.sha256(mutant.read(name)).hexdigest()}
+    body["files"][file] = {
+        "bytes": len(mutant.read(name)),
+        "sha256": hashlib.sha256(mutant.read(name)).hexdigest(),
+    }
     mutant.write(f"{folder}/segment.json", json_bytes(body))
 
 
@@ -417,21 +510,27 @@ def seal_manifest(mutant: Mutant, name: str) -> None:
     if folder == "vocabulary":
         body["vocabulary"] = json.loads(mutant.read("vocabulary/vocabulary.json"))["fingerprint"]
         for changed in (file, "vocabulary.json"):
-            body["vocabulary_files"][changed] = hashlib.sha256(mutant.read(f"vocabulary/{changed}")).hexdigest()
+            body["vocabulary_files"][changed] = hashlib.sha256(
+                mutant.read(f"vocabulary/{changed}")
+            ).hexdigest()
     elif folder == "deleted":
         stem = file.removesuffix(".npy").removesuffix("-documents")
         deletions = [entry["deletion"] for entry in body["segments"] if entry["deletion"]]
         key = "documents" if file.endswith("-documents.npy") else "flags"
         next(deletion for deletion in deletions if deletion["name"] == stem)[key] = digest
     elif file == "segment.json":
-        next(entry for entry in body["segments"] if f"segments/{entry['name']}" == folder)["sha256"] = digest
+        next(entry for entry in body["segments"] if f"segments/{entry['name']}" == folder)[
+            "sha256"
+        ] = digest
     del body["sha256"]
     body["sha256"] = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     mutant.write(mutant.manifest(), json_bytes(body))
 
 
 def mutate(mutant: Mutant) -> tuple[list[str], bool]:
-    """Damage an index in one way, sometimes in two. Says what was done, and whether checksums were made right after it."""
+    """Damage an index in one way, sometimes in two. Says what was done, and whether checksums were
+    made right after it.
+    """
     done, sealed = [], False
     for turn in range(1 if mutant.below(5) else 2):
         with suppress(*HOPELESS) if turn else nullcontext():
@@ -452,7 +551,7 @@ def read_all(folder: Path, query: NDArray[np.uint8]) -> None:
     with ImageIndex.open(folder) as index:
         for options in OPTIONS:
             index.search(query, options)
-        list(index.images())
+        list(index.records())
         index.info()
 
 
@@ -470,7 +569,10 @@ def outcome(step: Callable[[], Result], attempts: int = 2) -> tuple[Result | Bov
         return outcome(step, attempts - 1) if attempts > 1 else (None, "a hang")
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        return None, f"{type(error).__name__}: {error!s:.120} in {os.path.basename(place.filename)}:{place.name}"
+        return (
+            None,
+            f"{type(error).__name__}: {error!s:.120} in {os.path.basename(place.filename)}:{place.name}",
+        )
 
 
 @contextmanager
@@ -489,11 +591,14 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def trial(folder: Path, query: NDArray[np.uint8], contents: dict[str, bytes] | None) -> Iterator[str]:
+def trial(
+    folder: Path, query: NDArray[np.uint8], contents: dict[str, bytes] | None
+) -> Iterator[str]:
     """What is wrong with how an index is read and checked.
 
     Args:
-        contents: what its files should hold; None where checksums were made right, so that a check cannot know.
+        contents: what its files should hold; None where checksums were made right, so that a check
+            cannot know.
     """
     _, odd = outcome(lambda: read_all(folder, query))
     if odd:
@@ -503,7 +608,11 @@ def trial(folder: Path, query: NDArray[np.uint8], contents: dict[str, bytes] | N
         yield f"checking ends in {odd}"
     elif contents is not None and checked is not None:
         found = files_of(folder)
-        yield from missed({name for name, content in contents.items() if found.get(name) != content}, folder, checked)
+        yield from missed(
+            {name for name, content in contents.items() if found.get(name) != content},
+            folder,
+            checked,
+        )
 
 
 def missed(changed: set[str], folder: Path, checked: CheckReport | BovwError) -> Iterator[str]:
@@ -514,8 +623,11 @@ def missed(changed: set[str], folder: Path, checked: CheckReport | BovwError) ->
             yield f"checking ends in an error instead of a report: {checked!r}"
         return
     named = {os.path.relpath(damage.file, folder) for damage in checked.damages}
-    # a folder stands for what is in it: that it is no folder any more, or that one fingerprint covers it, as a vocabulary
-    met = named & changed or any(name.startswith(f"{above}/") for name in changed for above in named)
+    # a folder stands for what is in it: that it is no folder any more, or that one fingerprint
+    # covers it, as a vocabulary
+    met = named & changed or any(
+        name.startswith(f"{above}/") for name in changed for above in named
+    )
     if changed and not named:
         yield f"checking does not find {sorted(changed)}"
     elif changed and not met:
@@ -524,11 +636,15 @@ def missed(changed: set[str], folder: Path, checked: CheckReport | BovwError) ->
         yield f"checking finds damage where there is none: {checked.damages}"
 
 
-def fuzz(count: int, seed: int, folder: Path, first: int = 0, tell: Tell | None = None) -> list[Violation]:
-    """Make mutants `first` .. `first` + `count` - 1 of a seed, and return where reading or checking them broke a promise.
+def fuzz(
+    count: int, seed: int, folder: Path, first: int = 0, tell: Tell | None = None
+) -> list[Violation]:
+    """Make mutants `first` .. `first` + `count` - 1 of a seed, and return where reading or checking
+    them broke a promise.
 
     Args:
-        folder: an empty one to work in. While a mutant is looked at, it is in `mutant.bovw`, and `mutant.txt` says which it is.
+        folder: an empty one to work in. While a mutant is looked at, it is in `mutant.bovw`, and
+            `mutant.txt` says which it is.
         tell: called after each mutant with its number and all violations.
     """
     variants = make_variants(folder)
@@ -540,11 +656,15 @@ def fuzz(count: int, seed: int, folder: Path, first: int = 0, tell: Tell | None 
         place = folder / "mutant.bovw"
         shutil.copytree(variant.folder, place, copy_function=os.link)
         done, sealed = mutate(Mutant(place, rng))
-        (folder / "mutant.txt").write_text(f"--seed {seed} --first {number} --count 1: {done}\n", errors="backslashreplace")
+        (folder / "mutant.txt").write_text(
+            f"--seed {seed} --first {number} --count 1: {done}\n", errors="backslashreplace"
+        )
         with counted(variant.name), warnings.catch_warnings():
             warnings.simplefilter("error")
             found = list(trial(place, query, None if sealed else variant.contents))
-        violations += [Violation(seed, number, variant.name, "; ".join(done), what) for what in found]
+        violations += [
+            Violation(seed, number, variant.name, "; ".join(done), what) for what in found
+        ]
         shutil.rmtree(place)
         if tell:
             tell(number, violations)
@@ -564,15 +684,21 @@ def main() -> None:
             write(str(violation))
         told = len(violations)
         if (number + 1) % 1000 == 0:
-            write(f"{number + 1 - arguments.first} mutants, {time.perf_counter() - started:.0f} s, {told} violations")
+            write(
+                f"{number + 1 - arguments.first} mutants, {time.perf_counter() - started:.0f} s, {told} violations"
+            )
 
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     write(f"working in {folder}; a crash of Python leaves its mutant there")
     violations = fuzz(arguments.count, arguments.seed, folder, arguments.first, tell)
     shutil.rmtree(folder)
-    for what, times in Counter(violation.what.split(": ")[0] for violation in violations).most_common():
+    for what, times in Counter(
+        violation.what.split(": ")[0] for violation in violations
+    ).most_common():
         write(f"{times:6d} x {what}")
-    write(f"{arguments.count} mutants of seed {arguments.seed}, {time.perf_counter() - started:.0f} s: {len(violations)} violations")
+    write(
+        f"{arguments.count} mutants of seed {arguments.seed}, {time.perf_counter() - started:.0f} s: {len(violations)} violations"
+    )
     sys.exit(1 if violations else 0)
 
 

@@ -1,9 +1,11 @@
-"""Damage pictures of every format in many ways: reading one ends in a picture or an ImageError, in time and in 1 GB.
+"""Damage pictures of every format in many ways: reading one ends in a picture or an ImageError, in
+time and in 1 GB.
 
     python -m tests.fuzz.pictures --count 20000 --seed 0
 
-Mutant n of a seed is always the same: `--seed 0 --first 1234 --count 1` makes number 1234 again. A decoder that crashes or
-hangs is a violation too, though it would cost a run of `bovw index` one picture only. Tests call `fuzz`.
+Mutant n of a seed is always the same: `--seed 0 --first 1234 --count 1` makes number 1234 again. A
+decoder that crashes or hangs is a violation too, though it would cost a run of `bovw index` one
+picture only. Tests call `fuzz`.
 """
 
 from __future__ import annotations
@@ -27,13 +29,14 @@ from PIL import Image, features
 from bovw import FeatureSpec, ImageError
 from bovw.features.local import extract
 from bovw.pictures.reading import read_colours, read_picture
-from bovw.workers.pool import Work, worked
+from bovw.workers.pool import Work, run_in_processes
 from tests.fuzz.options import fuzz_options
 
 __all__ = ["fuzz", "sound_pictures"]
 
 PHOTO = Path(__file__).parents[2] / "data" / "photos" / "crab-on-rock.jpg"
-# Seconds that a mutant may take, and bytes that the process which reads it may hold. Most take a hundredth of each.
+# Seconds that a mutant may take, and bytes that the process which reads it may hold. Most take a
+# hundredth of each.
 LIMIT = 20.0
 MEMORY = 1 << 30
 SPEC = FeatureSpec(max_features=100, max_side=128)
@@ -91,13 +94,24 @@ def sound_pictures() -> dict[str, bytes]:
         kinds.append(("heic", "HEIF", colour, {"exif": exif.tobytes()}))
     except ImportError:
         pass
-    absent = {format for format, name in (("AVIF", "avif"), ("WEBP", "webp"), ("JPEG2000", "jpg_2000")) if not features.check(name)}
-    found = {"png 16 colours": deep_png(np.asarray(colour).astype(np.uint16) * 16), "png interlaced": interlaced_png(np.asarray(gray))}
+    absent = {
+        format
+        for format, name in (("AVIF", "avif"), ("WEBP", "webp"), ("JPEG2000", "jpg_2000"))
+        if not features.check(name)
+    }
+    found = {
+        "png 16 colours": deep_png(np.asarray(colour).astype(np.uint16) * 16),
+        "png interlaced": interlaced_png(np.asarray(gray)),
+    }
     for name, format, image, options in kinds:
         if format not in absent:
             stream = io.BytesIO()
-            pages = [page.copy() for page in options.get("append_images", [])]  # saving leaves traces in an image
-            image.copy().save(stream, format, **{**options, **({"append_images": pages} if pages else {})})
+            pages = [
+                page.copy() for page in options.get("append_images", [])
+            ]  # saving leaves traces in an image
+            image.copy().save(
+                stream, format, **{**options, **({"append_images": pages} if pages else {})}
+            )
             found[name] = stream.getvalue()
     return found
 
@@ -105,12 +119,22 @@ def sound_pictures() -> dict[str, bytes]:
 def png(width: int, height: int, depth: int, colour: int, interlace: int, rows: bytes) -> bytes:
     """A PNG file of filtered rows."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
     """A chunk of a PNG file."""
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    return (
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content))
+    )
 
 
 def deep_png(pixels: np.ndarray[Any, np.dtype[np.uint16]]) -> bytes:
@@ -121,8 +145,18 @@ def deep_png(pixels: np.ndarray[Any, np.dtype[np.uint16]]) -> bytes:
 
 def interlaced_png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
     """An interlaced PNG file of grey pixels (h, w), which Pillow cannot write."""
-    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
-    rows = b"".join(b"\0" + row.tobytes() for y, x, down, across in passes for row in pixels[y::down, x::across])
+    passes = [
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    ]
+    rows = b"".join(
+        b"\0" + row.tobytes() for y, x, down, across in passes for row in pixels[y::down, x::across]
+    )
     return png(pixels.shape[1], pixels.shape[0], 8, 0, 1, rows)
 
 
@@ -144,16 +178,23 @@ def mutant(seed: int, number: int) -> tuple[str, bytes]:
 def flip(content: bytes, rng: np.random.Generator) -> bytes:
     """Flip some bits."""
     changed = bytearray(content)
-    for place in rng.integers(0, 8 * len(content), int(rng.integers(1, 9))).tolist() if content else []:
+    for place in (
+        rng.integers(0, 8 * len(content), int(rng.integers(1, 9))).tolist() if content else []
+    ):
         changed[place // 8] ^= 1 << (place % 8)
     return bytes(changed)
 
 
 def hostile_number(content: bytes, rng: np.random.Generator) -> bytes:
-    """Write a number that is likely to be wrong, mostly near the beginning, where sizes and lengths are."""
+    """Write a number that is likely to be wrong, mostly near the beginning, where sizes and lengths
+    are.
+    """
     reach = len(content) if rng.random() < 0.3 else min(len(content), 400)
     width, order = (("B", "H", "I")[int(rng.integers(3))], "<>"[int(rng.integers(2))])
-    number = struct.pack(f"{order}{width}", HOSTILE[int(rng.integers(len(HOSTILE)))] & ((1 << 8 * struct.calcsize(width)) - 1))
+    number = struct.pack(
+        f"{order}{width}",
+        HOSTILE[int(rng.integers(len(HOSTILE)))] & ((1 << 8 * struct.calcsize(width)) - 1),
+    )
     place = int(rng.integers(reach + 1))
     return content[:place] + number + content[place + len(number) :]
 
@@ -161,7 +202,11 @@ def hostile_number(content: bytes, rng: np.random.Generator) -> bytes:
 def noise(content: bytes, rng: np.random.Generator) -> bytes:
     """Overwrite a range with noise, zeros or ones."""
     place, length = int(rng.integers(len(content) + 1)), int(2 ** rng.uniform(0, 10))
-    return content[:place] + (rng.bytes(length), bytes(length), b"\xff" * length)[int(rng.integers(3))] + content[place + length :]
+    return (
+        content[:place]
+        + (rng.bytes(length), bytes(length), b"\xff" * length)[int(rng.integers(3))]
+        + content[place + length :]
+    )
 
 
 def cut(content: bytes, rng: np.random.Generator) -> bytes:
@@ -171,7 +216,10 @@ def cut(content: bytes, rng: np.random.Generator) -> bytes:
 
 def extend(content: bytes, rng: np.random.Generator) -> bytes:
     """Add something at the end: what follows in the file, or noise."""
-    return content + (content[int(rng.integers(len(content) + 1)) :], rng.bytes(300))[int(rng.integers(2))]
+    return (
+        content
+        + (content[int(rng.integers(len(content) + 1)) :], rng.bytes(300))[int(rng.integers(2))]
+    )
 
 
 def remove(content: bytes, rng: np.random.Generator) -> bytes:
@@ -183,7 +231,9 @@ def remove(content: bytes, rng: np.random.Generator) -> bytes:
 def repeat(content: bytes, rng: np.random.Generator) -> bytes:
     """Insert a range of the file somewhere else in it."""
     place, source = rng.integers(len(content) + 1, size=2).tolist()
-    return content[:place] + content[source : source + int(2 ** rng.uniform(0, 11))] + content[place:]
+    return (
+        content[:place] + content[source : source + int(2 ** rng.uniform(0, 11))] + content[place:]
+    )
 
 
 def splice(content: bytes, rng: np.random.Generator) -> bytes:
@@ -192,7 +242,19 @@ def splice(content: bytes, rng: np.random.Generator) -> bytes:
     return content[: int(rng.integers(len(content) + 1))] + other[int(rng.integers(len(other))) :]
 
 
-CHANGES = (flip, flip, hostile_number, hostile_number, hostile_number, noise, cut, extend, remove, repeat, splice)
+CHANGES = (
+    flip,
+    flip,
+    hostile_number,
+    hostile_number,
+    hostile_number,
+    noise,
+    cut,
+    extend,
+    remove,
+    repeat,
+    splice,
+)
 
 
 def with_sums(content: bytes) -> bytes:
@@ -200,7 +262,11 @@ def with_sums(content: bytes) -> bytes:
     changed, place = bytearray(content), 8
     while place + 12 <= len(content):
         end = place + 8 + int.from_bytes(content[place : place + 4])
-        changed[end : end + 4] = struct.pack(">I", zlib.crc32(content[place + 4 : end])) if end + 4 <= len(content) else b""
+        changed[end : end + 4] = (
+            struct.pack(">I", zlib.crc32(content[place + 4 : end]))
+            if end + 4 <= len(content)
+            else b""
+        )
         place = end + 4
     return bytes(changed[: len(content)])
 
@@ -240,7 +306,11 @@ def fuzz(count: int, seed: int, first: int = 0) -> Iterator[tuple[int, str]]:
     """
     with tempfile.TemporaryDirectory() as folder:
         numbers = range(first, first + count)
-        for number, outcome in zip(numbers, worked(Work(partial(trial, seed=seed, folder=folder)), numbers, 50, 1, LIMIT), strict=True):
+        for number, outcome in zip(
+            numbers,
+            run_in_processes(Work(partial(trial, seed=seed, folder=folder)), numbers, 50, 1, LIMIT),
+            strict=True,
+        ):
             if isinstance(outcome, ImageError):
                 outcome = f"! {mutant(seed, number)[0]}: {outcome.reason}"
             yield number, outcome
@@ -258,7 +328,9 @@ def main() -> None:
         if outcome.startswith("!"):
             sys.stdout.write(f"--seed {arguments.seed} --first {number} --count 1 {outcome}\n")
         if (number + 1) % 1000 == 0:
-            sys.stdout.write(f"{number + 1 - arguments.first} mutants, {time.perf_counter() - started:.0f} s\n")
+            sys.stdout.write(
+                f"{number + 1 - arguments.first} mutants, {time.perf_counter() - started:.0f} s\n"
+            )
         sys.stdout.flush()
     for outcome, times in outcomes.most_common():
         sys.stdout.write(f"{times:6d} x {outcome}\n")

@@ -16,7 +16,9 @@ Matrix = NDArray[np.float64]
 
 
 def textured(seed: int, width: int = 480, height: int = 360) -> Pixels:
-    """A picture (height, width, 3) uint8 BGR of overlapping shapes and smooth noise: some hundreds of SIFT features."""
+    """A picture (height, width, 3) uint8 BGR of overlapping shapes and smooth noise: some hundreds
+    of SIFT features.
+    """
     rng = np.random.default_rng(seed)
     picture = np.empty((height, width, 3), np.uint8)
     picture[:] = rng.integers(60, 200, 3)
@@ -25,25 +27,36 @@ def textured(seed: int, width: int = 480, height: int = 360) -> Pixels:
         colour = rng.integers(0, 256, 3).tolist()
         centre = rng.integers(0, (width, height))
         if number % 3 == 0:
-            points = (centre + rng.integers(-reach, reach, (int(rng.integers(3, 7)), 2))).astype(np.int32)
+            points = (centre + rng.integers(-reach, reach, (int(rng.integers(3, 7)), 2))).astype(
+                np.int32
+            )
             cv2.fillPoly(picture, [points], colour, cv2.LINE_AA)
         elif number % 3 == 1:
-            cv2.circle(picture, centre.tolist(), int(rng.integers(3, reach // 2)), colour, -1, cv2.LINE_AA)
+            cv2.circle(
+                picture, centre.tolist(), int(rng.integers(3, reach // 2)), colour, -1, cv2.LINE_AA
+            )
         else:
             end = (centre + rng.integers(-reach, reach, 2)).tolist()
             cv2.line(picture, centre.tolist(), end, colour, int(rng.integers(1, 5)), cv2.LINE_AA)
-    noise = sum(smooth_noise(rng, height, width, sigma) * strength for sigma, strength in ((2.5, 9.0), (9.0, 14.0)))
+    noise = sum(
+        smooth_noise(rng, height, width, sigma) * strength
+        for sigma, strength in ((2.5, 9.0), (9.0, 14.0))
+    )
     return np.asarray(np.clip(picture + np.asarray(noise)[..., None], 0, 255), np.uint8)
 
 
-def smooth_noise(rng: np.random.Generator, height: int, width: int, sigma: float) -> NDArray[np.float64]:
+def smooth_noise(
+    rng: np.random.Generator, height: int, width: int, sigma: float
+) -> NDArray[np.float64]:
     """Gaussian noise (height, width) blurred by `sigma`, of unit variance."""
     noise = cv2.GaussianBlur(rng.normal(size=(height, width)), (0, 0), sigma)
     return np.asarray(noise / noise.std(), np.float64)
 
 
 def blobs(width: int, height: int, places: Matrix, sigma: float) -> Pixels:
-    """Bright Gaussian blobs on grey, (height, width) 8-bit values, with their centres at places (n, 2)."""
+    """Bright Gaussian blobs on grey, (height, width) 8-bit values, with their centres at places (n,
+    2).
+    """
     values = np.full((height, width), 40.0)
     for x, y in places:
         across, down = np.arange(width) - x, np.arange(height) - y
@@ -52,12 +65,25 @@ def blobs(width: int, height: int, places: Matrix, sigma: float) -> Pixels:
 
 
 def warped(picture: Pixels, homography: Matrix, size: tuple[int, int]) -> Pixels:
-    """The picture through a homography from its pixels to those of the result, which has size (width, height)."""
-    return np.asarray(cv2.warpPerspective(picture, homography, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT), np.uint8)
+    """The picture through a homography from its pixels to those of the result, which has size
+    (width, height).
+    """
+    return np.asarray(
+        cv2.warpPerspective(
+            picture, homography, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        ),
+        np.uint8,
+    )
 
 
 def crop_query(
-    picture: Pixels, x: float, y: float, w: float, h: float, angle_degrees: float = 0.0, scale: float = 1.0
+    picture: Pixels,
+    x: float,
+    y: float,
+    w: float,
+    h: float,
+    angle_degrees: float = 0.0,
+    scale: float = 1.0,
 ) -> tuple[Pixels, Matrix]:
     """Cut out the w x h pixels at x, y, turned about their centre, and resize by `scale`.
 
@@ -69,9 +95,13 @@ def crop_query(
     linear = np.array([[cos(turn), -sin(turn)], [sin(turn), cos(turn)]]) / scale
     matrix = np.eye(3)
     matrix[:2, :2] = linear
-    matrix[:2, 2] = np.array([x + (w - 1) / 2, y + (h - 1) / 2]) - linear @ np.array([(width - 1) / 2, (height - 1) / 2])
+    matrix[:2, 2] = np.array([x + (w - 1) / 2, y + (h - 1) / 2]) - linear @ np.array(
+        [(width - 1) / 2, (height - 1) / 2]
+    )
     if scale < 1:
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.5 * (scale**-2 - 1) ** 0.5), np.uint8)
+        picture = np.asarray(
+            cv2.GaussianBlur(picture, (0, 0), 0.5 * (scale**-2 - 1) ** 0.5), np.uint8
+        )
     return warped(picture, np.asarray(np.linalg.inv(matrix), np.float64), (width, height)), matrix
 
 

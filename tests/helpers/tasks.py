@@ -47,7 +47,9 @@ def endless(_results: list[Any]) -> list[Any]:
 
 
 def threads(_item: int) -> tuple[int, int]:
-    """Threads of this process, after OpenCV and the matrix library had reason to start some; and OpenCV's own number."""
+    """Threads of this process, after OpenCV and the matrix library had reason to start some; and
+    OpenCV's own number.
+    """
     import cv2
     import numpy as np
 

@@ -1,4 +1,6 @@
-"""Where the pictures of an index are: paths that come out can be opened, paths that go in mean what they mean on disk."""
+"""Where the pictures of an index are: paths that come out can be opened, paths that go in mean what
+they mean on disk.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import cv2
 import pytest
 
 from bovw import FeatureSpec, ImageIndex, SearchOptions, Vocabulary, draw_match, train_vocabulary
-from bovw.index.paths import Root, chosen_root, stored_root
+from bovw.index.paths import PictureRoot, chosen_root, stored_root
 from tests.helpers.pictures import textured
 
 ODD_NAMES = [
@@ -83,8 +85,18 @@ def paint(contents: list[bytes]) -> Paint:
 
 @pytest.fixture
 def home(tmp_path: Path, paint: Paint, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with five pictures in photos, photos/a, photos/a/c and photos/b, and two beside."""
-    names = ["photos/0.png", "photos/a/1.png", "photos/a/2.png", "photos/a/c/3.png", "photos/b/4.png", "photos2/5.png", "beside/6.png"]
+    """The current folder, with five pictures in photos, photos/a, photos/a/c and photos/b, and two
+    beside.
+    """
+    names = [
+        "photos/0.png",
+        "photos/a/1.png",
+        "photos/a/2.png",
+        "photos/a/c/3.png",
+        "photos/b/4.png",
+        "photos2/5.png",
+        "beside/6.png",
+    ]
     folder = tmp_path / "home"
     for number, name in enumerate(names):
         paint(folder / name, number)
@@ -93,15 +105,19 @@ def home(tmp_path: Path, paint: Paint, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def made(path: str | Path, vocabulary: Vocabulary, *pictures: str | Path, root: str | Path | None = None) -> Iterator[ImageIndex]:
+def made(
+    path: str | Path, vocabulary: Vocabulary, *pictures: str | Path, root: str | Path | None = None
+) -> Iterator[ImageIndex]:
     """A new index of some pictures."""
-    with ImageIndex.create(path, vocabulary, root=root) as index:
+    with ImageIndex.create(path, vocabulary, picture_root=root) as index:
         report = index.add(pictures)
         assert report.failed == [] and report.unchanged == 0
         yield index
 
 
-def make(path: str | Path, vocabulary: Vocabulary, *pictures: str | Path, root: str | Path | None = None) -> None:
+def make(
+    path: str | Path, vocabulary: Vocabulary, *pictures: str | Path, root: str | Path | None = None
+) -> None:
     """Make an index of some pictures, to be opened later."""
     with made(path, vocabulary, *pictures, root=root):
         pass
@@ -112,8 +128,8 @@ def found(index: ImageIndex, number: int) -> str:
     query = textured(number, 160, 120)[20:105, 25:140]
     match = index.search(query, SearchOptions(crop=True)).matches[0]
     assert match.verified
-    assert draw_match(query, match.image, match).any()
-    return match.image
+    assert draw_match(query, match.path, match).any()
+    return match.path
 
 
 def stored(index: ImageIndex) -> list[str]:
@@ -123,7 +139,7 @@ def stored(index: ImageIndex) -> list[str]:
 
 def names(index: ImageIndex) -> str:
     """The numbers of the pictures that are in the index, in a row."""
-    return "".join(sorted(os.path.basename(record.path)[0] for record in index.images()))
+    return "".join(sorted(os.path.basename(record.path)[0] for record in index.records()))
 
 
 # ---- moving ----
@@ -141,7 +157,12 @@ def names(index: ImageIndex) -> str:
     ],
 )
 def test_index_and_pictures_move_together(
-    how: Callable[[Path, Path], object], where: str, pictures: list[str], home: Path, vocabulary: Vocabulary, tmp_path: Path
+    how: Callable[[Path, Path], object],
+    where: str,
+    pictures: list[str],
+    home: Path,
+    vocabulary: Vocabulary,
+    tmp_path: Path,
 ) -> None:
     with made(home / where, vocabulary, *(home / name for name in pictures)) as index:
         assert found(index, 4) == str(home / "photos/b/4.png")
@@ -151,10 +172,19 @@ def test_index_and_pictures_move_together(
     how(home, new)
     with ImageIndex.open(new / where) as index:
         assert found(index, 4) == str(new / "photos/b/4.png")
-        assert all(record.path.startswith(f"{new}{os.sep}") and os.path.isfile(record.path) for record in index.images())
+        assert all(
+            record.path.startswith(f"{new}{os.sep}") and os.path.isfile(record.path)
+            for record in index.records()
+        )
         before = index.snapshot.manifest
         report = index.add([new / name for name in pictures], prune=True)
-        assert (report.unchanged, report.added, report.changed, report.removed, report.failed) == (count, 0, 0, 0, [])
+        assert (report.unchanged, report.added, report.changed, report.removed, report.failed) == (
+            count,
+            0,
+            0,
+            0,
+            [],
+        )
         assert index.snapshot.manifest == before and len(index) == count
 
 
@@ -164,10 +194,10 @@ def test_pictures_that_moved_alone_are_found_with_another_root(vocabulary: Vocab
     os.makedirs("disk/elsewhere")
     shutil.move("photos", "disk/elsewhere")
     with ImageIndex.open("i.bovw") as index:
-        assert not any(os.path.exists(record.path) for record in index.images())
-    with ImageIndex.open("i.bovw", root="disk/elsewhere") as index:
+        assert not any(os.path.exists(record.path) for record in index.records())
+    with ImageIndex.open("i.bovw", picture_root="disk/elsewhere") as index:
         assert found(index, 3) == "disk/elsewhere/photos/a/c/3.png"
-        assert os.path.samefile(index.info().root, "disk/elsewhere")
+        assert os.path.samefile(index.info().picture_root, "disk/elsewhere")
         before = index.snapshot.manifest
     with ImageIndex.open("i.bovw") as index:
         assert index.snapshot.manifest == before  # reading records nothing
@@ -177,7 +207,10 @@ def test_pictures_that_moved_alone_are_found_with_another_root(vocabulary: Vocab
 def test_writing_records_the_other_root(change: str, home: Path, vocabulary: Vocabulary) -> None:
     make("i.bovw", vocabulary, "photos")
     shutil.move("photos", "elsewhere/photos")
-    with ImageIndex.open(home / "i.bovw", root="elsewhere") as index, ImageIndex.open(home / "i.bovw") as other:
+    with (
+        ImageIndex.open(home / "i.bovw", picture_root="elsewhere") as index,
+        ImageIndex.open(home / "i.bovw") as other,
+    ):
         if change == "add":
             assert index.add("elsewhere/photos").unchanged == 5
         elif change == "remove":
@@ -197,16 +230,18 @@ def test_writing_records_the_other_root(change: str, home: Path, vocabulary: Voc
 def test_a_reader_with_another_root_keeps_it_when_it_moves_on(vocabulary: Vocabulary) -> None:
     with made("i.bovw", vocabulary, "photos") as writer:
         shutil.copytree("photos", "copy/photos")
-        with ImageIndex.open("i.bovw", root="copy") as reader:
+        with ImageIndex.open("i.bovw", picture_root="copy") as reader:
             writer.remove("photos/0.png")
             assert reader.refresh() and found(reader, 1) == "copy/photos/a/1.png"
         assert found(writer, 1) == "photos/a/1.png"
 
 
-def test_an_index_that_moved_alone_finds_its_pictures_with_a_root(home: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
+def test_an_index_that_moved_alone_finds_its_pictures_with_a_root(
+    home: Path, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
     make("indexes/i.bovw", vocabulary, "photos")
     shutil.move("indexes/i.bovw", tmp_path / "moved.bovw")
-    with ImageIndex.open(tmp_path / "moved.bovw", root=home) as index:
+    with ImageIndex.open(tmp_path / "moved.bovw", picture_root=home) as index:
         assert found(index, 0) == str(home / "photos/0.png")
         assert index.add(home / "photos").unchanged == 5
     with ImageIndex.open(tmp_path / "moved.bovw") as index:
@@ -217,9 +252,16 @@ def test_an_index_that_moved_alone_finds_its_pictures_with_a_root(home: Path, vo
 
 
 @pytest.mark.parametrize("root", [None, ".", "photos", "..", "/"])
-@pytest.mark.parametrize("folder", [".", "photos", "photos/a", "indexes", "indexes/i.bovw", "indexes/i.bovw/segments", "..", "/"])
+@pytest.mark.parametrize(
+    "folder",
+    [".", "photos", "photos/a", "indexes", "indexes/i.bovw", "indexes/i.bovw/segments", "..", "/"],
+)
 def test_paths_can_be_opened_from_any_current_folder(
-    root: str | None, folder: str, home: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+    root: str | None,
+    folder: str,
+    home: Path,
+    vocabulary: Vocabulary,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make("indexes/i.bovw", vocabulary, "photos", root=root)
     monkeypatch.chdir(folder)
@@ -232,14 +274,18 @@ def test_paths_can_be_opened_from_any_current_folder(
         assert index.add(home / "photos").added == 1 and len(index) == 5
 
 
-def test_a_relative_index_gives_relative_paths_and_an_absolute_one_absolute_paths(home: Path, vocabulary: Vocabulary) -> None:
+def test_a_relative_index_gives_relative_paths_and_an_absolute_one_absolute_paths(
+    home: Path, vocabulary: Vocabulary
+) -> None:
     with made("i.bovw", vocabulary, home / "photos") as index:
         assert found(index, 1) == "photos/a/1.png"
     with ImageIndex.open(home / "i.bovw") as index:
         assert found(index, 1) == str(home / "photos/a/1.png")
 
 
-def test_a_link_above_everything_is_no_other_place(home: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
+def test_a_link_above_everything_is_no_other_place(
+    home: Path, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
     (tmp_path / "link").symlink_to(home)
     make(tmp_path / "link/i.bovw", vocabulary, tmp_path / "link/photos")
     for above in (home, tmp_path / "link"):
@@ -262,7 +308,9 @@ def test_a_link_above_the_pictures(home: Path, vocabulary: Vocabulary, tmp_path:
         assert index.remove(tmp_path / "link").removed == 4
 
 
-def test_a_link_in_the_folder_of_the_index_to_pictures_elsewhere(home: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
+def test_a_link_in_the_folder_of_the_index_to_pictures_elsewhere(
+    home: Path, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
     (tmp_path / "base").mkdir()
     (tmp_path / "base/link").symlink_to(home / "photos")
     with made(tmp_path / "base/i.bovw", vocabulary, tmp_path / "base/link") as index:
@@ -272,13 +320,20 @@ def test_a_link_in_the_folder_of_the_index_to_pictures_elsewhere(home: Path, voc
 
 
 @pytest.mark.parametrize("pictures", ["photos", "indexes/real/photos"])
-def test_a_link_above_the_index(pictures: str, home: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
+def test_a_link_above_the_index(
+    pictures: str, home: Path, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
     os.makedirs("indexes/real")
     shutil.copytree("photos", "indexes/real/photos")
     (tmp_path / "link").symlink_to(home / "indexes/real")
     with made(tmp_path / "link/i.bovw", vocabulary, home / pictures) as index:
         assert os.path.samefile(found(index, 2), home / pictures / "a/2.png")
-    for path in (tmp_path / "link/i.bovw", "../link/i.bovw", "indexes/real/i.bovw", tmp_path / "link/../real/i.bovw"):
+    for path in (
+        tmp_path / "link/i.bovw",
+        "../link/i.bovw",
+        "indexes/real/i.bovw",
+        tmp_path / "link/../real/i.bovw",
+    ):
         with ImageIndex.open(path) as index:
             assert os.path.samefile(found(index, 2), home / pictures / "a/2.png")
             assert index.add(home / pictures).unchanged == index.add(pictures).unchanged == 5
@@ -293,17 +348,28 @@ def test_an_index_that_is_a_link(home: Path, vocabulary: Vocabulary, tmp_path: P
             assert index.add("photos").unchanged == 5
 
 
-def test_what_is_above_a_link_is_above_what_it_leads_to(home: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
+def test_what_is_above_a_link_is_above_what_it_leads_to(
+    home: Path, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
     (tmp_path / "away").mkdir()
     (tmp_path / "away/link").symlink_to(home / "photos/a")
-    with made(home / "i.bovw", vocabulary, tmp_path / "away/link/../b/4.png", tmp_path / "away/link/../a") as index:
-        assert stored(index) == ["photos/a/1.png", "photos/a/2.png", "photos/a/c/3.png", "photos/b/4.png"]
+    with made(
+        home / "i.bovw", vocabulary, tmp_path / "away/link/../b/4.png", tmp_path / "away/link/../a"
+    ) as index:
+        assert stored(index) == [
+            "photos/a/1.png",
+            "photos/a/2.png",
+            "photos/a/c/3.png",
+            "photos/b/4.png",
+        ]
         assert index.remove(tmp_path / "away/link/../a").removed == 3
     with ImageIndex.open(tmp_path / "away/link/../../i.bovw") as index:
         assert os.path.samefile(found(index, 4), home / "photos/b/4.png")
 
 
-def test_a_link_may_be_turned_between_two_runs(home: Path, vocabulary: Vocabulary, tmp_path: Path, paint: Paint) -> None:
+def test_a_link_may_be_turned_between_two_runs(
+    home: Path, vocabulary: Vocabulary, tmp_path: Path, paint: Paint
+) -> None:
     paint(home / "photos/b/1.png", 7)
     (tmp_path / "link").symlink_to(home / "photos/a")
     with made("i.bovw", vocabulary, tmp_path / "link/1.png", root=home) as index:
@@ -319,7 +385,9 @@ def test_a_link_may_be_turned_between_two_runs(home: Path, vocabulary: Vocabular
 
 @pytest.mark.parametrize("check_content", [False, True])
 @pytest.mark.parametrize("batch", [1, 100])
-def test_one_picture_under_many_names_is_added_once(check_content: bool, batch: int, home: Path, vocabulary: Vocabulary) -> None:
+def test_one_picture_under_many_names_is_added_once(
+    check_content: bool, batch: int, home: Path, vocabulary: Vocabulary
+) -> None:
     spelled = [spelling.format(here=home) for spelling in SPELLINGS]
     assert all(os.path.samefile(name, "photos/a/1.png") for name in spelled)
     with ImageIndex.create("i.bovw", vocabulary) as index:
@@ -328,7 +396,9 @@ def test_one_picture_under_many_names_is_added_once(check_content: bool, batch: 
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_a_picture_is_known_by_every_name(spelling: str, home: Path, vocabulary: Vocabulary) -> None:
+def test_a_picture_is_known_by_every_name(
+    spelling: str, home: Path, vocabulary: Vocabulary
+) -> None:
     name = spelling.format(here=home)
     with made("i.bovw", vocabulary, "photos") as index:
         report = index.add(name, prune=True)
@@ -354,8 +424,12 @@ def test_a_folder_is_known_by_every_name(spelling: str, home: Path, vocabulary: 
         assert (report.removed, report.failed) == (2, []) and names(index) == "045"
 
 
-@pytest.mark.parametrize("spelling", [".", "./", "..", "../", "../..", "{here}", "{here}/photos/..", "/"])
-def test_folders_far_above_are_folders(spelling: str, home: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "spelling", [".", "./", "..", "../", "../..", "{here}", "{here}/photos/..", "/"]
+)
+def test_folders_far_above_are_folders(
+    spelling: str, home: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = spelling.format(here=home)
     make("i.bovw", vocabulary, "photos")
     monkeypatch.chdir("photos")
@@ -364,7 +438,9 @@ def test_folders_far_above_are_folders(spelling: str, home: Path, vocabulary: Vo
         assert (report.removed, report.failed) == (5, [])
 
 
-def test_an_object_may_be_used_from_another_folder(home: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_may_be_used_from_another_folder(
+    home: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with made(home / "i.bovw", vocabulary, "photos") as index:
         for folder in ("photos/a", "../b"):
             monkeypatch.chdir(folder)
@@ -373,11 +449,16 @@ def test_an_object_may_be_used_from_another_folder(home: Path, vocabulary: Vocab
             assert index.remove("../b").removed == 1
             assert index.add("../b").added == 1
         monkeypatch.chdir("..")
-        assert index.add(".").unchanged == index.add("../photos").unchanged == 5 and names(index) == "01234"
+        assert (
+            index.add(".").unchanged == index.add("../photos").unchanged == 5
+            and names(index) == "01234"
+        )
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names(name: str, home: Path, vocabulary: Vocabulary, paint: Paint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_odd_names(
+    name: str, home: Path, vocabulary: Vocabulary, paint: Paint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = name.removesuffix(".png")
     paint(home / folder / name, 8)
     monkeypatch.chdir(home / folder)
@@ -404,14 +485,22 @@ def test_odd_names_go_through_processes(home: Path, vocabulary: Vocabulary, pain
         paint(home / "odd" / name, number)
     with ImageIndex.create("i.bovw", vocabulary) as index:
         assert index.add("odd", jobs=2).added == len(ODD_NAMES)
-        assert {record.path for record in index.images()} == {os.path.join("odd", name) for name in ODD_NAMES}
-        assert [found(index, number) for number in (0, 3)] == [os.path.join("odd", ODD_NAMES[number]) for number in (0, 3)]
+        assert {record.path for record in index.records()} == {
+            os.path.join("odd", name) for name in ODD_NAMES
+        }
+        assert [found(index, number) for number in (0, 3)] == [
+            os.path.join("odd", ODD_NAMES[number]) for number in (0, 3)
+        ]
 
 
 @pytest.mark.parametrize("name", ["..photos", os.fsdecode(b"\xff"), "a\nb", "...", " "])
-def test_odd_names_of_roots_and_of_folders_above_the_index(name: str, home: Path, vocabulary: Vocabulary, paint: Paint) -> None:
+def test_odd_names_of_roots_and_of_folders_above_the_index(
+    name: str, home: Path, vocabulary: Vocabulary, paint: Paint
+) -> None:
     paint(home / name / "8.png", 8)
-    with made(home / name / "deep/i.bovw", vocabulary, os.path.join(name, "8.png"), root=name) as index:
+    with made(
+        home / name / "deep/i.bovw", vocabulary, os.path.join(name, "8.png"), root=name
+    ) as index:
         assert stored(index) == ["8.png"] and found(index, 8) == str(home / name / "8.png")
     with ImageIndex.open(os.path.join(name, "deep/i.bovw")) as index:
         assert os.path.samefile(found(index, 8), home / name / "8.png")
@@ -424,9 +513,13 @@ def test_odd_names_of_roots_and_of_folders_above_the_index(name: str, home: Path
 # ---- inside and outside of the root ----
 
 
-def test_pictures_outside_of_the_root_stay_where_they_are(home: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
+def test_pictures_outside_of_the_root_stay_where_they_are(
+    home: Path, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
     with made("photos/i.bovw", vocabulary, "photos", "beside", root="photos") as index:
-        assert stored(index) == sorted(["0.png", "a/1.png", "a/2.png", "a/c/3.png", "b/4.png", str(home / "beside/6.png")])
+        assert stored(index) == sorted(
+            ["0.png", "a/1.png", "a/2.png", "a/c/3.png", "b/4.png", str(home / "beside/6.png")]
+        )
     shutil.move("photos", tmp_path / "moved")
     with ImageIndex.open(tmp_path / "moved/i.bovw") as index:
         assert found(index, 1) == str(tmp_path / "moved/a/1.png")
@@ -444,19 +537,25 @@ def test_the_root_is_chosen_once(vocabulary: Vocabulary, tmp_path: Path, paint: 
         assert index.add([tmp_path / "outside", "photos"]).unchanged == 6
 
 
-def test_a_picture_that_comes_to_lie_below_the_root_stays_one_picture(home: Path, vocabulary: Vocabulary) -> None:
+def test_a_picture_that_comes_to_lie_below_the_root_stays_one_picture(
+    home: Path, vocabulary: Vocabulary
+) -> None:
     make("i.bovw", vocabulary, "photos", "beside", root="photos")
     shutil.copytree("photos", ".", dirs_exist_ok=True)
-    with ImageIndex.open("i.bovw", root=home) as index:  # beside/6.png was outside and is inside now
+    with ImageIndex.open(
+        "i.bovw", picture_root=home
+    ) as index:  # beside/6.png was outside and is inside now
         assert index.add("beside").unchanged == 1
-        assert len({record.path for record in index.images()}) == len(index) == 6
+        assert len({record.path for record in index.records()}) == len(index) == 6
         assert index.remove("beside/6.png").removed == 1 and names(index) == "01234"
 
 
-def test_the_root_may_be_the_root_of_all_folders(home: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
+def test_the_root_may_be_the_root_of_all_folders(
+    home: Path, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
     with made("i.bovw", vocabulary, "photos", root="/") as index:
         assert str(home / "photos/0.png")[1:] in stored(index)
-        assert index.info().root == "/"
+        assert index.info().picture_root == "/"
         assert found(index, 1) == str(home / "photos/a/1.png")
     shutil.move("i.bovw", tmp_path / "moved.bovw")
     with ImageIndex.open(tmp_path / "moved.bovw") as index:
@@ -474,10 +573,18 @@ def test_roots_of_indexes_and_pictures_that_share_nothing() -> None:
     assert chosen_root(Path("/i.bovw"), ["/three/a/0.png"]) == "three/a"
     assert stored_root(Path("/i.bovw"), "/three") == "three"
     assert stored_root(index, "/three") == "/three"
-    for path, root in ((index, "/three"), (Path("/i.bovw"), "three"), (index, "../../three"), (Path("/three/i.bovw"), ".")):
-        known = Root(path, root)
+    for path, root in (
+        (index, "/three"),
+        (Path("/i.bovw"), "three"),
+        (index, "../../three"),
+        (Path("/three/i.bovw"), "."),
+    ):
+        known = PictureRoot(path, root)
         assert known.full("a/0.png") == known.full("/three/a/0.png") == "/three/a/0.png"
-        assert known.stored("/three/a/0.png") == "a/0.png" and known.stored("/threefold/0.png") == "/threefold/0.png"
+        assert (
+            known.stored("/three/a/0.png") == "a/0.png"
+            and known.stored("/threefold/0.png") == "/threefold/0.png"
+        )
         assert known.absolute("a/0.png") == "/three/a/0.png" and known.absolute("") == "/three"
 
 
@@ -491,7 +598,10 @@ def test_remove_says_what_is_not_there(vocabulary: Vocabulary) -> None:
         assert report.removed == 2
         assert {error.path for error in report.failed} == {"photos/absent.png", "absent/"}
         assert all(os.path.isfile(name) for name in ("photos/0.png", "photos/a/c/3.png"))
-        assert index.remove("photo").removed == index.remove("photos/0").removed == 0 and names(index) == "1245"
+        assert (
+            index.remove("photo").removed == index.remove("photos/0").removed == 0
+            and names(index) == "1245"
+        )
         assert index.remove(Path("photos")).removed == 3 and names(index) == "5"
 
 
@@ -505,7 +615,9 @@ def test_remove_says_what_is_not_there(vocabulary: Vocabulary) -> None:
         (["photos/a", "photos/a/c", "photos/a/c/3.png", "photos/0.png"], "4"),
     ],
 )
-def test_paths_to_remove_may_overlap(paths: list[str], left: str, home: Path, vocabulary: Vocabulary) -> None:
+def test_paths_to_remove_may_overlap(
+    paths: list[str], left: str, home: Path, vocabulary: Vocabulary
+) -> None:
     with made("i.bovw", vocabulary, "photos/a/c", "photos/b", "photos/0.png") as index:
         report = index.remove([path.format(here=home) for path in paths])
         assert (report.removed, report.failed, names(index)) == (3 - len(left), [], left)
@@ -514,7 +626,11 @@ def test_paths_to_remove_may_overlap(paths: list[str], left: str, home: Path, vo
 def test_remove_needs_no_files(home: Path, vocabulary: Vocabulary) -> None:
     with made("i.bovw", vocabulary, "photos") as index:
         shutil.rmtree("photos")
-        assert index.remove("photos/a/").removed == 3 and index.remove(home / "photos/0.png").removed == 1 and names(index) == "4"
+        assert (
+            index.remove("photos/a/").removed == 3
+            and index.remove(home / "photos/0.png").removed == 1
+            and names(index) == "4"
+        )
 
 
 @pytest.mark.usefixtures("home")
@@ -545,7 +661,12 @@ def test_an_absent_folder_loses_nothing(home: Path, vocabulary: Vocabulary) -> N
 
 def test_a_file_that_is_there_is_never_pruned(home: Path, vocabulary: Vocabulary) -> None:
     with made("i.bovw", vocabulary, "photos") as index:
-        for name in ("photos/0.png/", f"{home}/photos/a/1.png/", "photos/0.png/.", "photos/0.png/x/.."):
+        for name in (
+            "photos/0.png/",
+            f"{home}/photos/a/1.png/",
+            "photos/0.png/.",
+            "photos/0.png/x/..",
+        ):
             assert index.add(name, prune=True).removed == 0
         os.unlink("photos/b/4.png")
         os.symlink("nowhere", "photos/b/4.png")
@@ -570,7 +691,9 @@ def permissions(home: Path) -> None:
 @pytest.mark.usefixtures("permissions")
 @pytest.mark.parametrize("closed", ["photos", "photos/a"])
 @pytest.mark.parametrize("mode", [0o000, 0o400, 0o100])
-def test_what_cannot_be_looked_into_loses_nothing(closed: str, mode: int, vocabulary: Vocabulary) -> None:
+def test_what_cannot_be_looked_into_loses_nothing(
+    closed: str, mode: int, vocabulary: Vocabulary
+) -> None:
     with made("i.bovw", vocabulary, "photos") as index:
         os.chmod(closed, mode)
         try:

@@ -1,4 +1,6 @@
-"""Segments: what is written comes back, merging equals writing in one go, and scans equal brute force."""
+"""Segments: what is written comes back, merging equals writing in one go, and scans equal brute
+force.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from bovw.errors import IndexCorruptError
 from bovw.features.encoding import EncodedImage
 from bovw.features.local import FeatureSpec
 from bovw.index.manifest import Manifest
-from bovw.index.merge import Part, merge_segments
+from bovw.index.merge import LiveSegment, merge_segments
 from bovw.index.segment import ImageRecord, Segment, path_hashes, write_segment
 from bovw.index.snapshot import Snapshot
 from bovw.index.weighting import votes
@@ -43,7 +45,9 @@ def image(seed: int, features: int) -> tuple[ImageRecord, EncodedImage]:
     return ImageRecord(f"näme\n{seed}\udcff.jpg", seed, seed * 7, f"{seed:064x}", *size), encoded
 
 
-def written(directory: Directory, name: str, images: list[tuple[ImageRecord, EncodedImage]]) -> Segment:
+def written(
+    directory: Directory, name: str, images: list[tuple[ImageRecord, EncodedImage]]
+) -> Segment:
     return Segment(directory, write_segment(directory, name, images, WORDS), WORDS)
 
 
@@ -56,7 +60,9 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     images = [image(seed, count) for seed, count in enumerate((30, 1, 200))]
     segment = written(directory, "a", images)
     assert [segment.record(ordinal) for ordinal in range(3)] == [record for record, _ in images]
-    wanted, found = segment.with_hashes(path_hashes(["absent", images[2][0].path, images[0][0].path]))
+    wanted, found = segment.with_hashes(
+        path_hashes(["absent", images[2][0].path, images[0][0].path])
+    )
     assert (wanted.tolist(), found.tolist()) == ([1, 2], [2, 0])
     everything = sorted(
         (int(word), number, int(signature))
@@ -64,7 +70,17 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
         for word, signature in zip(encoded.words[:, 0], encoded.signatures[:, 0], strict=True)
     )
     word, feature = segment.read_postings(0, WORDS)
-    assert sorted(zip(word.tolist(), segment.image_of(feature).tolist(), segment.posting_signatures.tolist(), strict=True)) == everything
+    assert (
+        sorted(
+            zip(
+                word.tolist(),
+                segment.image_of(feature).tolist(),
+                segment.posting_signatures.tolist(),
+                strict=True,
+            )
+        )
+        == everything
+    )
     for number, (_, encoded) in enumerate(images):
         features = np.arange(segment.feature_starts[number], segment.feature_starts[number + 1])
         place, scale, angle = segment.geometry(features, np.full(len(features), number))
@@ -75,17 +91,23 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     documents = np.zeros(WORDS, int)
     for _, encoded in images:
         documents[np.unique(encoded.words)] += 1
-    np.testing.assert_array_equal(segment.document_counts, documents)
+    np.testing.assert_array_equal(segment.document_frequencies, documents)
     np.testing.assert_array_equal(segment.documents_of(np.ones(3, bool)), documents)
 
 
-@given(st.lists(st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_size=5), min_size=1, max_size=4))
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_size=5),
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_merging_equals_writing_the_kept_images_in_one_go(
     tmp_path_factory: pytest.TempPathFactory, plan: list[list[tuple[int, bool]]]
 ) -> None:
     root = tmp_path_factory.mktemp("merge")
     directory = Directory(root)
-    kept, parts, seed = [], [], 0
+    kept, live_segments, seed = [], [], 0
     for number, batch in enumerate(plan):
         images = []
         for features, keep in batch:
@@ -93,16 +115,21 @@ def test_merging_equals_writing_the_kept_images_in_one_go(
             if keep:
                 kept.append(images[-1])
             seed += 1
-        segment, alive = written(directory, f"part{number}", images), np.array([keep for _, keep in batch])
-        parts.append(Part(segment, alive, segment.documents_of(alive)))
+        segment, alive = (
+            written(directory, f"part{number}", images),
+            np.array([keep for _, keep in batch]),
+        )
+        live_segments.append(LiveSegment(segment, alive, segment.documents_of(alive)))
     if not kept:
         return
-    merge_segments(directory, "merged", parts, WORDS)
+    merge_segments(directory, "merged", live_segments, WORDS)
     write_segment(directory, "whole", kept, WORDS)
     assert content(root, "merged") == content(root, "whole")
 
 
-@pytest.mark.parametrize("file", ["places", "word_counts", "feature_starts", "images.jsonl", "segment.json"])
+@pytest.mark.parametrize(
+    "file", ["places", "word_counts", "feature_starts", "images.jsonl", "segment.json"]
+)
 def test_missing_and_foreign_files_are_corruption(tmp_path: Path, file: str) -> None:
     directory = Directory(tmp_path)
     entry = write_segment(directory, "a", [image(1, 5), image(2, 9)], WORDS)
@@ -127,7 +154,9 @@ def test_the_scan_finds_what_brute_force_finds(
     segment = written(directory, "a", [image(seed, 150) for seed in range(6)])
     rng = np.random.default_rng(5)
     words = rng.integers(0, WORDS, 80)
-    signatures = rng.choice(np.asarray(segment.posting_signatures), 80) ^ (np.uint64(1) << rng.integers(0, 64, 80, np.uint64))
+    signatures = rng.choice(np.asarray(segment.posting_signatures), 80) ^ (
+        np.uint64(1) << rng.integers(0, 64, 80, np.uint64)
+    )
     expected = set()
     for slot, (word, signature) in enumerate(zip(words.tolist(), signatures.tolist(), strict=True)):
         for posting in range(segment.word_starts[word], segment.word_starts[word + 1]):
@@ -135,50 +164,74 @@ def test_the_scan_finds_what_brute_force_finds(
             if distance <= scanning.MATCH_DISTANCE:
                 expected.add((slot, posting, distance))
     found = close_postings(segment, words, signatures)
-    triples = list(zip(*(part.tolist() for part in found), strict=True))
+    triples = list(zip(*(live.tolist() for live in found), strict=True))
     assert len(triples) == len(set(triples)) > 0 and set(triples) == expected
 
 
 @given(st.lists(st.sampled_from([1, 2, 100, 255, 256, 257, 700]), min_size=1, max_size=40))
 def test_the_image_of_each_feature_is_known_however_small_the_images_are(sizes: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        segment = written(Directory(folder), "a", [image(seed, size) for seed, size in enumerate(sizes)])
-    np.testing.assert_array_equal(segment.image_of(np.arange(segment.features)), np.repeat(np.arange(len(sizes)), sizes))
+        segment = written(
+            Directory(folder), "a", [image(seed, size) for seed, size in enumerate(sizes)]
+        )
+    np.testing.assert_array_equal(
+        segment.image_of(np.arange(segment.feature_count)), np.repeat(np.arange(len(sizes)), sizes)
+    )
 
 
 @pytest.mark.parametrize("chunk", [1, 500])
-def test_votes_are_the_best_of_each_feature_whatever_the_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+def test_votes_are_the_best_of_each_feature_whatever_the_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
     monkeypatch.setattr(scanning, "CHUNK", chunk)
     directory = Directory(tmp_path)
     images = [image(seed, 150) for seed in range(8)]
-    parts = [
-        Part(written(directory, name, images[low : low + 4]), np.arange(4) != 1, np.full(WORDS, 3)) for name, low in (("a", 0), ("b", 4))
+    live_segments = [
+        LiveSegment(
+            written(directory, name, images[low : low + 4]), np.arange(4) != 1, np.full(WORDS, 3)
+        )
+        for name, low in (("a", 0), ("b", 4))
     ]
-    snapshot = Snapshot(Manifest(1, FeatureSpec(), ""), parts, WORDS)
+    snapshot = Snapshot(Manifest(1, FeatureSpec(), ""), live_segments, WORDS)
     queries = [near_copy(images[2][1], 1), near_copy(images[7][1], 2)]
     expected = np.zeros(16)
     for variant, query in enumerate(queries):
         for number, (_, encoded) in enumerate(images):
-            for words, signatures in zip(query.words.tolist(), query.signatures.tolist(), strict=True):
+            for words, signatures in zip(
+                query.words.tolist(), query.signatures.tolist(), strict=True
+            ):
                 pairs = itertools.product(
-                    zip(words, signatures, strict=True), zip(encoded.words[:, 0].tolist(), encoded.signatures[:, 0].tolist(), strict=True)
+                    zip(words, signatures, strict=True),
+                    zip(
+                        encoded.words[:, 0].tolist(), encoded.signatures[:, 0].tolist(), strict=True
+                    ),
                 )
-                close = [(word, (one ^ other).bit_count()) for (word, one), (same, other) in pairs if word == same]
+                close = [
+                    (word, (one ^ other).bit_count())
+                    for (word, one), (same, other) in pairs
+                    if word == same
+                ]
                 best = [
-                    votes(snapshot.idf[[word]], np.array([far]), scanning.SIGMA)[0] for word, far in close if far <= scanning.MATCH_DISTANCE
+                    votes(snapshot.idf[[word]], np.array([far]), scanning.SIGMA)[0]
+                    for word, far in close
+                    if far <= scanning.MATCH_DISTANCE
                 ]
                 expected[variant * 8 + number] += max(best, default=0.0) * snapshot.alive[number]
-    tally = scanning.Tally(snapshot, queries, scanning.scan(snapshot, queries))
-    np.testing.assert_allclose(tally.exact(np.arange(16)), expected)
-    assert (tally.bound >= expected).all() and expected[2] > 0 and expected[15] > 0
-    assert tally.best(np.ones(8), 3).tolist() == sorted(np.argsort(-expected)[:3].tolist())
+    table = scanning.VoteTable(snapshot, queries, scanning.scan(snapshot, queries))
+    np.testing.assert_allclose(table.exact(np.arange(16)), expected)
+    assert (table.bound >= expected).all() and expected[2] > 0 and expected[15] > 0
+    assert table.best(np.ones(8), 3).tolist() == sorted(np.argsort(-expected)[:3].tolist())
 
 
 def near_copy(encoded: EncodedImage, seed: int) -> EncodedImage:
-    """The same features with a bit or two of the signatures turned over, and a second word for each."""
+    """The same features with a bit or two of the signatures turned over, and a second word for
+    each.
+    """
     rng = np.random.default_rng(seed)
     words = np.hstack([encoded.words, rng.integers(0, WORDS, encoded.words.shape, np.int32)])
-    signatures = np.hstack([encoded.signatures] * 2) ^ (np.uint64(1) << rng.integers(0, 64, words.shape, np.uint64))
+    signatures = np.hstack([encoded.signatures] * 2) ^ (
+        np.uint64(1) << rng.integers(0, 64, words.shape, np.uint64)
+    )
     return dataclasses.replace(encoded, words=words, signatures=signatures)
 
 
@@ -187,7 +240,11 @@ def test_tfidf_lengths_are_those_of_the_whole_vectors(tmp_path: Path) -> None:
     images = [image(seed, 60) for seed in range(5)]
     segment = written(directory, "a", images)
     everything = np.ones(5, bool)
-    snapshot = Snapshot(Manifest(1, FeatureSpec(), ""), [Part(segment, everything, segment.documents_of(everything))], WORDS)
+    snapshot = Snapshot(
+        Manifest(1, FeatureSpec(), ""),
+        [LiveSegment(segment, everything, segment.documents_of(everything))],
+        WORDS,
+    )
     counts = np.array([np.bincount(encoded.words[:, 0], minlength=WORDS) for _, encoded in images])
     np.testing.assert_allclose(snapshot.lengths, np.linalg.norm(counts * snapshot.idf, axis=1))
 

@@ -1,4 +1,6 @@
-"""Pictures: which files are found, and that each is read upright, whole, with its detail, or refused with a reason."""
+"""Pictures: which files are found, and that each is read upright, whole, with its detail, or
+refused with a reason.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,16 @@ from tests.helpers.pictures import textured
 ORIENTATION = 0x0112
 T = Image.Transpose
 # What a camera held in each way has stored of an upright scene.
-STORED = (None, T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE, T.ROTATE_90, T.TRANSVERSE, T.ROTATE_270)
+STORED = (
+    None,
+    T.FLIP_LEFT_RIGHT,
+    T.ROTATE_180,
+    T.FLIP_TOP_BOTTOM,
+    T.TRANSPOSE,
+    T.ROTATE_90,
+    T.TRANSVERSE,
+    T.ROTATE_270,
+)
 
 
 def image(width: int = 90, height: int = 64) -> Image.Image:
@@ -56,7 +67,9 @@ def test_folders_are_searched_to_the_bottom_for_known_endings(tmp_path: Path) ->
     for name in ("notes.txt", "jpg", ".jpg", "deep/._c.jpg", "film.mp4", "a.png.bak"):
         (tmp_path / name).touch()
     found, problems = find_images([tmp_path])
-    assert found == sorted(str(tmp_path / name) for name in ("a.png", "b.JPG", "deep/c.webp", "deep/er.png/d.tiff"))
+    assert found == sorted(
+        str(tmp_path / name) for name in ("a.png", "b.JPG", "deep/c.webp", "deep/er.png/d.tiff")
+    )
     assert problems == []
 
 
@@ -109,7 +122,9 @@ def test_every_orientation_is_read_upright(
     exif[ORIENTATION] = orientation
     path = tmp_path / f"a.{ending}"
     if ending == "heic":
-        pytest.importorskip("pillow_heif").from_pillow(stored.convert("RGB")).save(path, exif=exif.tobytes(), **options)
+        pytest.importorskip("pillow_heif").from_pillow(stored.convert("RGB")).save(
+            path, exif=exif.tobytes(), **options
+        )
     else:
         stored.save(path, exif=exif, **options)
     picture = read_picture(path, 1000)
@@ -138,7 +153,10 @@ def test_turned_jpeg_is_shrunk_upright(tmp_path: Path) -> None:
     image(1200, 800).transpose(T.ROTATE_270).save(path, exif=exif, quality=95)
     picture = read_picture(path, 150)
     assert picture.size == (1200, 800)
-    assert difference(picture.gray, gray_of(image(1200, 800).resize((150, 100), Image.Resampling.BOX))) < 3
+    assert (
+        difference(picture.gray, gray_of(image(1200, 800).resize((150, 100), Image.Resampling.BOX)))
+        < 3
+    )
 
 
 # --- modes
@@ -148,7 +166,9 @@ def test_turned_jpeg_is_shrunk_upright(tmp_path: Path) -> None:
 def test_opaque_modes_keep_their_grey_values(tmp_path: Path, mode: str) -> None:
     stored = image().convert(mode)
     stored.save(tmp_path / "a.png")
-    assert np.array_equal(read_picture(tmp_path / "a.png", 1000).gray, gray_of(stored.convert("RGB")))
+    assert np.array_equal(
+        read_picture(tmp_path / "a.png", 1000).gray, gray_of(stored.convert("RGB"))
+    )
 
 
 def test_cmyk_jpeg_is_not_inverted(tmp_path: Path) -> None:
@@ -209,7 +229,11 @@ def sixteen(gray: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
 def save_colours_of_sixteen_bits(path: Path, pixels: NDArray[np.uint16]) -> None:
     """Write RGB pixels; a compressed TIFF and a PNG by the ending, an uncompressed TIFF for .tiff."""
-    assert cv2.imwrite(str(path), pixels[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 1 if path.suffix == ".tiff" else 5])
+    assert cv2.imwrite(
+        str(path),
+        pixels[..., ::-1],
+        [cv2.IMWRITE_TIFF_COMPRESSION, 1 if path.suffix == ".tiff" else 5],
+    )
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "tiff"])
@@ -224,7 +248,9 @@ def test_twelve_bits_in_sixteen_keep_their_detail_in_colour(tmp_path: Path, endi
 
 
 @pytest.mark.parametrize("channels", [2, 4])
-def test_twelve_bits_in_sixteen_keep_their_detail_beside_alpha(tmp_path: Path, channels: int) -> None:
+def test_twelve_bits_in_sixteen_keep_their_detail_beside_alpha(
+    tmp_path: Path, channels: int
+) -> None:
     deep = sixteen(np.asarray(image()))
     alpha = np.full(deep.shape[:2], 65_535, np.uint16)
     alpha[:, 60:] = 0
@@ -232,7 +258,9 @@ def test_twelve_bits_in_sixteen_keep_their_detail_beside_alpha(tmp_path: Path, c
         assert cv2.imwrite(str(tmp_path / "a.png"), np.dstack([deep[..., ::-1], alpha]))
     else:
         rows = np.stack([sixteen(gray_of(image())), alpha], axis=2).astype(">u2")
-        (tmp_path / "a.png").write_bytes(png(90, 64, 16, 4, 0, b"".join(b"\0" + row.tobytes() for row in rows)))
+        (tmp_path / "a.png").write_bytes(
+            png(90, 64, 16, 4, 0, b"".join(b"\0" + row.tobytes() for row in rows))
+        )
     seen = read_picture(tmp_path / "a.png", 1000).gray
     assert np.corrcoef(seen[:, :60].ravel(), gray_of(image())[:, :60].ravel())[0, 1] > 0.999
     assert (seen[:, 60:] == 128).all()
@@ -243,7 +271,10 @@ def test_padding_and_saturation_leave_deep_pictures_their_detail(tmp_path: Path)
     deep[:20], deep[50:] = 0, 65_535
     Image.fromarray(deep).save(tmp_path / "a.png")
     seen = read_picture(tmp_path / "a.png", 1000).gray
-    assert np.corrcoef(seen[20:50].ravel(), gray_of(image())[20:50].ravel())[0, 1] > 0.99 and seen[20:50].std() > 30
+    assert (
+        np.corrcoef(seen[20:50].ravel(), gray_of(image())[20:50].ravel())[0, 1] > 0.99
+        and seen[20:50].std() > 30
+    )
     assert (seen[:20] == 0).all() and (seen[50:] == 255).all()
     assert np.array_equal(picture_from_array(deep, 1000).gray, seen)
 
@@ -253,7 +284,9 @@ def test_what_is_no_number_or_transparent_is_mid_grey(tmp_path: Path) -> None:
     values[:, :30] = np.nan
     Image.fromarray(values).save(tmp_path / "a.tif")
     seen = read_picture(tmp_path / "a.tif", 1000).gray
-    assert (seen[:, :30] == 128).all() and np.corrcoef(seen[:, 30:].ravel(), values[:, 30:].ravel())[0, 1] > 0.99
+    assert (seen[:, :30] == 128).all() and np.corrcoef(
+        seen[:, 30:].ravel(), values[:, 30:].ravel()
+    )[0, 1] > 0.99
     deep = sixteen(gray_of(image()))
     deep[:, :30] = 77
     Image.fromarray(deep).save(tmp_path / "a.png", transparency=77)
@@ -284,18 +317,38 @@ def test_every_format_gives_the_same_picture(tmp_path: Path, kind: str) -> None:
     if seen.shape[0] > seen.shape[1]:
         expected = np.rot90(expected, -1)
     assert picture.size == seen.shape[::-1] == expected.shape[::-1]
-    clear = kind in ("png alpha", "webp pages", "tiff deflate", "avif alpha")  # where the picture is its own alpha
+    clear = kind in (
+        "png alpha",
+        "webp pages",
+        "tiff deflate",
+        "avif alpha",
+    )  # where the picture is its own alpha
     if clear:
         expected = expected * expected / 255 + 128 * (1 - expected / 255)
-    assert np.corrcoef(seen.ravel(), expected.ravel())[0, 1] > (0.3 if kind == "tiff fax" else 0.9 if clear else 0.95)
+    assert np.corrcoef(seen.ravel(), expected.ravel())[0, 1] > (
+        0.3 if kind == "tiff fax" else 0.9 if clear else 0.95
+    )
 
 
 def test_a_tiled_tiff(tmp_path: Path) -> None:
     """Two tiles of 32 x 48, the second of which reaches beyond the picture of 50 x 40."""
     gray = np.zeros((48, 64), np.uint8)
     gray[:40, :50] = textured(5, 50, 40)[..., 1]
-    entries = [(256, 50), (257, 40), (258, 8), (259, 1), (262, 1), (277, 1), (322, 32), (323, 48), (324, 150), (325, 158)]
-    tags = b"".join(struct.pack("<HHII", tag, 4, 2 if tag > 323 else 1, value) for tag, value in entries)
+    entries = [
+        (256, 50),
+        (257, 40),
+        (258, 8),
+        (259, 1),
+        (262, 1),
+        (277, 1),
+        (322, 32),
+        (323, 48),
+        (324, 150),
+        (325, 158),
+    ]
+    tags = b"".join(
+        struct.pack("<HHII", tag, 4, 2 if tag > 323 else 1, value) for tag, value in entries
+    )
     head = b"II*\0" + struct.pack("<IH", 8, len(entries)) + tags + bytes(4)
     offsets = struct.pack("<IIII", 166, 166 + 32 * 48, 32 * 48, 32 * 48)
     tiles = gray[:, :32].tobytes() + gray[:, 32:].tobytes()
@@ -304,14 +357,21 @@ def test_a_tiled_tiff(tmp_path: Path) -> None:
 
 
 def test_lab_pictures_show_their_lightness(tmp_path: Path) -> None:
-    lightness = Image.fromarray(np.dstack([gray_of(image()), *[np.full((64, 90), 128, np.uint8)] * 2]), "LAB")
+    lightness = Image.fromarray(
+        np.dstack([gray_of(image()), *[np.full((64, 90), 128, np.uint8)] * 2]), "LAB"
+    )
     lightness.save(tmp_path / "a.tif")
     assert np.array_equal(read_picture(tmp_path / "a.tif", 1000).gray, gray_of(image()))
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize(
-    "exif", [b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\x2a\0\0\0"]
+    "exif",
+    [
+        b"Exif\0\0garbage",
+        b"Exif\0\0MM\0*\0\0\0\x08\xff\xff",
+        b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\x2a\0\0\0",
+    ],
 )
 def test_broken_exif_is_ignored(tmp_path: Path, ending: str, exif: bytes) -> None:
     if ending == "tif":
@@ -351,7 +411,9 @@ def whole_jpeg() -> bytes:
         (whole_jpeg()[:3], "is damaged"),
     ],
 )
-def test_damaged_files_are_refused_with_their_path_and_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_damaged_files_are_refused_with_their_path_and_reason(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     for read in (read_picture, read_colours):
@@ -368,7 +430,12 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere")
-    reasons = {"folder.jpg": "regular file", "pipe.jpg": "regular file", "link.jpg": "no such file", "absent.jpg": "no such file"}
+    reasons = {
+        "folder.jpg": "regular file",
+        "pipe.jpg": "regular file",
+        "link.jpg": "no such file",
+        "absent.jpg": "no such file",
+    }
     before = os.listdir("/proc/self/fd")
     for name, reason in reasons.items():
         with pytest.raises(ImageError, match=reason) as caught:
@@ -384,18 +451,29 @@ def test_name_that_no_file_can_have_is_refused() -> None:
 
 def png_header(width: int, height: int) -> bytes:
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + struct.pack(">I", 9) + b"IDAT"
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + header
+        + struct.pack(">I", zlib.crc32(header))
+        + struct.pack(">I", 9)
+        + b"IDAT"
+    )
 
 
 def test_more_pixels_than_allowed_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
     height = LIMITS.pixels // 20_000 + 1
     (tmp_path / "a.png").write_bytes(png_header(20_000, height))
-    with pytest.raises(ImageError, match=f"is too large: 20000 x {height} pixels, more than {LIMITS.pixels:,}"):
+    with pytest.raises(
+        ImageError, match=f"is too large: 20000 x {height} pixels, more than {LIMITS.pixels:,}"
+    ):
         read_picture(tmp_path / "a.png", 1000)
 
 
 @pytest.mark.parametrize("side", [9_500, 13_400])
-def test_large_pictures_below_the_limit_are_read_without_a_warning(tmp_path: Path, side: int) -> None:
+def test_large_pictures_below_the_limit_are_read_without_a_warning(
+    tmp_path: Path, side: int
+) -> None:
     """Pillow warns from 89 million pixels on and refuses from 179 million on, below our own limit."""
     assert side * side < LIMITS.pixels
     Image.new("L", (side, side), 90).save(tmp_path / "a.jpg")
@@ -417,10 +495,15 @@ def test_formats_that_start_other_programs_are_no_images(tmp_path: Path, name: s
     [
         (Limits(pixels=90 * 64 - 1), "90 x 64 pixels, more than 5,759 (limit: pixels)"),
         (Limits(file_bytes=100), "bytes, more than 100 (limit: file_bytes)"),
-        (Limits(memory=10_000), "decoding takes 28,800 bytes of memory, more than 10,000 (limit: memory)"),
+        (
+            Limits(memory=10_000),
+            "decoding takes 28,800 bytes of memory, more than 10,000 (limit: memory)",
+        ),
     ],
 )
-def test_limits_are_named_where_they_are_exceeded(tmp_path: Path, limits: Limits, reason: str) -> None:
+def test_limits_are_named_where_they_are_exceeded(
+    tmp_path: Path, limits: Limits, reason: str
+) -> None:
     image().save(tmp_path / "a.png")
     for read in (read_picture, read_colours):
         with pytest.raises(ImageError) as caught:
@@ -428,7 +511,9 @@ def test_limits_are_named_where_they_are_exceeded(tmp_path: Path, limits: Limits
         assert caught.value.reason.startswith("is too large: ") and reason in caught.value.reason
 
 
-@pytest.mark.parametrize("wrong", [{"pixels": 0}, {"memory": -1}, {"seconds": 0.0}, {"seconds": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong", [{"pixels": 0}, {"memory": -1}, {"seconds": 0.0}, {"seconds": float("nan")}]
+)
 def test_limits_are_above_zero(wrong: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match=next(iter(wrong))):
         Limits(**wrong)
@@ -445,10 +530,17 @@ def test_progressive_jpegs_count_the_memory_that_they_need_at_any_size(tmp_path:
 
 def test_jpeg_2000_is_decoded_small_if_it_can_be(tmp_path: Path) -> None:
     for name, resolutions in (("many.jp2", 6), ("bare.j2k", 6), ("one.jp2", 1)):
-        image(800, 600).save(tmp_path / name, quality_mode="dB", quality_layers=[50], num_resolutions=resolutions)
+        image(800, 600).save(
+            tmp_path / name, quality_mode="dB", quality_layers=[50], num_resolutions=resolutions
+        )
         picture = read_picture(tmp_path / name, 100)
         assert picture.size == (800, 600)
-        assert difference(picture.gray, gray_of(image(800, 600).resize((100, 75), Image.Resampling.BOX))) < 5
+        assert (
+            difference(
+                picture.gray, gray_of(image(800, 600).resize((100, 75), Image.Resampling.BOX))
+            )
+            < 5
+        )
     limits = Limits(memory=1_000_000)
     assert read_picture(tmp_path / "many.jp2", 100, limits=limits).gray.shape == (75, 100)
     assert read_picture(tmp_path / "bare.j2k", 100, limits=limits).gray.shape == (75, 100)
@@ -456,9 +548,16 @@ def test_jpeg_2000_is_decoded_small_if_it_can_be(tmp_path: Path) -> None:
         read_picture(tmp_path / "one.jp2", 100, limits=limits)
 
 
-def test_the_settings_of_pillow_are_neither_changed_nor_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its limit of size is one for the whole program, as are the warnings that it gives from half of it on."""
-    assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == (1024 * 1024 * 1024 // 4 // 3, False)
+def test_the_settings_of_pillow_are_neither_changed_nor_heeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its limit of size is one for the whole program, as are the warnings that it gives from half
+    of it on.
+    """
+    assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == (
+        1024 * 1024 * 1024 // 4 // 3,
+        False,
+    )
     known = {name for name in Image.OPEN if name not in ("HEIF", "HEIC")}
     big = image(300, 200)
     for name in ("a.png", "b.tif", "c.jpg", "d.bmp"):
@@ -505,11 +604,15 @@ print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 
 
 def test_panoramas_are_read_in_bounded_memory(tmp_path: Path) -> None:
-    """400 million pixels as JPEG, 108 million as PNG in colour: together below 800 MB, libraries included."""
+    """400 million pixels as JPEG, 108 million as PNG in colour: together below 800 MB, libraries
+    included.
+    """
     Image.new("L", (20_000, 20_000), 90).save(tmp_path / "a.jpg")
     Image.new("RGB", (12_000, 9_000), (9, 90, 200)).save(tmp_path / "b.png", compress_level=1)
     paths = [str(tmp_path / "a.jpg"), str(tmp_path / "b.png")]
-    done = subprocess.run([sys.executable, "-c", PANORAMA, *paths], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PANORAMA, *paths], capture_output=True, text=True, check=True
+    )
     first, second, peak = done.stdout.splitlines()
     assert (first, second) == ("20000 20000 1024 1024 720 720 3", "12000 9000 768 1024 540 720 3")
     assert int(peak) < 800_000
@@ -520,9 +623,17 @@ def test_panoramas_are_read_in_bounded_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 @pytest.mark.parametrize(
-    ("size", "expected"), [((800, 500), (200, 125)), ((500, 800), (125, 200)), ((801, 333), (200, 83)), ((900, 3), (200, 1))]
+    ("size", "expected"),
+    [
+        ((800, 500), (200, 125)),
+        ((500, 800), (125, 200)),
+        ((801, 333), (200, 83)),
+        ((900, 3), (200, 1)),
+    ],
 )
-def test_large_pictures_are_shrunk_with_their_shape(tmp_path: Path, ending: str, size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_large_pictures_are_shrunk_with_their_shape(
+    tmp_path: Path, ending: str, size: tuple[int, int], expected: tuple[int, int]
+) -> None:
     image(*size).save(tmp_path / f"a.{ending}")
     picture = read_picture(tmp_path / f"a.{ending}", 200)
     assert picture.gray.shape == expected[::-1]
@@ -531,7 +642,10 @@ def test_large_pictures_are_shrunk_with_their_shape(tmp_path: Path, ending: str,
     assert colours.shape == (*expected[::-1], 3)
     assert full == size
     if min(expected) > 1:
-        assert difference(picture.gray, gray_of(image(*size).resize(expected, Image.Resampling.BOX))) < 3
+        assert (
+            difference(picture.gray, gray_of(image(*size).resize(expected, Image.Resampling.BOX)))
+            < 3
+        )
 
 
 def test_small_pictures_keep_their_size(tmp_path: Path) -> None:
@@ -555,8 +669,21 @@ def test_box_is_cut_from_the_full_picture(tmp_path: Path) -> None:
     assert read_picture(tmp_path / "a.jpg", 100, (0, 0, 1000, 700)).gray.shape == (70, 100)
 
 
-@pytest.mark.parametrize("box", [(-1, 0, 5, 5), (0, -1, 5, 5), (0, 0, 0, 5), (0, 0, 5, 0), (86, 0, 5, 5), (0, 60, 5, 5), (0, 0, 91, 64)])
-def test_box_outside_the_picture_is_a_parameter_error(tmp_path: Path, box: tuple[int, int, int, int]) -> None:
+@pytest.mark.parametrize(
+    "box",
+    [
+        (-1, 0, 5, 5),
+        (0, -1, 5, 5),
+        (0, 0, 0, 5),
+        (0, 0, 5, 0),
+        (86, 0, 5, 5),
+        (0, 60, 5, 5),
+        (0, 0, 91, 64),
+    ],
+)
+def test_box_outside_the_picture_is_a_parameter_error(
+    tmp_path: Path, box: tuple[int, int, int, int]
+) -> None:
     image().save(tmp_path / "a.png")
     with pytest.raises(ParameterError, match=r"box.*90 x 64"):
         read_picture(tmp_path / "a.png", 1000, box)
@@ -585,11 +712,15 @@ def test_deep_arrays_are_stretched(dtype: type[np.generic]) -> None:
     pixels = textured(5, 90, 64)
     seen = picture_from_array((pixels.astype(np.float64) * 4).astype(dtype), 1000)
     assert seen.gray.dtype == np.uint8
-    assert np.corrcoef(seen.gray.ravel(), picture_from_array(pixels, 1000).gray.ravel())[0, 1] > 0.98
+    assert (
+        np.corrcoef(seen.gray.ravel(), picture_from_array(pixels, 1000).gray.ravel())[0, 1] > 0.98
+    )
     assert seen.size == (90, 64)
 
 
-@pytest.mark.parametrize("shape", [(), (5,), (0, 5), (5, 0), (0, 5, 3), (5, 5, 2), (5, 5, 5), (5, 5, 3, 1)])
+@pytest.mark.parametrize(
+    "shape", [(), (5,), (0, 5), (5, 0), (0, 5, 3), (5, 5, 2), (5, 5, 5), (5, 5, 3, 1)]
+)
 def test_arrays_of_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ImageError, match="shape") as caught:
         picture_from_array(np.zeros(shape, np.uint8), 1000)

@@ -1,4 +1,6 @@
-"""Readers and writers of one index at a time, in threads and in processes: every answer is that of a committed generation."""
+"""Readers and writers of one index at a time, in threads and in processes: every answer is that of
+a committed generation.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,15 @@ from typing import Any, Protocol
 import cv2
 import pytest
 
-from bovw import CheckReport, FeatureSpec, ImageIndex, SearchOptions, Vocabulary, check_index, train_vocabulary
+from bovw import (
+    CheckReport,
+    FeatureSpec,
+    ImageIndex,
+    SearchOptions,
+    Vocabulary,
+    check_index,
+    train_vocabulary,
+)
 from bovw.errors import IndexExistsError, IndexLockedError
 from bovw.index import writer as writers
 from bovw.index.snapshot import Snapshot
@@ -22,10 +32,11 @@ from bovw.storage import Directory
 from tests.helpers.pictures import textured
 
 COUNT = 10
-# The seed of a picture and how to search with a part of it; the last one reads the lengths of all images.
+# The seed of a picture and how to search with a part of it; the last one reads the lengths of all
+# images.
 QUERIES = [
     (1, SearchOptions(crop=True)),
-    (5, SearchOptions(words=2)),
+    (5, SearchOptions(words_per_feature=2)),
     (7, SearchOptions(crop=True, scoring="tfidf", mirror=False)),
 ]
 # Nobody waits so long unless something is broken.
@@ -52,22 +63,27 @@ class Barrier(Protocol):
 class Recorder(ImageIndex):
     """An index that keeps every generation that it has been at, to be asked later."""
 
-    def __init__(self, directory: Directory, vocabulary: Vocabulary, root: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        vocabulary: Vocabulary,
+        root: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.kept: dict[int, Snapshot] = {}
         super().__init__(directory, vocabulary, root)
 
     def __enter__(self) -> Recorder:
         return self
 
-    def move(self, snapshot: Snapshot) -> None:
+    def adopt(self, snapshot: Snapshot) -> None:
         self.kept[snapshot.manifest.generation] = snapshot
-        super().move(snapshot)
+        super().adopt(snapshot)
 
     def expected(self) -> dict[int, tuple[Answer, ...]]:
         """What each of the generations answers."""
         found = {}
         for generation, snapshot in sorted(self.kept.items()):
-            super().move(snapshot)
+            super().adopt(snapshot)
             found[generation] = answers(self)
         return found
 
@@ -77,7 +93,13 @@ def answer(index: ImageIndex, number: int) -> Answer:
     seed, options = QUERIES[number]
     matches = index.search(textured(seed, 160, 120)[20:100, 30:130], options).matches
     return tuple(
-        (match.image, match.score, match.inliers, match.verified, b"" if match.outline is None else match.outline.tobytes())
+        (
+            match.path,
+            match.score,
+            match.inliers,
+            match.verified,
+            b"" if match.outline is None else match.outline.tobytes(),
+        )
         for match in matches
     )
 
@@ -92,7 +114,9 @@ def generation(index: ImageIndex) -> int:
 
 
 def read_until_finished(path: str, started: Barrier, finished: Event) -> tuple[Seen, Seen]:
-    """Search until the writer has finished. What objects answered that had just been refreshed or opened, and what one that never moved."""
+    """Search until the writer has finished. What objects answered that had just been refreshed or
+    opened, and what one that never moved.
+    """
     moving: Seen = set()
     still: Seen = set()
     with ImageIndex.open(path) as index, ImageIndex.open(path) as old:
@@ -109,7 +133,9 @@ def read_until_finished(path: str, started: Barrier, finished: Event) -> tuple[S
 
 
 def open_until_finished(path: str, started: Barrier, finished: Event) -> list[int]:
-    """Open an index again and again until the writer has finished; how many images it had each time."""
+    """Open an index again and again until the writer has finished; how many images it had each
+    time.
+    """
     counts = []
     started.wait(PATIENCE)
     last = False
@@ -117,7 +143,7 @@ def open_until_finished(path: str, started: Barrier, finished: Event) -> list[in
         last = finished.is_set()
         with ImageIndex.open(path) as index:
             counts.append(len(index))
-            assert len(list(index.images())) == len(index)
+            assert len(list(index.records())) == len(index)
     return counts
 
 
@@ -190,7 +216,9 @@ def folding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write(index: ImageIndex, pictures: list[str]) -> None:
-    """Add, change, prune, remove and merge in small commits, so that in the end the first two pictures are missing."""
+    """Add, change, prune, remove and merge in small commits, so that in the end the first two
+    pictures are missing.
+    """
     spare = Path(pictures[0]).read_bytes()
     for turn in range(2):
         index.add(pictures, batch=1)
@@ -208,7 +236,9 @@ def write(index: ImageIndex, pictures: list[str]) -> None:
 
 @pytest.mark.usefixtures("folding")
 @pytest.mark.parametrize("kind", ["threads", "processes"])
-def test_every_answer_is_that_of_a_committed_generation(kind: str, path: str, pictures: list[str], vocabulary: Vocabulary) -> None:
+def test_every_answer_is_that_of_a_committed_generation(
+    kind: str, path: str, pictures: list[str], vocabulary: Vocabulary
+) -> None:
     with workers(kind, 2) as (executor, sync), Recorder(Directory(path), vocabulary) as index:
         first = generation(index)
         started, finished = sync.Barrier(3), sync.Event()
@@ -225,7 +255,9 @@ def test_every_answer_is_that_of_a_committed_generation(kind: str, path: str, pi
             assert moving <= set(expected.items()) and newest in {at for at, _ in moving}
             assert still == {(first, expected[first])}
     # nothing is left of the generation that one object searched all the time
-    assert not {entry.name for entry in index.kept[first].manifest.segments} & set(os.listdir(os.path.join(path, "segments")))
+    assert not {entry.name for entry in index.kept[first].manifest.segments} & set(
+        os.listdir(os.path.join(path, "segments"))
+    )
 
 
 @pytest.mark.usefixtures("folding")
@@ -278,7 +310,9 @@ def test_a_writer_may_commit_between_any_two_steps_of_a_reader(
     writer = ImageIndex.open(path)
 
     def change() -> None:
-        """Commit some generations, all with the same answers; no file of the one before stays if `merging`."""
+        """Commit some generations, all with the same answers; no file of the one before stays if
+        `merging`.
+        """
         if merging:
             writer.merge()
         os.utime(pictures[0], ns=(1, next(times)))
@@ -296,7 +330,11 @@ def test_a_writer_may_commit_between_any_two_steps_of_a_reader(
         def read(reader: ImageIndex = reader, before: int = before) -> None:
             if action == "check":
                 report = check_index(path)
-                assert (report.damages, report.leftovers, report.images) == ([], [], COUNT // 2)
+                assert (report.damages, report.leftovers, report.image_count) == (
+                    [],
+                    [],
+                    COUNT // 2,
+                )
             elif action == "open":
                 with ImageIndex.open(path) as opened:
                     assert answers(opened) == expected and generation(opened) >= before
@@ -331,13 +369,21 @@ def test_a_check_takes_nothing_that_a_writer_has_just_committed_for_rubbish(
 
 def test_a_second_writer_fails_at_once_or_waits(path: str, pictures: list[str]) -> None:
     half = COUNT // 2
-    with workers("processes", 1) as (executor, sync), ThreadPoolExecutor(1) as threads, ImageIndex.open(path) as second:
+    with (
+        workers("processes", 1) as (executor, sync),
+        ThreadPoolExecutor(1) as threads,
+        ImageIndex.open(path) as second,
+    ):
         holding, go = sync.Event(), sync.Event()
         first = executor.submit(add_slowly, path, pictures[half:-2], holding, go)
         try:
             assert holding.wait(PATIENCE)
             before = generation(second)
-            for change in (lambda: second.add(pictures[-2:]), lambda: second.remove(pictures), second.merge):
+            for change in (
+                lambda: second.add(pictures[-2:]),
+                lambda: second.remove(pictures),
+                second.merge,
+            ):
                 with pytest.raises(IndexLockedError):
                     change()
             assert generation(second) == before and answers(second)  # it still reads
@@ -347,23 +393,30 @@ def test_a_second_writer_fails_at_once_or_waits(path: str, pictures: list[str]) 
             go.set()
         assert (first.result(), waiting.result().added, len(second)) == (COUNT - half - 2, 2, COUNT)
         with ImageIndex.open(path) as index:
-            assert sorted(record.path for record in index.images()) == sorted(pictures)
+            assert sorted(record.path for record in index.records()) == sorted(pictures)
 
 
 @pytest.mark.usefixtures("folding")
 @pytest.mark.parametrize("kind", ["threads", "processes"])
-def test_writers_that_wait_add_every_picture_once(kind: str, path: str, pictures: list[str]) -> None:
+def test_writers_that_wait_add_every_picture_once(
+    kind: str, path: str, pictures: list[str]
+) -> None:
     with workers(kind, 2) as (executor, sync):
         started = sync.Barrier(2)
-        added = [executor.submit(add_patiently, path, order, started) for order in (pictures, pictures[::-1])]
+        added = [
+            executor.submit(add_patiently, path, order, started)
+            for order in (pictures, pictures[::-1])
+        ]
         assert sum(each.result() for each in added) == COUNT - COUNT // 2
     with ImageIndex.open(path) as index:
-        assert sorted(record.path for record in index.images()) == sorted(pictures)
+        assert sorted(record.path for record in index.records()) == sorted(pictures)
     assert check_index(path).damages == []
 
 
 @pytest.mark.usefixtures("folding")
-def test_threads_share_one_object_and_one_of_them_writes(path: str, pictures: list[str], vocabulary: Vocabulary) -> None:
+def test_threads_share_one_object_and_one_of_them_writes(
+    path: str, pictures: list[str], vocabulary: Vocabulary
+) -> None:
     finished = threading.Event()
     started = threading.Barrier(4)
 
@@ -375,7 +428,11 @@ def test_threads_share_one_object_and_one_of_them_writes(path: str, pictures: li
             last = finished.is_set()
             before = generation(index)
             found.append((before, answer(index, number), generation(index)))
-            assert len(index) <= COUNT and len(list(index.images())) <= COUNT and index.info().images <= COUNT
+            assert (
+                len(index) <= COUNT
+                and len(list(index.records())) <= COUNT
+                and index.info().image_count <= COUNT
+            )
         return found
 
     with Recorder(Directory(path), vocabulary) as index, ThreadPoolExecutor(3) as threads:
@@ -396,10 +453,12 @@ def test_threads_that_write_through_one_object_take_turns(path: str, pictures: l
     with ImageIndex.open(path) as index, ThreadPoolExecutor(3) as threads:
         reports = list(threads.map(lambda picture: index.add(picture, wait=True), pictures))
         assert sum(report.added for report in reports) == COUNT - COUNT // 2 and len(index) == COUNT
-        assert sorted(record.path for record in index.images()) == sorted(pictures)
+        assert sorted(record.path for record in index.records()) == sorted(pictures)
 
 
-def test_of_those_who_make_an_index_at_once_one_succeeds(tmp_path: Path, vocabulary: Vocabulary) -> None:
+def test_of_those_who_make_an_index_at_once_one_succeeds(
+    tmp_path: Path, vocabulary: Vocabulary
+) -> None:
     def make(place: Path) -> bool:
         started.wait(PATIENCE)
         try:

@@ -1,4 +1,6 @@
-"""Damaged indexes: opening says what it can know, a check finds every changed byte and names the file, nothing hangs or crashes."""
+"""Damaged indexes: opening says what it can know, a check finds every changed byte and names the
+file, nothing hangs or crashes.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,17 @@ from bovw.errors import (
     IndexVersionError,
     VocabularyError,
 )
-from tests.fuzz.index import Mutant, Variant, counted, files_of, fuzz, json_bytes, make_variants, seal, time_limit
+from tests.fuzz.index import (
+    Mutant,
+    Variant,
+    counted,
+    files_of,
+    fuzz,
+    json_bytes,
+    make_variants,
+    seal,
+    time_limit,
+)
 from tests.helpers.command import run
 from tests.helpers.pictures import textured
 
@@ -34,7 +46,10 @@ FOLDERS = ["segments/00000002", "segments/00000003", "segments/00000004", "segme
 
 @pytest.fixture(scope="module")
 def variants(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Variant]:
-    return {variant.name: variant for variant in make_variants(tmp_path_factory.mktemp("variants") / "all")}
+    return {
+        variant.name: variant
+        for variant in make_variants(tmp_path_factory.mktemp("variants") / "all")
+    }
 
 
 @pytest.fixture(scope="module", params=["small", "counted"])
@@ -57,7 +72,10 @@ def damages(mutant: Mutant, name: str = "counted") -> dict[str, tuple[str, int]]
     """What a check finds: the reason and what is lost, by file."""
     with counted(name), time_limit(10):
         report = check_index(mutant.folder)
-    return {os.path.relpath(damage.file, mutant.folder): (damage.reason, damage.lost) for damage in report.damages}
+    return {
+        os.path.relpath(damage.file, mutant.folder): (damage.reason, damage.lost)
+        for damage in report.damages
+    }
 
 
 def opening_error(mutant: Mutant) -> BovwError:
@@ -126,7 +144,9 @@ DAMAGES: list[Damaging] = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_check_names_the_damaged_file_of_a_segment_and_what_is_lost(variant: Variant, damage: Damaging, tmp_path: Path) -> None:
+def test_a_check_names_the_damaged_file_of_a_segment_and_what_is_lost(
+    variant: Variant, damage: Damaging, tmp_path: Path
+) -> None:
     lost = dict(zip(FOLDERS, (2, 2, 2, 1), strict=True))
     names = [name for name in variant.contents if os.path.dirname(name) in FOLDERS]
     assert len(names) == 4 * (12 if variant.name == "small" else 13)
@@ -139,7 +159,9 @@ def test_a_check_names_the_damaged_file_of_a_segment_and_what_is_lost(variant: V
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_check_names_the_damaged_file_of_a_deletion_and_what_is_lost(variant: Variant, damage: Damaging, tmp_path: Path) -> None:
+def test_a_check_names_the_damaged_file_of_a_deletion_and_what_is_lost(
+    variant: Variant, damage: Damaging, tmp_path: Path
+) -> None:
     names = [name for name in variant.contents if name.startswith("deleted/")]
     assert len(names) == (2 if variant.name == "small" else 4)
     found = {}
@@ -151,7 +173,9 @@ def test_a_check_names_the_damaged_file_of_a_deletion_and_what_is_lost(variant: 
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_check_names_the_damaged_manifest(variant: Variant, damage: Damaging, tmp_path: Path) -> None:
+def test_a_check_names_the_damaged_manifest(
+    variant: Variant, damage: Damaging, tmp_path: Path
+) -> None:
     mutant = copy_of(variant, tmp_path / "i.bovw")
     damage(mutant, MANIFEST)
     if damage is delete:
@@ -163,13 +187,22 @@ def test_a_check_names_the_damaged_manifest(variant: Variant, damage: Damaging, 
 
 @pytest.mark.parametrize("file", VOCABULARY)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_check_names_the_damaged_file_of_the_vocabulary(mutant: Mutant, damage: Damaging, file: str) -> None:
+def test_a_check_names_the_damaged_file_of_the_vocabulary(
+    mutant: Mutant, damage: Damaging, file: str
+) -> None:
     damage(mutant, f"vocabulary/{file}")
-    assert {name: lost for name, (_, lost) in damages(mutant).items()} == {f"vocabulary/{file}": LIVE}
+    assert {name: lost for name, (_, lost) in damages(mutant).items()} == {
+        f"vocabulary/{file}": LIVE
+    }
 
 
 def test_a_check_names_all_damaged_files(mutant: Mutant) -> None:
-    names = {f"{FOLDERS[1]}/places.npy", f"{FOLDERS[2]}/segment.json", "deleted/00000002-00000005.npy", "deleted/00000003-00000006.npy"}
+    names = {
+        f"{FOLDERS[1]}/places.npy",
+        f"{FOLDERS[2]}/segment.json",
+        "deleted/00000002-00000005.npy",
+        "deleted/00000003-00000006.npy",
+    }
     for name in names:
         flip_last(mutant, name)
     assert damages(mutant).keys() == names
@@ -212,11 +245,17 @@ def change_version(mutant: Mutant, name: str, old: str, new: str) -> None:
     mutant.write(name, mutant.read(name).replace(old.encode(), new.encode()))
 
 
-@pytest.mark.parametrize(("version", "advice"), [(1, "index the pictures again"), (3, "use the version that wrote it")])
-def test_another_version_of_the_index_is_said_to_be_one(mutant: Mutant, version: int, advice: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "advice"), [(1, "index the pictures again"), (3, "use the version that wrote it")]
+)
+def test_another_version_of_the_index_is_said_to_be_one(
+    mutant: Mutant, version: int, advice: str
+) -> None:
     change_version(mutant, MANIFEST, '"version": 2', f'"version": {version}')
     error = opening_error(mutant)
-    assert isinstance(error, IndexVersionError) and f"format version {version}, this program reads version 2: {advice}" in str(error)
+    assert isinstance(
+        error, IndexVersionError
+    ) and f"format version {version}, this program reads version 2: {advice}" in str(error)
     with pytest.raises(IndexVersionError, match=f"{MANIFEST}.*version {version}"):
         check_index(mutant.folder)
 
@@ -228,14 +267,22 @@ def test_another_version_of_a_segment_is_said_to_be_one(mutant: Mutant, version:
     assert isinstance(opening_error(mutant), IndexCorruptError)  # the manifest knows nothing of it
     seal(mutant, name)
     error = opening_error(mutant)
-    assert isinstance(error, IndexVersionError) and name in str(error) and "bovw-segment-1" in str(error)
+    assert (
+        isinstance(error, IndexVersionError)
+        and name in str(error)
+        and "bovw-segment-1" in str(error)
+    )
     assert "not a segment that this version reads" in damages(mutant)[name][0]
 
 
 def test_another_version_of_the_vocabulary_is_said_to_be_one(mutant: Mutant) -> None:
-    change_version(mutant, "vocabulary/vocabulary.json", '"bovw-vocabulary-1"', '"bovw-vocabulary-2"')
+    change_version(
+        mutant, "vocabulary/vocabulary.json", '"bovw-vocabulary-1"', '"bovw-vocabulary-2"'
+    )
     error = opening_error(mutant)
-    assert isinstance(error, VocabularyError) and "'bovw-vocabulary-2', this version reads 'bovw-vocabulary-1'" in str(error)
+    assert isinstance(
+        error, VocabularyError
+    ) and "'bovw-vocabulary-2', this version reads 'bovw-vocabulary-1'" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -246,24 +293,71 @@ def test_another_version_of_the_vocabulary_is_said_to_be_one(mutant: Mutant) -> 
         (cut_off_half, MANIFEST, IndexCorruptError, f"{MANIFEST}: damaged"),
         (replace_by_a_pipe, MANIFEST, IndexCorruptError, f"{MANIFEST}: is not a regular file"),
         (flip_middle, f"{FOLDERS[0]}/segment.json", IndexCorruptError, "segment.json: damaged"),
-        (delete, f"{FOLDERS[0]}/segment.json", IndexCorruptError, "segment.json: the file is missing"),
-        (flip_first, f"{FOLDERS[1]}/shapes.npy", IndexCorruptError, "shapes.npy: does not begin as an array"),
+        (
+            delete,
+            f"{FOLDERS[0]}/segment.json",
+            IndexCorruptError,
+            "segment.json: the file is missing",
+        ),
+        (
+            flip_first,
+            f"{FOLDERS[1]}/shapes.npy",
+            IndexCorruptError,
+            "shapes.npy: does not begin as an array",
+        ),
         (cut_off_one_byte, f"{FOLDERS[1]}/shapes.npy", IndexCorruptError, "shapes.npy: has "),
         (append_a_line_feed, f"{FOLDERS[1]}/images.jsonl", IndexCorruptError, "images.jsonl: has "),
-        (delete, f"{FOLDERS[1]}/word_bits.npy", IndexCorruptError, "word_bits.npy: the file is missing"),
-        (replace_by_a_loop, f"{FOLDERS[3]}/places.npy", IndexCorruptError, "places.npy: cannot be read"),
-        (replace_by_a_folder, f"{FOLDERS[3]}/places.npy", IndexCorruptError, "places.npy: cannot be read"),
-        (flip_last, "deleted/00000002-00000005.npy", IndexCorruptError, "00000002-00000005.npy: damaged"),
-        (flip_last, "deleted/00000002-00000005-documents.npy", IndexCorruptError, "-documents.npy: damaged"),
-        (delete, "deleted/00000003-00000006.npy", IndexCorruptError, "00000003-00000006.npy: the file is missing"),
+        (
+            delete,
+            f"{FOLDERS[1]}/word_bits.npy",
+            IndexCorruptError,
+            "word_bits.npy: the file is missing",
+        ),
+        (
+            replace_by_a_loop,
+            f"{FOLDERS[3]}/places.npy",
+            IndexCorruptError,
+            "places.npy: cannot be read",
+        ),
+        (
+            replace_by_a_folder,
+            f"{FOLDERS[3]}/places.npy",
+            IndexCorruptError,
+            "places.npy: cannot be read",
+        ),
+        (
+            flip_last,
+            "deleted/00000002-00000005.npy",
+            IndexCorruptError,
+            "00000002-00000005.npy: damaged",
+        ),
+        (
+            flip_last,
+            "deleted/00000002-00000005-documents.npy",
+            IndexCorruptError,
+            "-documents.npy: damaged",
+        ),
+        (
+            delete,
+            "deleted/00000003-00000006.npy",
+            IndexCorruptError,
+            "00000003-00000006.npy: the file is missing",
+        ),
         (flip_last, "vocabulary/words.npy", VocabularyError, "vocabulary is damaged"),
         (delete, "vocabulary/vocabulary.json", VocabularyError, "there is no vocabulary here"),
         (replace_by_a_folder, "vocabulary/cells.npy", VocabularyError, "vocabulary is damaged"),
         (replace_by_a_pipe, "vocabulary/cells.npy", VocabularyError, "vocabulary is damaged"),
-        (replace_by_a_pipe, "vocabulary/vocabulary.json", VocabularyError, "vocabulary.json cannot be read"),
+        (
+            replace_by_a_pipe,
+            "vocabulary/vocabulary.json",
+            VocabularyError,
+            "vocabulary.json cannot be read",
+        ),
     ],
 )
-def test_opening_says_which_file_is_wrong_and_how(mutant: Mutant, damage: Damaging, name: str, kind: type, message: str) -> None:
+def test_opening_says_which_file_is_wrong_and_how(
+    mutant: Mutant, damage: Damaging, name: str, kind: type, message: str
+) -> None:
     damage(mutant, name)
     error = opening_error(mutant)
     assert type(error) is kind and message in str(error)
@@ -274,7 +368,9 @@ def test_the_vocabulary_of_another_index_is_refused(mutant: Mutant) -> None:
     Vocabulary.load(shipped_vocabulary("orb")).save(mutant.folder / "vocabulary")
     assert type(opening_error(mutant)) is IncompatibleError
     found = damages(mutant)
-    assert found and all(name.startswith("vocabulary") and lost == LIVE for name, (_, lost) in found.items())
+    assert found and all(
+        name.startswith("vocabulary") and lost == LIVE for name, (_, lost) in found.items()
+    )
 
 
 def add_one(mutant: Mutant, name: str, place: int = 0) -> None:
@@ -296,7 +392,9 @@ def add_one(mutant: Mutant, name: str, place: int = 0) -> None:
         ("deleted/00000002-00000005-documents.npy", "contradicts the postings"),
     ],
 )
-def test_a_check_finds_what_contradicts_another_file_whatever_the_checksums_say(mutant: Mutant, name: str, reason: str) -> None:
+def test_a_check_finds_what_contradicts_another_file_whatever_the_checksums_say(
+    mutant: Mutant, name: str, reason: str
+) -> None:
     add_one(mutant, name)
     found = damages(mutant)
     assert list(found) == [name] and reason in found[name][0] and found[name][1] == 2
@@ -320,7 +418,9 @@ def test_a_check_finds_a_path_that_is_there_twice(mutant: Mutant) -> None:
 
 
 def test_damage_that_opening_cannot_know_is_not_passed_on_by_a_merge(mutant: Mutant) -> None:
-    """A merge writes new checksums. Were they over damaged bytes, no check could ever find the damage again."""
+    """A merge writes new checksums. Were they over damaged bytes, no check could ever find the
+    damage again.
+    """
     flip_last(mutant, f"{FOLDERS[1]}/places.npy")
     with counted("counted"):
         try:
@@ -331,25 +431,42 @@ def test_damage_that_opening_cannot_know_is_not_passed_on_by_a_merge(mutant: Mut
     assert damages(mutant), "the damage is still there, and now it has a right checksum"
 
 
-def test_the_command_says_which_file_is_damaged_and_what_that_costs(variants: dict[str, Variant], tmp_path: Path) -> None:
+def test_the_command_says_which_file_is_damaged_and_what_that_costs(
+    variants: dict[str, Variant], tmp_path: Path
+) -> None:
     mutant = copy_of(variants["small"], tmp_path / "i.bovw")
     sound = run("check", "--index", "i.bovw", cwd=tmp_path)
-    assert (sound.returncode, sound.stderr) == (0, "") and sound.stdout.startswith(f"i.bovw: sound: {LIVE} images, ")
+    assert (sound.returncode, sound.stderr) == (0, "") and sound.stdout.startswith(
+        f"i.bovw: sound: {LIVE} images, "
+    )
     flip_last(mutant, f"{FOLDERS[0]}/places.npy")
     delete(mutant, f"{FOLDERS[3]}/shapes.npy")
     done = run("check", "--index", "i.bovw", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     first, second = done.stdout.splitlines()
-    assert first.endswith(f"i.bovw/{FOLDERS[0]}/places.npy: damaged (its checksum does not match); 2 images cannot be trusted")
+    assert first.endswith(
+        f"i.bovw/{FOLDERS[0]}/places.npy: damaged (its checksum does not match); 2 images cannot be trusted"
+    )
     assert f"i.bovw/{FOLDERS[3]}/shapes.npy: the file is missing; 1 image" in second
     delete(mutant, MANIFEST)
     gone = run("check", "--index", "i.bovw", cwd=tmp_path)
-    assert (gone.returncode, gone.stdout) == (1, "") and "i.bovw: there is no index here" in gone.stderr
+    assert (gone.returncode, gone.stdout) == (
+        1,
+        "",
+    ) and "i.bovw: there is no index here" in gone.stderr
 
 
-def test_what_a_crash_leaves_is_listed_and_is_no_damage(variants: dict[str, Variant], tmp_path: Path) -> None:
+def test_what_a_crash_leaves_is_listed_and_is_no_damage(
+    variants: dict[str, Variant], tmp_path: Path
+) -> None:
     mutant = copy_of(variants["small"], tmp_path / "i.bovw")
-    leftovers = ["manifest-00000005.json", "tmp-manifest-00000007.json", "segments/tmp-00000007", "segments/00000001", "deleted/x.npy"]
+    leftovers = [
+        "manifest-00000005.json",
+        "tmp-manifest-00000007.json",
+        "segments/tmp-00000007",
+        "segments/00000001",
+        "deleted/x.npy",
+    ]
     for name in leftovers:
         if name.startswith("segments"):
             (mutant.folder / name).mkdir()
@@ -357,10 +474,15 @@ def test_what_a_crash_leaves_is_listed_and_is_no_damage(variants: dict[str, Vari
         else:
             (mutant.folder / name).write_bytes(b"half")
     report = check_index(mutant.folder)
-    assert report.damages == [] and {os.path.relpath(name, mutant.folder) for name in report.leftovers} == set(leftovers)
+    assert report.damages == [] and {
+        os.path.relpath(name, mutant.folder) for name in report.leftovers
+    } == set(leftovers)
     done = run("check", "--index", "i.bovw", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.startswith("i.bovw: sound")
-    assert all(any(f"i.bovw/{name}: left over" in line for line in done.stderr.splitlines()) for name in leftovers)
+    assert all(
+        any(f"i.bovw/{name}: left over" in line for line in done.stderr.splitlines())
+        for name in leftovers
+    )
     with ImageIndex.open(mutant.folder) as index:
         index.remove([])
     assert not any((mutant.folder / name).exists() for name in leftovers)
@@ -386,7 +508,9 @@ def test_a_foreign_file_in_a_segment_is_named_and_costs_nothing(mutant: Mutant) 
         (["segments", 0, "deletion", "name"], "\ud800"),
     ],
 )
-def test_a_manifest_with_a_right_checksum_and_a_wrong_value_is_corrupt(mutant: Mutant, keys: list[str | int], value: object) -> None:
+def test_a_manifest_with_a_right_checksum_and_a_wrong_value_is_corrupt(
+    mutant: Mutant, keys: list[str | int], value: object
+) -> None:
     body = json.loads(mutant.read(MANIFEST))
     inside = body
     for key in keys[:-1]:
@@ -405,8 +529,12 @@ def test_a_record_whose_path_is_none_is_corrupt(mutant: Mutant, value: object) -
     lines[0] = (json.dumps({**json.loads(lines[0]), "path": value}) + "\n").encode()
     mutant.write(name, b"".join(lines))
     seal(mutant, name)
-    with counted("counted"), pytest.raises(IndexCorruptError, match=r"images\.jsonl"), ImageIndex.open(mutant.folder) as index:
-        list(index.images())
+    with (
+        counted("counted"),
+        pytest.raises(IndexCorruptError, match=r"images\.jsonl"),
+        ImageIndex.open(mutant.folder) as index,
+    ):
+        list(index.records())
     assert name in damages(mutant)
 
 
@@ -415,7 +543,11 @@ def test_an_image_without_pixels_is_corrupt(mutant: Mutant, size: tuple[int, int
     """A query would divide by these sizes."""
     name = f"{FOLDERS[1]}/sizes.npy"
     mutant.write(name, mutant.read(name)[:128] + np.array([size] * 3, "<u4").tobytes())
-    with counted("counted"), pytest.raises(IndexCorruptError, match=r"sizes\.npy"), ImageIndex.open(mutant.folder) as index:
+    with (
+        counted("counted"),
+        pytest.raises(IndexCorruptError, match=r"sizes\.npy"),
+        ImageIndex.open(mutant.folder) as index,
+    ):
         index.search(textured(3, 160, 120))
 
 
@@ -448,8 +580,13 @@ def test_a_vocabulary_whose_scale_is_too_large_is_damaged(mutant: Mutant) -> Non
     assert damages(mutant)
 
 
-@pytest.mark.parametrize(("name", "value"), [("cells", np.inf), ("projection", np.nan), ("projection", 0.0), ("projection", 1e-40)])
-def test_a_vocabulary_of_impossible_numbers_is_damaged_whatever_the_checksums_say(mutant: Mutant, name: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cells", np.inf), ("projection", np.nan), ("projection", 0.0), ("projection", 1e-40)],
+)
+def test_a_vocabulary_of_impossible_numbers_is_damaged_whatever_the_checksums_say(
+    mutant: Mutant, name: str, value: float
+) -> None:
     """A query would be multiplied and divided by them."""
     file = f"vocabulary/{name}.npy"
     values = np.full((len(mutant.read(file)) - 128) // 4, value, "<f4")
@@ -461,21 +598,33 @@ def test_a_vocabulary_of_impossible_numbers_is_damaged_whatever_the_checksums_sa
 
 @pytest.mark.parametrize("kind", ["()", "('<u4',)", "'|O'", "[('a', '<u4')]", "3", "'x"])
 @pytest.mark.parametrize("shape", ["(64, 128)", "(-1,)", "(9223372036854775807, 9)", "None"])
-def test_a_vocabulary_array_of_another_kind_is_damaged(mutant: Mutant, kind: str, shape: str) -> None:
-    header = f"{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
-    mutant.write("vocabulary/words.npy", b"\x93NUMPY\x01\x00v\x00" + header + mutant.read("vocabulary/words.npy")[128:])
+def test_a_vocabulary_array_of_another_kind_is_damaged(
+    mutant: Mutant, kind: str, shape: str
+) -> None:
+    header = (
+        f"{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode()
+        + b"\n"
+    )
+    mutant.write(
+        "vocabulary/words.npy",
+        b"\x93NUMPY\x01\x00v\x00" + header + mutant.read("vocabulary/words.npy")[128:],
+    )
     assert isinstance(opening_error(mutant), VocabularyError)
     assert list(damages(mutant)) == ["vocabulary/words.npy"]
 
 
 @pytest.mark.parametrize("seed", [11, 12])
-def test_mutants_end_in_a_result_or_an_error_and_a_check_finds_them(tmp_path: Path, seed: int) -> None:
+def test_mutants_end_in_a_result_or_an_error_and_a_check_finds_them(
+    tmp_path: Path, seed: int
+) -> None:
     cv2.setNumThreads(1)
     violations = fuzz(200, seed, tmp_path / "fuzz")
     assert not violations, "\n".join(map(ascii, map(str, violations)))
 
 
-def test_the_fuzzer_makes_the_same_mutants_again_and_leaves_the_originals_alone(tmp_path: Path) -> None:
+def test_the_fuzzer_makes_the_same_mutants_again_and_leaves_the_originals_alone(
+    tmp_path: Path,
+) -> None:
     seen: list[int] = []
     fuzz(3, 5, tmp_path / "fuzz", first=40, tell=lambda number, _: seen.append(number))
     assert seen == [40, 41, 42]

@@ -1,7 +1,9 @@
-"""Every step of a writer that changes the file system fails once: the index is as before or as after, never in between.
+"""Every step of a writer that changes the file system fails once: the index is as before or as
+after, never in between.
 
-All such steps go through the name `os` in bovw.storage. Here `Disk` stands in for it: it counts the steps, fails at one of
-them, and remembers what has been synced, so that it can say what a power cut may leave on a real disk.
+All such steps go through the name `os` in bovw.storage. Here `Disk` stands in for it: it counts the
+steps, fails at one of them, and remembers what has been synced, so that it can say what a power cut
+may leave on a real disk.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ STEPS = frozenset({"open", "write", "fsync", "mkdir", "rename", "link", "unlink"
 
 
 class PowerCut(BaseException):
-    """The end of the process: it reaches the test, and no clean-up on the way can change anything any more."""
+    """The end of the process: it reaches the test, and no clean-up on the way can change anything
+    any more.
+    """
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,9 @@ POWER_CUT = Fault("power cut", 0, STEPS, lasting=True)
 ONE_ERROR = Fault("one error", errno.EIO, STEPS, lasting=False)
 DEAD_DISK = Fault("dead disk", errno.EIO, STEPS, lasting=True)
 # Removing needs no space.
-FULL_DISK = Fault("full disk", errno.ENOSPC, frozenset({"open", "write", "mkdir", "rename", "link"}), lasting=True)
+FULL_DISK = Fault(
+    "full disk", errno.ENOSPC, frozenset({"open", "write", "mkdir", "rename", "link"}), lasting=True
+)
 
 
 class File:
@@ -95,7 +101,9 @@ class Unsynced:
 
 
 class Disk(Unsynced):
-    """Stands in for `os`: does what is asked below a folder, fails at one step, and knows what has reached the disk."""
+    """Stands in for `os`: does what is asked below a folder, fails at one step, and knows what has
+    reached the disk.
+    """
 
     fault: Fault | None
 
@@ -114,7 +122,11 @@ class Disk(Unsynced):
         self.done += 1
         if self.done == self.at or (self.fault.lasting and self.done > self.at):
             self.struck = True
-            raise OSError(self.fault.code, os.strerror(self.fault.code)) if self.fault.code else PowerCut
+            raise (
+                OSError(self.fault.code, os.strerror(self.fault.code))
+                if self.fault.code
+                else PowerCut
+            )
 
     def node(self, path: Path) -> File | Folder:
         """The file or folder at a path."""
@@ -125,7 +137,9 @@ class Disk(Unsynced):
         return node
 
     def rename_node(self, path: Path, node: File | Folder | None, *others: str) -> None:
-        """Note what a name stands for from now on, None if it is gone; `others` in the folder have changed in the same stroke."""
+        """Note what a name stands for from now on, None if it is gone; `others` in the folder have
+        changed in the same stroke.
+        """
         folder = self.node(path.parent)
         assert isinstance(folder, Folder)
         if node is None:
@@ -212,7 +226,11 @@ class Disk(Unsynced):
 
         return {
             "everything reached the disk": flat(self.root, everything, lambda file: file.now),
-            "content was torn": flat(self.root, everything, lambda file: file.now if file.now == file.synced else halved(file.now)),
+            "content was torn": flat(
+                self.root,
+                everything,
+                lambda file: file.now if file.now == file.synced else halved(file.now),
+            ),
             "content was lost": flat(self.root, everything, lambda file: file.synced),
             "names were lost": flat(self.root, synced, lambda file: file.synced),
             "names but the newest were lost": flat(self.root, newest, lambda file: file.synced),
@@ -223,7 +241,12 @@ def halved(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
-def flat(folder: Folder, names: Callable[[Folder], dict[str, File | Folder]], content: Callable[[File], bytes], prefix: str = "") -> Tree:
+def flat(
+    folder: Folder,
+    names: Callable[[Folder], dict[str, File | Folder]],
+    content: Callable[[File], bytes],
+    prefix: str = "",
+) -> Tree:
     """What lies below a folder of the model."""
     tree: Tree = {}
     for name, node in names(folder).items():
@@ -300,20 +323,35 @@ class Scene:
     def state_of(self, index: ImageIndex) -> State:
         """The images of an open index and what searches say."""
         manifest = index.snapshot.manifest
-        if manifest not in self.known:  # it has the checksums of everything, and check_index has compared them
-            matches = [match for query in self.queries for match in index.search(query, SearchOptions(crop=True)).matches]
-            said = [(match.image, match.score, None if match.outline is None else match.outline.tobytes()) for match in matches]
-            self.known[manifest] = list(index.images()), list(said)
+        if (
+            manifest not in self.known
+        ):  # it has the checksums of everything, and check_index has compared them
+            matches = [
+                match
+                for query in self.queries
+                for match in index.search(query, SearchOptions(crop=True)).matches
+            ]
+            said = [
+                (
+                    match.path,
+                    match.score,
+                    None if match.outline is None else match.outline.tobytes(),
+                )
+                for match in matches
+            ]
+            self.known[manifest] = list(index.records()), list(said)
         return self.known[manifest]
 
     def is_clean(self) -> bool:
         """Whether the index has no file that it does not need."""
         directory = Directory(self.place / INDEX)
-        rest = [name for name in tree_of(directory.root) if "tmp-" in name]
-        return not rest and not writer.rubbish(directory, read_latest(directory))
+        rest = [name for name in tree_of(directory.path) if "tmp-" in name]
+        return not rest and not writer.garbage(directory, read_latest(directory))
 
     def recovers(self, tree: Tree, states: list[State], where: str) -> None:
-        """What a fault has left is sound and in one of some states; the next writer cleans it up and makes it as after."""
+        """What a fault has left is sound and in one of some states; the next writer cleans it up
+        and makes it as after.
+        """
         key = frozenset(tree.items())
         if key not in self.recovered:
             put(tree, self.place)
@@ -340,11 +378,15 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No picture is looked at twice, nothing is really synced, and small segments are written like large ones."""
+    """No picture is looked at twice, nothing is really synced, and small segments are written like
+    large ones.
+    """
     known: dict[object, tuple[NDArray[np.float32], NDArray[Any]]] = {}
     detect = features.detect
 
-    def remembered(gray: NDArray[Any], spec: FeatureSpec) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def remembered(
+        gray: NDArray[Any], spec: FeatureSpec
+    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
         key = gray.tobytes(), gray.shape, spec
         if key not in known:
             known[key] = detect(gray, spec)
@@ -362,14 +404,23 @@ def picture(path: Path, seed: int) -> Path:
 
 
 def leave_rubbish(index: Path) -> None:
-    """What crashes leave beside generation 4: parts of an older one, of the next one, and what has a temporary name."""
+    """What crashes leave beside generation 4: parts of an older one, of the next one, and what has
+    a temporary name.
+    """
     for folder in ("deleted", "segments/00000001", "segments/00000005", "segments/tmp-00000005"):
         (index / folder).mkdir()
-    for name in ("manifest-00000001.json", "tmp-manifest-00000005.json", "deleted/00000001-00000003.npy", "segments/00000005/places.npy"):
+    for name in (
+        "manifest-00000001.json",
+        "tmp-manifest-00000005.json",
+        "deleted/00000001-00000003.npy",
+        "segments/00000005/places.npy",
+    ):
         (index / name).write_text("half")
 
 
-def scene(name: str, tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> Scene:
+def scene(
+    name: str, tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> Scene:
     """A scene by its name."""
     place, folder = tmp_path / "place", tmp_path / "photos"
     place.mkdir()
@@ -394,18 +445,24 @@ def scene(name: str, tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest
 
     def operation(index: ImageIndex) -> None:
         if name == "remove":
-            index.remove([files[0], files[1], files[3], files[4]])  # all of a segment, and most of one
+            index.remove(
+                [files[0], files[1], files[3], files[4]]
+            )  # all of a segment, and most of one
         elif name == "merge":
             index.merge()
             assert len(index.snapshot.segments) == 1
         else:
             index.add(folder, prune=name == "prune")
 
-    return Scene(place, operation, [textured(seed, 160, 120)[20:110, 10:140] for seed in (1, 3, 5, 11)])
+    return Scene(
+        place, operation, [textured(seed, 160, 120)[20:110, 10:140] for seed in (1, 3, 5, 11)]
+    )
 
 
 def make(path: Path, vocabulary: Vocabulary) -> None:
-    """Make an index, or open the one that is there; and write to it, which changes nothing but cleans up."""
+    """Make an index, or open the one that is there; and write to it, which changes nothing but
+    cleans up.
+    """
     try:
         index = ImageIndex.open(path)
     except IndexMissingError:
@@ -414,7 +471,9 @@ def make(path: Path, vocabulary: Vocabulary) -> None:
         index.remove([])
 
 
-def failure(monkeypatch: pytest.MonkeyPatch, disk: Disk, action: Callable[[], object]) -> BaseException | None:
+def failure(
+    monkeypatch: pytest.MonkeyPatch, disk: Disk, action: Callable[[], object]
+) -> BaseException | None:
     """Do something on a disk, and say what came of it."""
     with monkeypatch.context() as patch:
         patch.setattr(storage, "os", disk)
@@ -439,9 +498,13 @@ def test_a_power_cut_at_any_step_leaves_the_index_as_before_or_as_after(
         assert left["everything reached the disk"] == tree_of(about.place)  # the model is right
         disk.fault = None  # or the process alone was killed, and the power was cut when the next writer had cleaned up
         failure(monkeypatch, disk, partial(make, about.place / INDEX, vocabulary))
-        left["all but the newest of the names after cleaning up were lost"] = disk.after_power_cut()["names but the newest were lost"]
+        left["all but the newest of the names after cleaning up were lost"] = (
+            disk.after_power_cut()["names but the newest were lost"]
+        )
         for what, tree in left.items():
-            about.recovers(tree, about.states if error else about.states[1:], f"cut at step {at}: {what}")
+            about.recovers(
+                tree, about.states if error else about.states[1:], f"cut at step {at}: {what}"
+            )
         if not error:
             break
     assert at > (15 if name == "prune" else 50)
@@ -467,7 +530,10 @@ def test_a_step_that_fails_is_our_error_and_leaves_no_rubbish(
                 break
             assert about.state_of(index) in about.states, where
             assert about.is_clean() or fault == DEAD_DISK, where
-            left = [tree_of(about.place), disk.after_power_cut()["names but the newest were lost"]]  # trouble seldom comes alone
+            left = [
+                tree_of(about.place),
+                disk.after_power_cut()["names but the newest were lost"],
+            ]  # trouble seldom comes alone
             about.operation(index)
             assert about.state_of(index) == about.states[1] and about.is_clean(), where
         for tree in left:
@@ -484,7 +550,9 @@ def is_whole(path: Path) -> bool:
     return not report.damages and not report.leftovers
 
 
-@pytest.mark.parametrize("before", [{}, {"above/": b"", f"above/{INDEX}/": b""}], ids=["new", "in an empty folder"])
+@pytest.mark.parametrize(
+    "before", [{}, {"above/": b"", f"above/{INDEX}/": b""}], ids=["new", "in an empty folder"]
+)
 def test_a_power_cut_while_an_index_is_made_leaves_none_or_all_of_it(
     before: Tree, tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -496,7 +564,7 @@ def test_a_power_cut_while_an_index_is_made_leaves_none_or_all_of_it(
         error = failure(monkeypatch, disk, partial(make, path, vocabulary))
         for what, tree in disk.after_power_cut().items():
             put(tree, place)
-            assert error or ImageIndex.open(path).root, "what was finished is lost"
+            assert error or ImageIndex.open(path).picture_root, "what was finished is lost"
             make(path, vocabulary)
             assert is_whole(path), f"cut at step {at}: {what}"
         if not error:

@@ -14,7 +14,13 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from numpy.typing import NDArray
 
 from bovw import FeatureSpec, ImageIndex, SearchOptions, Vocabulary, check_index, train_vocabulary
@@ -35,7 +41,7 @@ OBJECTS = 3
 OPTIONS = [
     SearchOptions(crop=True),
     SearchOptions(),
-    SearchOptions(k=3, verify=2, words=2),
+    SearchOptions(k=3, verify_top=2, words_per_feature=2),
     SearchOptions(scoring="tfidf", crop=True, mirror=False),
 ]
 
@@ -51,7 +57,9 @@ batches = st.integers(1, 4)
 
 
 class World:
-    """What all runs share: a vocabulary, some pictures as files of one size, queries, and what they must find."""
+    """What all runs share: a vocabulary, some pictures as files of one size, queries, and what they
+    must find.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -69,7 +77,9 @@ class World:
         ):
             self.queries.append(textured(seed, 160, 120)[rows, columns])
         pictures = [folder / f"{number}.pgm" for number in range(CONTENTS)]
-        self.vocabulary: Vocabulary = train_vocabulary(pictures, 64, FeatureSpec("rootsift", 60, 256))[0]
+        self.vocabulary: Vocabulary = train_vocabulary(
+            pictures, 64, FeatureSpec("rootsift", 60, 256)
+        )[0]
         self.hashes = [hashlib.sha256(content).hexdigest() for content in self.files]
         self.known: dict[tuple[tuple[str, int], ...], list[list[Answer]]] = {}
 
@@ -85,13 +95,13 @@ class World:
         """What an index says to one of the queries, to the last bit."""
         return [
             (
-                os.path.relpath(match.image, folder / "photos"),
+                os.path.relpath(match.path, folder / "photos"),
                 match.score,
                 match.inliers,
                 match.verified,
                 match.log_false_alarms,
                 b"" if match.outline is None else match.outline.tobytes(),
-                match.matched.tobytes(),
+                match.correspondences.tobytes(),
             )
             for options in OPTIONS
             for match in index.search(self.queries[query], options).matches
@@ -106,7 +116,9 @@ class World:
                 (folder / "photos" / name).write_bytes(self.files[content])
             with ImageIndex.create(folder / "i.bovw", self.vocabulary) as index:
                 assert index.add(folder / "photos").added == len(key)
-                self.known[key] = [self.answers(index, folder, query) for query in range(len(self.queries))]
+                self.known[key] = [
+                    self.answers(index, folder, query) for query in range(len(self.queries))
+                ]
             shutil.rmtree(folder)
         return self.known[key]
 
@@ -154,7 +166,9 @@ class IndexMachine(RuleBasedStateMachine):
         self.write_new_pictures_or_change_some(NAMES, first)
 
     @rule(names=names_of_pictures, content=contents)
-    def change_pictures_so_that_neither_size_nor_time_tells(self, names: list[str], content: int) -> None:
+    def change_pictures_so_that_neither_size_nor_time_tells(
+        self, names: list[str], content: int
+    ) -> None:
         for name in self.present(names):
             self.put(name, content, self.files[name][1])
 
@@ -174,7 +188,13 @@ class IndexMachine(RuleBasedStateMachine):
     def add_all(self, who: int, batch: int, check_content: bool, prune: bool) -> None:
         self.add(who, ["."], batch, check_content, prune)
 
-    @rule(who=objects, names=names_of_all, batch=batches, check_content=st.booleans(), prune=st.booleans())
+    @rule(
+        who=objects,
+        names=names_of_all,
+        batch=batches,
+        check_content=st.booleans(),
+        prune=st.booleans(),
+    )
     def add(self, who: int, names: list[str], batch: int, check_content: bool, prune: bool) -> None:
         counts = dict.fromkeys(["added", "changed", "unchanged", "removed"], 0)
         missing = {name for name in names if name in NAMES and name not in self.files}
@@ -195,7 +215,12 @@ class IndexMachine(RuleBasedStateMachine):
                     counts["removed"] += 1
                     missing.discard(name)
                     del self.indexed[name]
-        report = self.objects[who].add([self.file(name) for name in names], batch=batch, check_content=check_content, prune=prune)
+        report = self.objects[who].add(
+            [self.file(name) for name in names],
+            batch=batch,
+            check_content=check_content,
+            prune=prune,
+        )
         assert {name: getattr(report, name) for name in counts} == counts
         assert {error.path for error in report.failed} == {self.file(name) for name in missing}
         self.views[who] = dict(self.indexed)
@@ -213,7 +238,10 @@ class IndexMachine(RuleBasedStateMachine):
         self.objects[who].merge()
         self.views[who] = dict(self.indexed)
         info = self.objects[who].info()
-        assert info.deleted == 0 and info.segments <= 1 + 2 * info.features // writers.MAX_FEATURES
+        assert (
+            info.deleted_count == 0
+            and info.segment_count <= 1 + 2 * info.feature_count // writers.MAX_FEATURES
+        )
 
     @rule(who=objects)
     def reopen(self, who: int) -> None:
@@ -229,19 +257,27 @@ class IndexMachine(RuleBasedStateMachine):
 
     @rule(who=objects, query=st.integers(0, 2))
     def search(self, who: int, query: int) -> None:
-        assert self.world.answers(self.objects[who], self.folder, query) == self.world.expected(self.views[who])[query]
+        assert (
+            self.world.answers(self.objects[who], self.folder, query)
+            == self.world.expected(self.views[who])[query]
+        )
 
     @invariant()
     def every_object_has_the_pictures_of_its_generation(self) -> None:
         for index, view in zip(self.objects, self.views, strict=True):
-            records = {os.path.relpath(record.path, self.folder / "photos"): record for record in index.images()}
+            records = {
+                os.path.relpath(record.path, self.folder / "photos"): record
+                for record in index.records()
+            }
             found = {name: (record.sha256, record.mtime) for name, record in records.items()}
-            assert found == {name: (self.world.hashes[content], time) for name, (content, time) in view.items()}
-            assert len(index) == len(view) == len(list(index.images()))
+            assert found == {
+                name: (self.world.hashes[content], time) for name, (content, time) in view.items()
+            }
+            assert len(index) == len(view) == len(list(index.records()))
 
     def teardown(self) -> None:
         report = check_index(self.path)
-        assert (report.damages, report.leftovers, report.images) == ([], [], len(self.indexed))
+        assert (report.damages, report.leftovers, report.image_count) == ([], [], len(self.indexed))
         for who in range(OBJECTS):
             for query in range(len(self.world.queries)):
                 self.search(who, query)
@@ -251,7 +287,11 @@ class IndexMachine(RuleBasedStateMachine):
 
 def covered(held: dict[str, Held], names: Sequence[str]) -> list[str]:
     """The pictures that are among some names, or lie below folders that are."""
-    return [name for name in held if any(each in (".", name) or name.startswith(f"{each}/") for each in names)]
+    return [
+        name
+        for name in held
+        if any(each in (".", name) or name.startswith(f"{each}/") for each in names)
+    ]
 
 
 def remembering(
@@ -270,12 +310,16 @@ def remembering(
         if record.sha256 == task.known:
             return None
         status = os.stat(task.path)
-        return replace(record, path=task.stored, bytes=status.st_size, mtime=status.st_mtime_ns), features
+        return replace(
+            record, path=task.stored, size_bytes=status.st_size, mtime=status.st_mtime_ns
+        ), features
 
     return remembered
 
 
-def remembering_queries(extracting: Callable[[Picture, FeatureSpec], Features]) -> Callable[[Picture, FeatureSpec], Features]:
+def remembering_queries(
+    extracting: Callable[[Picture, FeatureSpec], Features],
+) -> Callable[[Picture, FeatureSpec], Features]:
     """The same function, but each query is extracted once."""
     known: dict[bytes, Features] = {}
 
@@ -299,7 +343,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield World(tmp_path_factory.mktemp("equality"))
 
 
-# Few features count as many: the files that only large segments have are there. Or a merge makes several segments.
+# Few features count as many: the files that only large segments have are there. Or a merge makes
+# several segments.
 @pytest.mark.parametrize(("counted", "most"), [(131_072, 2**32), (0, 2**32), (0, 250)])
 def test_whatever_is_done_the_index_answers_as_one_made_in_one_go(
     world: World, monkeypatch: pytest.MonkeyPatch, counted: int, most: int
@@ -308,17 +353,21 @@ def test_whatever_is_done_the_index_answers_as_one_made_in_one_go(
     monkeypatch.setattr(writers, "COUNTED_FEATURES", counted)
     monkeypatch.setattr(writers, "MAX_FEATURES", most)
     monkeypatch.setattr(IndexMachine, "world", world, raising=False)
-    run_state_machine_as_test(IndexMachine, settings=settings(max_examples=30, stateful_step_count=30))
+    run_state_machine_as_test(
+        IndexMachine, settings=settings(max_examples=30, stateful_step_count=30)
+    )
 
 
-def test_a_merge_makes_no_more_segments_than_what_is_alive_needs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_merge_makes_no_more_segments_than_what_is_alive_needs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = world.new_folder()
     for number in range(8):
         (folder / "photos" / f"{number}.pgm").write_bytes(world.files[number])
     with ImageIndex.create(folder / "i.bovw", world.vocabulary) as index:
         index.add(folder / "photos", batch=4)
-        features = index.info().features
+        features = index.info().feature_count
         monkeypatch.setattr(writers, "MAX_FEATURES", features // 2 + 10)  # for half of the pictures
         index.remove([folder / "photos" / f"{number}.pgm" for number in (0, 1, 6, 7)])
         index.merge()
-        assert (index.info().images, index.info().segments) == (4, 1)
+        assert (index.info().image_count, index.info().segment_count) == (4, 1)

@@ -1,7 +1,9 @@
-"""The format of an index: docs/format.md is true, and an index of long ago is read and answers as it did.
+"""The format of an index: docs/format.md is true, and an index of long ago is read and answers as
+it did.
 
-tests/fixtures/index-2 is an index of the first released format. It stands for all those that are out there: every later version of
-the program must open it, and find in it what is in answers.json. It is never made again; if a test here fails, the program is wrong.
+tests/fixtures/index-2 is an index of the first released format. It stands for all those that are
+out there: every later version of the program must open it, and find in it what is in answers.json.
+It is never made again; if a test here fails, the program is wrong.
 """
 
 from __future__ import annotations
@@ -42,14 +44,20 @@ def index(tmp_path: Path) -> Path:
 
 def names(opened: ImageIndex) -> list[str]:
     """The paths of the images, relative to where the index is."""
-    return [os.path.relpath(record.path, opened.directory.root.parent) for record in opened.images()]
+    return [
+        os.path.relpath(record.path, opened.directory.path.parent) for record in opened.records()
+    ]
 
 
 def require_recorded_answers(opened: ImageIndex) -> None:
-    """Compare with answers.json. OpenCV's versions differ a little in what they find, so numbers may differ a little, too."""
+    """Compare with answers.json. OpenCV's versions differ a little in what they find, so numbers
+    may differ a little, too.
+    """
     for answer in json.loads((FIXTURES / "answers.json").read_bytes()):
-        best = opened.search(FIXTURES / "queries" / answer["query"], SearchOptions(crop=answer["crop"])).matches[0]
-        assert os.path.relpath(best.image, opened.directory.root.parent) == answer["image"]
+        best = opened.search(
+            FIXTURES / "queries" / answer["query"], SearchOptions(crop=answer["crop"])
+        ).matches[0]
+        assert os.path.relpath(best.path, opened.directory.path.parent) == answer["image"]
         assert (best.verified, best.mirrored) == (answer["verified"], answer["mirrored"])
         assert best.inliers == pytest.approx(answer["inliers"], rel=0.1)
         np.testing.assert_allclose(np.asarray(best.outline), answer["outline"], atol=1)
@@ -63,13 +71,29 @@ def test_an_index_of_long_ago_answers_as_it_did(index: Path) -> None:
 
 def test_an_index_of_long_ago_is_sound_and_says_what_it_is(index: Path) -> None:
     report = check_index(index)
-    assert (report.damages, report.leftovers, report.images) == ([], [], 6)
+    assert (report.damages, report.leftovers, report.image_count) == ([], [], 6)
     with ImageIndex.open(index) as opened:
         info = opened.info()
-    assert (info.images, info.deleted, info.features, info.segments, info.generation, info.words) == (6, 2, 1200, 2, 4, 128)
+    assert (
+        info.image_count,
+        info.deleted_count,
+        info.feature_count,
+        info.segment_count,
+        info.generation,
+        info.word_count,
+    ) == (
+        6,
+        2,
+        1200,
+        2,
+        4,
+        128,
+    )
     assert info.spec == FeatureSpec("rootsift", max_features=150, max_side=256)
-    assert info.vocabulary == json.loads((index / "manifest-00000004.json").read_bytes())["vocabulary"]
-    assert os.path.realpath(info.root) == os.path.realpath(index.parent)
+    assert (
+        info.vocabulary == json.loads((index / "manifest-00000004.json").read_bytes())["vocabulary"]
+    )
+    assert os.path.realpath(info.picture_root) == os.path.realpath(index.parent)
 
 
 def test_an_index_of_long_ago_goes_on_living(index: Path) -> None:
@@ -84,13 +108,17 @@ def test_an_index_of_long_ago_goes_on_living(index: Path) -> None:
         opened.merge()
         require_recorded_answers(opened)
         found = opened.search(textured(20, 240, 180), SearchOptions(crop=True)).matches[0]
-        assert found.image == str(photos / "6.png") and found.verified
-        assert names(opened) == [name for name in LIVE if name != "photos/4.jpg"] + ["photos/3.jpg", "photos/6.png"]
+        assert found.path == str(photos / "6.png") and found.verified
+        assert names(opened) == [name for name in LIVE if name != "photos/4.jpg"] + [
+            "photos/3.jpg",
+            "photos/6.png",
+        ]
     checked = check_index(index)
-    assert (checked.damages, checked.leftovers, checked.images) == ([], [], 7)
+    assert (checked.damages, checked.leftovers, checked.image_count) == ([], [], 7)
 
 
-# --- a reader that knows the document and nothing of bovw --------------------------------------------------------------
+# --- a reader that knows the document and nothing of bovw
+# --------------------------------------------------------------
 
 
 def sha256(content: bytes) -> str:
@@ -101,26 +129,45 @@ def read_array(path: Path) -> NDArray[Any]:
     content = path.read_bytes()
     start = 10 + int.from_bytes(content[8:10], "little")
     header = content[10:start].decode()
-    kind, shape = header.split("'descr': '")[1].split("'")[0], header.split("'shape': (")[1].split(")")[0]
-    return np.frombuffer(content, kind, offset=start).reshape([int(number) for number in shape.split(",") if number.strip()])
+    kind, shape = (
+        header.split("'descr': '")[1].split("'")[0],
+        header.split("'shape': (")[1].split(")")[0],
+    )
+    return np.frombuffer(content, kind, offset=start).reshape(
+        [int(number) for number in shape.split(",") if number.strip()]
+    )
 
 
 def read_vocabulary(folder: Path) -> tuple[str, dict[str, NDArray[Any]]]:
     header = json.loads((folder / "vocabulary.json").read_bytes())
-    arrays = {name: read_array(folder / f"{name}.npy") for name in ("words", "cells", "cell_starts", "projection")}
+    arrays = {
+        name: read_array(folder / f"{name}.npy")
+        for name in ("words", "cells", "cell_starts", "projection")
+    }
     text = json.dumps([header["features"]["name"], header["word_scale"]])
-    assert header["fingerprint"] == sha256(text.encode() + b"".join(array.tobytes() for array in arrays.values()))
+    assert header["fingerprint"] == sha256(
+        text.encode() + b"".join(array.tobytes() for array in arrays.values())
+    )
     return header["fingerprint"], {**arrays, "word_scale": np.array(header["word_scale"])}
 
 
 def read_segment(folder: Path, entry: dict[str, Any], words: int) -> list[dict[str, Any]]:
-    """The images of a segment: the record of each, whether it is deleted, and what is known of its features."""
+    """The images of a segment: the record of each, whether it is deleted, and what is known of its
+    features.
+    """
     place = folder / "segments" / entry["name"]
     assert sha256((place / "segment.json").read_bytes()) == entry["sha256"]
     files = json.loads((place / "segment.json").read_bytes())["files"]
     contents = {name: (place / name).read_bytes() for name in files}
-    assert files == {name: {"bytes": len(content), "sha256": sha256(content)} for name, content in contents.items()}
-    array = {name.removesuffix(".npy"): read_array(place / name) for name in files if name.endswith(".npy")}
+    assert files == {
+        name: {"bytes": len(content), "sha256": sha256(content)}
+        for name, content in contents.items()
+    }
+    array = {
+        name.removesuffix(".npy"): read_array(place / name)
+        for name in files
+        if name.endswith(".npy")
+    }
     present = np.flatnonzero(np.unpackbits(array["word_bits"], bitorder="little")[:words])
     word, signature = np.empty(entry["features"], int), np.empty(entry["features"], "<u8")
     word[array["posting_features"]] = np.repeat(present, array["word_counts"])
@@ -129,10 +176,15 @@ def read_segment(folder: Path, entry: dict[str, Any], words: int) -> list[dict[s
     if entry["deletion"]:
         flags = folder / "deleted" / f"{entry['deletion']['name']}.npy"
         deleted = read_array(flags)
-        assert sha256(flags.read_bytes()) == entry["deletion"]["flags"] and deleted.sum() == entry["deletion"]["images"]
+        assert (
+            sha256(flags.read_bytes()) == entry["deletion"]["flags"]
+            and deleted.sum() == entry["deletion"]["images"]
+        )
     images = []
     for i in range(entry["images"]):
-        record = json.loads(contents["images.jsonl"][array["line_starts"][i] : array["line_starts"][i + 1]])
+        record = json.loads(
+            contents["images.jsonl"][array["line_starts"][i] : array["line_starts"][i + 1]]
+        )
         path_digest = hashlib.sha256(record["path"].encode("utf-8", "surrogateescape")).digest()
         assert int.from_bytes(path_digest[:8], "little") == array["path_hashes"][i]
         own = slice(array["feature_starts"][i], array["feature_starts"][i + 1])
@@ -160,18 +212,27 @@ def read_index(folder: Path) -> tuple[dict[str, Any], list[list[dict[str, Any]]]
     assert newest == f"manifest-{manifest['generation']:08d}.json"
     fingerprint, vocabulary = read_vocabulary(folder / "vocabulary")
     assert fingerprint == manifest["vocabulary"]
-    return manifest, [read_segment(folder, entry, len(vocabulary["words"])) for entry in manifest["segments"]]
+    return manifest, [
+        read_segment(folder, entry, len(vocabulary["words"])) for entry in manifest["segments"]
+    ]
 
 
-# --- what that reader finds is what bovw finds -------------------------------------------------------------------------
+# --- what that reader finds is what bovw finds
+# -------------------------------------------------------------------------
 
 
 def require_equal(images: list[dict[str, Any]], segment: Segment, alive: NDArray[np.bool_]) -> None:
     """Compare what the reader above makes of a segment with what bovw makes of it."""
     word, feature = segment.read_postings(0, len(segment.word_counts))
-    word_of, signature_of = np.empty(segment.features, int), np.empty(segment.features, np.uint64)
+    word_of, signature_of = (
+        np.empty(segment.feature_count, int),
+        np.empty(segment.feature_count, np.uint64),
+    )
     word_of[feature], signature_of[feature] = word, segment.posting_signatures
-    assert len(images) == segment.images and sum(len(image["words"]) for image in images) == segment.features
+    assert (
+        len(images) == segment.image_count
+        and sum(len(image["words"]) for image in images) == segment.feature_count
+    )
     for ordinal, image in enumerate(images):
         assert vars(segment.record(ordinal)) == image["record"]
         assert image["deleted"] != alive[ordinal]
@@ -179,22 +240,28 @@ def require_equal(images: list[dict[str, Any]], segment: Segment, alive: NDArray
         place, scale, angle = segment.geometry(own, np.full(len(own), ordinal))
         np.testing.assert_array_equal(image["words"], word_of[own])
         np.testing.assert_array_equal(image["signatures"], signature_of[own])
-        np.testing.assert_allclose(image["places"], np.column_stack([place.real, place.imag]), rtol=1e-12)
+        np.testing.assert_allclose(
+            image["places"], np.column_stack([place.real, place.imag]), rtol=1e-12
+        )
         np.testing.assert_allclose(image["scales"], scale, rtol=1e-12)
         np.testing.assert_allclose(image["angles"], angle, rtol=1e-12)
 
 
 def test_a_reader_written_from_the_document_reads_what_bovw_reads(index: Path) -> None:
     manifest, segments = read_index(index)
-    assert [image["record"]["path"] for images in segments for image in images if not image["deleted"]] == LIVE
+    assert [
+        image["record"]["path"] for images in segments for image in images if not image["deleted"]
+    ] == LIVE
     with ImageIndex.open(index) as opened:
-        assert manifest["root"] == opened.snapshot.manifest.root == "."
-        for images, part in zip(segments, opened.snapshot.parts, strict=True):
+        assert manifest["root"] == opened.snapshot.manifest.picture_root == "."
+        for images, part in zip(segments, opened.snapshot.live_segments, strict=True):
             require_equal(images, part.segment, part.alive)
 
 
 def test_words_and_signatures_are_what_the_document_says(index: Path) -> None:
-    """Another version of OpenCV finds some other features, so a few may differ; those of this version do not."""
+    """Another version of OpenCV finds some other features, so a few may differ; those of this
+    version do not.
+    """
     _, vocabulary = read_vocabulary(index / "vocabulary")
     found = read_index(index)[1][0][0]
     assert found["record"]["path"] == "photos/0.jpg"
@@ -207,7 +274,11 @@ def test_words_and_signatures_are_what_the_document_says(index: Path) -> None:
     for place, step in zip(features.xy, steps, strict=True):
         beside = np.hypot(*(found["places"] - place).T)
         nearest = ((step - words) ** 2).sum(axis=1).argmin()
-        bits = sum(1 << j for j, direction in enumerate(directions) if (step - words[nearest]) @ direction > 0)
+        bits = sum(
+            1 << j
+            for j, direction in enumerate(directions)
+            if (step - words[nearest]) @ direction > 0
+        )
         here = np.flatnonzero((beside < 0.01) & (found["words"] == nearest))
         same += any(int(found["signatures"][feature]) == bits for feature in here)
     assert same > 0.9 * len(steps), same / len(steps)
@@ -238,15 +309,26 @@ def test_the_document_has_the_keys_of_every_file(index: Path) -> None:
     assert manifest["segments"][0].keys() == keys_after("Each of the `segments` has these keys")
     assert manifest["segments"][0]["deletion"].keys() == keys_after("A `deletion` has these keys")
     for name in ("00000002", "00000003"):
-        assert json.loads((index / f"segments/{name}/segment.json").read_bytes()).keys() == keys_after("### segment.json")
+        assert json.loads(
+            (index / f"segments/{name}/segment.json").read_bytes()
+        ).keys() == keys_after("### segment.json")
         for line in (index / f"segments/{name}/images.jsonl").read_bytes().splitlines():
             assert json.loads(line).keys() == keys_after("### images.jsonl")
-    assert json.loads((index / "vocabulary/vocabulary.json").read_bytes()).keys() == keys_after("## Vocabulary")
+    assert json.loads((index / "vocabulary/vocabulary.json").read_bytes()).keys() == keys_after(
+        "## Vocabulary"
+    )
 
 
-def require_documented_arrays(folder: Path, table: list[list[str]], sizes: dict[str, int]) -> set[str]:
-    """Compare the array files of a folder with a table of the document; returns those that it has and the folder has not."""
-    rows = {re.findall(r"`(.+)`", name)[0]: (kind.strip("`"), shape.split(", of ORB")[0]) for name, kind, shape, _ in table}
+def require_documented_arrays(
+    folder: Path, table: list[list[str]], sizes: dict[str, int]
+) -> set[str]:
+    """Compare the array files of a folder with a table of the document; returns those that it has
+    and the folder has not.
+    """
+    rows = {
+        re.findall(r"`(.+)`", name)[0]: (kind.strip("`"), shape.split(", of ORB")[0])
+        for name, kind, shape, _ in table
+    }
     found = {path.name for path in folder.glob("*.npy")}
     assert found <= rows.keys()
     for name in found:
@@ -259,29 +341,44 @@ def require_documented_arrays(folder: Path, table: list[list[str]], sizes: dict[
 
 
 def sizes_of(segment: Segment) -> dict[str, int]:
-    return {"I": segment.images, "F": segment.features, "W": len(segment.word_counts), "P": int((segment.word_counts > 0).sum())}
+    return {
+        "I": segment.image_count,
+        "F": segment.feature_count,
+        "W": len(segment.word_counts),
+        "P": int((segment.word_counts > 0).sum()),
+    }
 
 
 def test_the_document_has_the_type_and_shape_of_every_array(index: Path) -> None:
     with ImageIndex.open(index) as opened:
         for segment in opened.snapshot.segments:
-            absent = require_documented_arrays(index / segment.folder, table_after("### Arrays", 4), sizes_of(segment))
+            absent = require_documented_arrays(
+                index / segment.folder, table_after("### Arrays", 4), sizes_of(segment)
+            )
             assert absent == {"document_counts.npy"}  # the segments are small
         vocabulary = {"W": 128, "C": len(opened.vocabulary.cells), "d": 128}
-        assert not require_documented_arrays(index / "vocabulary", table_after("With d = 128", 4), vocabulary)
+        assert not require_documented_arrays(
+            index / "vocabulary", table_after("With d = 128", 4), vocabulary
+        )
 
 
 def test_the_files_of_large_segments_are_as_documented(tmp_path: Path) -> None:
     variant = next(each for each in make_variants(tmp_path / "variants") if each.name == "counted")
     manifest, segments = read_index(variant.folder)
     with counted("counted"), ImageIndex.open(variant.folder) as opened:
-        for entry, images, part in zip(manifest["segments"], segments, opened.snapshot.parts, strict=True):
+        for entry, images, part in zip(
+            manifest["segments"], segments, opened.snapshot.live_segments, strict=True
+        ):
             require_equal(images, part.segment, part.alive)
             place, sizes = variant.folder / part.segment.folder, sizes_of(part.segment)
             assert not require_documented_arrays(place, table_after("### Arrays", 4), sizes)
-            present = [np.bincount(np.unique(image["words"]), minlength=sizes["W"]) for image in images]
+            present = [
+                np.bincount(np.unique(image["words"]), minlength=sizes["W"]) for image in images
+            ]
             in_all = np.sum(present, axis=0)
-            np.testing.assert_array_equal(read_array(place / "document_counts.npy"), in_all[in_all > 0])
+            np.testing.assert_array_equal(
+                read_array(place / "document_counts.npy"), in_all[in_all > 0]
+            )
             if entry["deletion"]:
                 file = variant.folder / "deleted" / f"{entry['deletion']['name']}-documents.npy"
                 assert sha256(file.read_bytes()) == entry["deletion"]["documents"]
@@ -290,8 +387,15 @@ def test_the_files_of_large_segments_are_as_documented(tmp_path: Path) -> None:
 
 
 def test_files_are_written_as_the_document_says(index: Path) -> None:
-    for path in [*index.glob("manifest-*"), *index.glob("segments/*/segment.json"), index / "vocabulary/vocabulary.json"]:
-        assert path.read_text("ascii") == json.dumps(json.loads(path.read_bytes()), indent=1, sort_keys=True) + "\n"
+    for path in [
+        *index.glob("manifest-*"),
+        *index.glob("segments/*/segment.json"),
+        index / "vocabulary/vocabulary.json",
+    ]:
+        assert (
+            path.read_text("ascii")
+            == json.dumps(json.loads(path.read_bytes()), indent=1, sort_keys=True) + "\n"
+        )
     for path in index.glob("segments/*/images.jsonl"):
         for line in path.read_text("ascii").splitlines():
             assert line == json.dumps(json.loads(line), separators=(",", ":"), sort_keys=True)
@@ -300,5 +404,8 @@ def test_files_are_written_as_the_document_says(index: Path) -> None:
     for path in arrays:
         content, array = path.read_bytes(), read_array(path)
         text = f"{{'descr': '{array.dtype.str}', 'fortran_order': False, 'shape': {array.shape}, }}"
-        assert content == b"\x93NUMPY\x01\x00v\x00" + text.ljust(117).encode() + b"\n" + array.tobytes()
+        assert (
+            content
+            == b"\x93NUMPY\x01\x00v\x00" + text.ljust(117).encode() + b"\n" + array.tobytes()
+        )
     assert (index / ".lock").read_bytes() == b""

@@ -1,6 +1,8 @@
-"""Collections with everything in them: the good pictures are all there, the bad ones all named, and nothing is left behind.
+"""Collections with everything in them: the good pictures are all there, the bad ones all named, and
+nothing is left behind.
 
-`BOVW_PICTURES=2000 pytest tests/promises/test_hostile.py -k quarter` takes more than the few pictures of the default run.
+`BOVW_PICTURES=2000 pytest tests/promises/test_hostile.py -k quarter` takes more than the few
+pictures of the default run.
 """
 
 from __future__ import annotations
@@ -20,7 +22,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from bovw import FeatureSpec, ImageError, ImageIndex, Limits, SearchOptions, Vocabulary, train_vocabulary
+from bovw import (
+    FeatureSpec,
+    ImageError,
+    ImageIndex,
+    Limits,
+    SearchOptions,
+    Vocabulary,
+    train_vocabulary,
+)
 from bovw.cli.console import parsed_limits
 from bovw.errors import ParameterError
 from bovw.pictures.reading import read_picture
@@ -45,7 +55,9 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
 
 def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "bovw", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, errors="surrogateescape")
+    done = subprocess.run(
+        command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, errors="surrogateescape"
+    )
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
@@ -55,7 +67,9 @@ def encoded(pixels: NDArray[Any], ending: str = ".png") -> bytes:
 
 
 def endless_jpeg() -> bytes:
-    """A small JPEG file that takes minutes to decode: its last scan, which changes nothing, is there 100,000 times."""
+    """A small JPEG file that takes minutes to decode: its last scan, which changes nothing, is
+    there 100,000 times.
+    """
     stream = io.BytesIO()
     Image.new("L", (2000, 2000), 90).save(stream, "JPEG", progressive=True)
     whole = stream.getvalue()
@@ -81,7 +95,10 @@ def make_everything(folder: Path) -> dict[str, str]:
         "empty.jpg": (b"", "is empty"),
         "huge.png": (png(65_535, 65_535, 8, 0, 0, b""), "is too large: 65535 x 65535 pixels"),
         "point.png": (encoded(np.zeros((1, 1), np.uint8)), "has no features: "),
-        "script.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) run\n", "is not an image of a known format"),
+        "script.jpg": (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) run\n",
+            "is not an image of a known format",
+        ),
         "slow.jpg": (endless_jpeg(), "took too long: more than 10 seconds (limit: seconds)"),
         "strip.png": (encoded(np.zeros((60_000, 1), np.uint8)), "has no features: "),
     }
@@ -96,36 +113,68 @@ def make_everything(folder: Path) -> dict[str, str]:
     return reasons | {"dangling.jpg": "there is no such file", "loop.jpg": "cannot be read: "}
 
 
-def test_the_command_names_all_that_is_bad_and_adds_all_that_is_good(tmp_path: Path, vocabulary: Vocabulary) -> None:
+def test_the_command_names_all_that_is_bad_and_adds_all_that_is_good(
+    tmp_path: Path, vocabulary: Vocabulary
+) -> None:
     expected = make_everything(tmp_path / "photos")
     vocabulary.save(tmp_path / "vocabulary")
-    arguments = ("index", "photos", "--vocab", "vocabulary", "--jobs", "2", "--limit", "seconds=10", "--report-errors", "errors.jsonl")
+    arguments = (
+        "index",
+        "photos",
+        "--vocab",
+        "vocabulary",
+        "--jobs",
+        "2",
+        "--limit",
+        "seconds=10",
+        "--report-errors",
+        "errors.jsonl",
+    )
     done = run(*arguments, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "index.bovw: 6 images: 6 added, 0 changed, 0 unchanged, 13 left out\n")
+    assert (done.returncode, done.stdout) == (
+        1,
+        "index.bovw: 6 images: 6 added, 0 changed, 0 unchanged, 13 left out\n",
+    )
     found = [json.loads(line) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
     assert [set(error) for error in found] == [{"path", "reason"}] * 13
     reasons = {os.path.relpath(error["path"], "photos"): error["reason"] for error in found}
     assert reasons.keys() == expected.keys()
-    assert {name: reason for name, reason in reasons.items() if not reason.startswith(expected[name])} == {}
+    assert {
+        name: reason for name, reason in reasons.items() if not reason.startswith(expected[name])
+    } == {}
     *named, summary = done.stderr.splitlines()
-    assert len(named) == 13 and "bovw: photos/a\\nb\\x1b[31m\\udcff.jpg: is not an image of a known format" in named
+    assert (
+        len(named) == 13
+        and "bovw: photos/a\\nb\\x1b[31m\\udcff.jpg: is not an image of a known format" in named
+    )
     kinds = Counter(reason.partition(":")[0] for reason in expected.values())
     assert summary.startswith("bovw: left out: ")
-    assert set(summary.removeprefix("bovw: left out: ").split(", ")) == {f"{count} x {kind}" for kind, count in kinds.items()}
+    assert set(summary.removeprefix("bovw: left out: ").split(", ")) == {
+        f"{count} x {kind}" for kind, count in kinds.items()
+    }
     with ImageIndex.open(tmp_path / "index.bovw") as index:
         names = {"good.png", "twin.png", "wrong ending.jpg", "folder.jpg/inside.png", "link.png"}
         matches = index.search(textured(1, 240, 180)[20:150, 30:200], CROP).matches
-        same = {os.path.relpath(match.image, tmp_path / "photos") for match in matches if match.verified}
+        same = {
+            os.path.relpath(match.path, tmp_path / "photos") for match in matches if match.verified
+        }
         assert same == names and len({match.score for match in matches[:5]}) == 1
         deep = index.search(textured(2, 240, 180)[20:150, 30:200], CROP).matches[0]
-        assert deep.verified and deep.image.endswith("deep.png")
+        assert deep.verified and deep.path.endswith("deep.png")
 
 
-@pytest.mark.parametrize("text", ["size=3", "pixels", "pixels=many", "memory=0", "seconds=nan", "pixels=1e999"])
+@pytest.mark.parametrize(
+    "text", ["size=3", "pixels", "pixels=many", "memory=0", "seconds=nan", "pixels=1e999"]
+)
 def test_limits_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(ParameterError, match=f"--limit: '{text}' is not one of these with a number above 0: pixels=5e.08, memory="):
+    with pytest.raises(
+        ParameterError,
+        match=f"--limit: '{text}' is not one of these with a number above 0: pixels=5e.08, memory=",
+    ):
         parsed_limits([text])
-    assert parsed_limits(["pixels=1e9", "seconds=0.5", "memory=7"]) == Limits(pixels=10**9, seconds=0.5, memory=7)
+    assert parsed_limits(["pixels=1e9", "seconds=0.5", "memory=7"]) == Limits(
+        pixels=10**9, seconds=0.5, memory=7
+    )
 
 
 def test_a_file_without_permission_is_named(tmp_path: Path, vocabulary: Vocabulary) -> None:
@@ -134,7 +183,9 @@ def test_a_file_without_permission_is_named(tmp_path: Path, vocabulary: Vocabula
     if os.access(tmp_path / "a.png", os.R_OK):
         pytest.skip("nothing is forbidden to this user")
     with ImageIndex.create(tmp_path / "i.bovw", vocabulary) as index:
-        assert [error.reason for error in index.add([tmp_path / "a.png"]).failed] == ["cannot be read: Permission denied"]
+        assert [error.reason for error in index.add([tmp_path / "a.png"]).failed] == [
+            "cannot be read: Permission denied"
+        ]
 
 
 def test_what_vanishes_or_changes_while_it_is_read_is_named(
@@ -158,7 +209,11 @@ def test_what_vanishes_or_changes_while_it_is_read_is_named(
     with ImageIndex.create(tmp_path / "i.bovw", vocabulary) as index:
         report = index.add(paths)
         assert report.added == 1
-        reasons = ["changed while it was read: the next run reads it again", "there is no such file", "is not a regular file"]
+        reasons = [
+            "changed while it was read: the next run reads it again",
+            "there is no such file",
+            "is not a regular file",
+        ]
         assert [error.reason for error in report.failed] == reasons
 
 
@@ -166,7 +221,9 @@ def test_what_vanishes_or_changes_while_it_is_read_is_named(
 
 
 def test_a_quarter_of_a_collection_is_bad(tmp_path: Path, vocabulary: Vocabulary) -> None:
-    """Small pictures, every fourth damaged at random: the good ones are there, the bad ones named, and memory is small."""
+    """Small pictures, every fourth damaged at random: the good ones are there, the bad ones named,
+    and memory is small.
+    """
     photos, bad, number = tmp_path / "photos", set(), 0
     photos.mkdir()
     for place in range(PICTURES):
@@ -177,13 +234,32 @@ def test_a_quarter_of_a_collection_is_bad(tmp_path: Path, vocabulary: Vocabulary
             number += 1
             bad.add(path.name)
         else:
-            path.write_bytes(encoded(textured(place, 120, 90), (".png", ".jpg", ".webp", ".tiff")[place // 4 % 4]))
+            path.write_bytes(
+                encoded(
+                    textured(place, 120, 90), (".png", ".jpg", ".webp", ".tiff")[place // 4 % 4]
+                )
+            )
     vocabulary.save(tmp_path / "vocabulary")
-    done = run("index", "photos", "--vocab", "vocabulary", "--jobs", "2", "--report-errors", "errors.jsonl", cwd=tmp_path)
+    done = run(
+        "index",
+        "photos",
+        "--vocab",
+        "vocabulary",
+        "--jobs",
+        "2",
+        "--report-errors",
+        "errors.jsonl",
+        cwd=tmp_path,
+    )
     assert done.returncode == 1
-    assert {Path(json.loads(line)["path"]).name for line in (tmp_path / "errors.jsonl").read_text().splitlines()} == bad
+    assert {
+        Path(json.loads(line)["path"]).name
+        for line in (tmp_path / "errors.jsonl").read_text().splitlines()
+    } == bad
     with ImageIndex.open(tmp_path / "index.bovw") as index:
-        assert {Path(record.path).name for record in index.images()} == {path.name for path in photos.iterdir()} - bad
+        assert {Path(record.path).name for record in index.records()} == {
+            path.name for path in photos.iterdir()
+        } - bad
 
 
 def refused(path: Path, content: bytes) -> str | None:
@@ -217,7 +293,9 @@ def chart(width: int = 640, height: int = 480) -> NDArray[np.uint8]:
 
 
 def test_strange_pictures_give_sound_answers(tmp_path: Path, vocabulary: Vocabulary) -> None:
-    """Each picture that has features finds itself, in its place; what shows nothing of another is not verified in it."""
+    """Each picture that has features finds itself, in its place; what shows nothing of another is
+    not verified in it.
+    """
     noise = np.random.default_rng(0).integers(0, 256, (360, 480), dtype=np.uint8)
     spots = np.full((200, 200), 90, np.uint8)
     for number, place in enumerate(((40, 50), (150, 60), (90, 150))):
@@ -237,14 +315,14 @@ def test_strange_pictures_give_sound_answers(tmp_path: Path, vocabulary: Vocabul
         assert (report.added, report.failed) == (len(strange), [])
         for name in strange:
             matches = index.search(tmp_path / f"{name}.png").matches
-            assert os.path.basename(matches[0].image) == f"{name}.png"
-            assert [match.image for match in matches[1:] if match.verified] == []
+            assert os.path.basename(matches[0].path) == f"{name}.png"
+            assert [match.path for match in matches[1:] if match.verified] == []
             if name in ("chart", "noise", "other noise", "photo"):
                 outline = matches[0].outline
                 assert matches[0].verified and outline is not None
                 np.testing.assert_allclose(outline, corners(*strange[name].shape[1::-1]), atol=2)
         blank = index.search(np.full((200, 200), 9, np.uint8))
-        assert (blank.features, blank.matches) == (0, [])
+        assert (blank.feature_count, blank.matches) == (0, [])
 
 
 def test_a_picture_with_fifty_thousand_features(tmp_path: Path) -> None:
@@ -256,15 +334,19 @@ def test_a_picture_with_fifty_thousand_features(tmp_path: Path) -> None:
     vocabulary, _ = train_vocabulary([folder / "many.png"], 1024, spec, max_descriptors=10_000)
     with ImageIndex.create(tmp_path / "i.bovw", vocabulary) as index:
         assert index.add(folder).added == 1
-        assert index.info().features > 50_000
+        assert index.info().feature_count > 50_000
         match = index.search(pixels[300:400, 400:550], CROP).matches[0]
         assert match.verified and match.outline is not None
         np.testing.assert_allclose(match.outline, corners(150, 100) + np.array((400, 300)), atol=2)
 
 
 @pytest.mark.parametrize("colour", [False, True])
-def test_a_crop_of_a_deep_picture_finds_it(tmp_path: Path, vocabulary: Vocabulary, colour: bool) -> None:
-    """A crop has another range than the whole, so it is stretched otherwise; bits 10 of 16, with a few hot pixels."""
+def test_a_crop_of_a_deep_picture_finds_it(
+    tmp_path: Path, vocabulary: Vocabulary, colour: bool
+) -> None:
+    """A crop has another range than the whole, so it is stretched otherwise; bits 10 of 16, with a
+    few hot pixels.
+    """
     for number in range(4):
         pixels = textured(number, 480, 360) if colour else textured(number, 480, 360)[..., 1]
         deep = pixels.astype(np.uint16) * 3 + 40
@@ -277,8 +359,14 @@ def test_a_crop_of_a_deep_picture_finds_it(tmp_path: Path, vocabulary: Vocabular
             assert whole is not None and whole.dtype == np.uint16
             cv2.imwrite(str(tmp_path / "query.png"), whole[110:230, 90:240])
             match = index.search(tmp_path / "query.png", CROP).matches[0]
-            assert os.path.basename(match.image) == f"{number}.png" and match.verified and match.outline is not None
-            np.testing.assert_allclose(match.outline, corners(150, 120) + np.array((90, 110)), atol=2)
+            assert (
+                os.path.basename(match.path) == f"{number}.png"
+                and match.verified
+                and match.outline is not None
+            )
+            np.testing.assert_allclose(
+                match.outline, corners(150, 120) + np.array((90, 110)), atol=2
+            )
 
 
 # --- processes and threads
@@ -329,7 +417,9 @@ if __name__ == "__main__":
 """
 
 
-def test_threads_forks_and_new_processes_leave_nothing_behind(tmp_path: Path, vocabulary: Vocabulary) -> None:
+def test_threads_forks_and_new_processes_leave_nothing_behind(
+    tmp_path: Path, vocabulary: Vocabulary
+) -> None:
     (tmp_path / "photos").mkdir()
     for number in range(24):
         cv2.imwrite(str(tmp_path / "photos" / f"{number:02d}.png"), textured(number, 160, 120))
@@ -340,7 +430,13 @@ def test_threads_forks_and_new_processes_leave_nothing_behind(tmp_path: Path, vo
         index.add(tmp_path / "photos" / "05.png")
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "temporary").mkdir()
-    environment = {**ENVIRONMENT, "TMPDIR": str(tmp_path / "temporary"), "PYTHONWARNINGS": "error,ignore::DeprecationWarning"}
+    environment = {
+        **ENVIRONMENT,
+        "TMPDIR": str(tmp_path / "temporary"),
+        "PYTHONWARNINGS": "error,ignore::DeprecationWarning",
+    }
     command = [sys.executable, "program.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+    )
     assert (done.stdout, done.stderr) == ("sound\n", "")

@@ -1,4 +1,6 @@
-"""Real `bovw index` processes are killed at 50 random moments: not one committed image is lost, and none is there twice."""
+"""Real `bovw index` processes are killed at 50 random moments: not one committed image is lost, and
+none is there twice.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,12 @@ from tests.helpers.pictures import textured
 
 PICTURES = 40
 CHANGED = range(0, PICTURES, 4)
-# Seconds that the workers of a killed process may take to notice. They look every second; the machine may be busy.
+# Seconds that the workers of a killed process may take to notice. They look every second; the
+# machine may be busy.
 PATIENCE = 20
 
 
-class Place:
+class Transform:
     """A folder with pictures, of which some change with time, and with a vocabulary.
 
     Attributes:
@@ -40,14 +43,20 @@ class Place:
         self.folder, self.jobs = folder, jobs
         self.versions: dict[tuple[int, bool], bytes] = {}
         for number in range(PICTURES):
-            self.versions[number, False] = cv2.imencode(".png", textured(number, 160, 120))[1].tobytes()
+            self.versions[number, False] = cv2.imencode(".png", textured(number, 160, 120))[
+                1
+            ].tobytes()
         for number in CHANGED:
-            self.versions[number, True] = cv2.imencode(".png", textured(100 + number, 160, 120))[1].tobytes()
+            self.versions[number, True] = cv2.imencode(".png", textured(100 + number, 160, 120))[
+                1
+            ].tobytes()
         (folder / "photos").mkdir()
         for number in range(PICTURES):
             self.put(number, changed=number in CHANGED)
         files = sorted((folder / "photos").iterdir())
-        train_vocabulary(files[:6], 64, FeatureSpec(max_features=100))[0].save(folder / "vocabulary")
+        train_vocabulary(files[:6], 64, FeatureSpec(max_features=100))[0].save(
+            folder / "vocabulary"
+        )
         started = time.monotonic()
         process = self.start("whole.bovw")
         self.wait_for_commit(process, "whole.bovw")
@@ -63,10 +72,29 @@ class Place:
 
     def start(self, index: str) -> subprocess.Popen[bytes]:
         """Begin a run, in a session of its own."""
-        options = ("--vocab", "vocabulary", "--batch", "3", "--jobs", str(self.jobs), "--max-features", "60")
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "error"}
+        options = (
+            "--vocab",
+            "vocabulary",
+            "--batch",
+            "3",
+            "--jobs",
+            str(self.jobs),
+            "--max-features",
+            "60",
+        )
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONWARNINGS": "error",
+        }
         command = [sys.executable, "-m", "bovw", "index", "photos", "--index", index, *options]
-        return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def manifests(self, index: str) -> list[str]:
         return sorted(path.name for path in (self.folder / index).glob("manifest-*"))
@@ -81,7 +109,7 @@ class Place:
         """The images of an index, each there once, as path -> SHA-256."""
         try:
             with ImageIndex.open(self.folder / index) as opened:
-                found = [(record.path, record.sha256) for record in opened.images()]
+                found = [(record.path, record.sha256) for record in opened.records()]
         except IndexMissingError:
             return {}
         assert len(dict(found)) == len(found)
@@ -98,8 +126,17 @@ class Place:
         found = []
         with ImageIndex.open(self.folder / index) as opened:
             for seed in (0, 100, 1, 38, 136):
-                matches = opened.search(textured(seed, 160, 120)[10:110, 20:150], SearchOptions(crop=True)).matches
-                found += [(match.image, match.score, b"" if match.outline is None else match.outline.tobytes()) for match in matches]
+                matches = opened.search(
+                    textured(seed, 160, 120)[10:110, 20:150], SearchOptions(crop=True)
+                ).matches
+                found += [
+                    (
+                        match.path,
+                        match.score,
+                        b"" if match.outline is None else match.outline.tobytes(),
+                    )
+                    for match in matches
+                ]
         return found
 
 
@@ -109,14 +146,18 @@ def processes_of(session: int) -> list[int]:
     for folder in Path("/proc").iterdir():
         with suppress(OSError):
             if folder.name.isdigit():
-                state, _parent, _group, owner = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+                state, _parent, _group, owner = (
+                    (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+                )
                 if int(owner) == session and state not in "ZX":
                     found.append(int(folder.name))
     return found
 
 
 def require_end(session: int) -> None:
-    """Fail unless all processes of a session, whose first one was killed, end soon. None of them stays."""
+    """Fail unless all processes of a session, whose first one was killed, end soon. None of them
+    stays.
+    """
     deadline = time.monotonic() + PATIENCE
     while (left := processes_of(session)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -127,8 +168,10 @@ def require_end(session: int) -> None:
 
 
 @pytest.mark.parametrize(("jobs", "kills"), [(0, 45), (2, 5)])
-def test_runs_that_are_killed_lose_no_committed_image_and_end_like_one_that_is_not(tmp_path: Path, jobs: int, kills: int) -> None:
-    place, chance = Place(tmp_path, jobs), random.Random(jobs)
+def test_runs_that_are_killed_lose_no_committed_image_and_end_like_one_that_is_not(
+    tmp_path: Path, jobs: int, kills: int
+) -> None:
+    place, chance = Transform(tmp_path, jobs), random.Random(jobs)
     killed = 0
     while killed < kills:
         shutil.rmtree(tmp_path / "i.bovw", ignore_errors=True)
@@ -149,7 +192,9 @@ def test_runs_that_are_killed_lose_no_committed_image_and_end_like_one_that_is_n
             process.kill()
             finished = process.wait() == 0
             assert finished or process.returncode == -signal.SIGKILL
-            killed += not finished and present > min(jobs, 1)  # of several processes, the first shall leave some behind
+            killed += not finished and present > min(
+                jobs, 1
+            )  # of several processes, the first shall leave some behind
             require_end(process.pid)
             after, there = place.images("i.bovw"), place.on_disk()
             assert before.keys() <= after.keys()

@@ -44,7 +44,20 @@ class Parsed(HTMLParser):
 
 def answer(paths: list[str], query: str) -> SearchResult:
     matches = [
-        Match(path, 10.0, 5, True, -9.0, False, "affine", 3.0, 1.5, OUTLINE, np.eye(3), np.zeros((5, 4)))
+        Match(
+            path,
+            10.0,
+            5,
+            True,
+            -9.0,
+            False,
+            "affine",
+            3.0,
+            1.5,
+            OUTLINE,
+            np.eye(3),
+            np.zeros((5, 4)),
+        )
         if place % 2 == 0
         else Match(path, 1.0)
         for place, path in enumerate(paths)
@@ -66,7 +79,9 @@ def test_names_stay_text_and_nothing_comes_from_elsewhere(tmp_path: Path) -> Non
     assert "script" not in tags and "link" not in tags
     assert "<script>alert(1)</script>" in page.text and "\\udcff" in page.text
     policy = next(
-        attributes["content"] for tag, attributes in page.tags if tag == "meta" and "content" in attributes and "http-equiv" in attributes
+        attributes["content"]
+        for tag, attributes in page.tags
+        if tag == "meta" and "content" in attributes and "http-equiv" in attributes
     )
     assert policy is not None and policy.startswith("default-src 'none'")
     for _, attributes in page.tags:
@@ -79,13 +94,23 @@ def test_a_thousand_matches_with_their_outlines(tmp_path: Path) -> None:
     cv2.imwrite(path, textured(1, 80, 60))
     page = parsed(tmp_path, answer([path] * 1000, path))
     tags = [tag for tag, _ in page.tags]
-    assert tags.count("img") == 1001 and tags.count("figure") == 1001 and tags.count("polygon") == 500
+    assert (
+        tags.count("img") == 1001 and tags.count("figure") == 1001 and tags.count("polygon") == 500
+    )
     assert {attributes["viewbox"] for tag, attributes in page.tags if tag == "svg"} == {"0 0 80 60"}
-    assert {attributes["points"] for tag, attributes in page.tags if tag == "polygon"} == {"0.5,0.5 9.5,0.5 9.5,9.5 0.5,9.5"}
+    assert {attributes["points"] for tag, attributes in page.tags if tag == "polygon"} == {
+        "0.5,0.5 9.5,0.5 9.5,9.5 0.5,9.5"
+    }
 
 
 def test_a_picture_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
-    page = Parsed(row("title", "facts", [Figure(str(tmp_path / "gone.jpg"), OUTLINE, "yes", "verified", ["a line"])]))
+    page = Parsed(
+        row(
+            "title",
+            "facts",
+            [Figure(str(tmp_path / "gone.jpg"), OUTLINE, "yes", "verified", ["a line"])],
+        )
+    )
     assert "there is no such file" in page.text and "a line" in page.text
 
 

@@ -47,11 +47,16 @@ def relit(picture: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
 
 
 def overlaps(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
-    return all(one[axis] < other[axis] + other[axis + 2] and other[axis] < one[axis] + one[axis + 2] for axis in (0, 1))
+    return all(
+        one[axis] < other[axis] + other[axis + 2] and other[axis] < one[axis] + one[axis + 2]
+        for axis in (0, 1)
+    )
 
 
 @pytest.mark.parametrize(("angle", "scale"), [(0.0, 1.0), (3.0, 1.0), (90.0, 1.0), (-20.0, 1.2)])
-def test_what_was_changed_is_found_and_nothing_else(vocabulary: Vocabulary, angle: float, scale: float) -> None:
+def test_what_was_changed_is_found_and_nothing_else(
+    vocabulary: Vocabulary, angle: float, scale: float
+) -> None:
     first = textured(3, 480, 360)
     second, to_first = crop_query(relit(patched(first), 1), 0, 0, 480, 360, angle, scale)
     comparison = compare_pictures(first, second, vocabulary)
@@ -76,20 +81,30 @@ def test_the_same_picture_in_other_light_does_not_differ(vocabulary: Vocabulary)
         assert comparison.match.verified and comparison.differences == []
 
 
-def test_the_verdict_is_that_of_a_search(vocabulary: Vocabulary, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_verdict_is_that_of_a_search(
+    vocabulary: Vocabulary, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("pair")
     path = str(folder / "first.png")
     cv2.imwrite(path, textured(5, 480, 360))
     with ImageIndex.create(folder / "one.bovw", vocabulary) as index:
         index.add([path])
         picture = textured(5, 480, 360)
-        for query in (crop_query(picture, 100, 80, 200, 150, 40, 0.8)[0], textured(6, 300, 200), picture[:, ::-1].copy()):
+        for query in (
+            crop_query(picture, 100, 80, 200, 150, 40, 0.8)[0],
+            textured(6, 300, 200),
+            picture[:, ::-1].copy(),
+        ):
             found = index.search(query, SearchOptions(crop=True)).matches
             match = compare_pictures(path, query, vocabulary).match
             assert match.verified == bool(found and found[0].verified)
             if match.verified:
                 assert match.outline is not None and found[0].outline is not None
-                assert (match.inliers, match.mirrored, match.model) == (found[0].inliers, found[0].mirrored, found[0].model)
+                assert (match.inliers, match.mirrored, match.model) == (
+                    found[0].inliers,
+                    found[0].mirrored,
+                    found[0].model,
+                )
                 # the index keeps places and angles less exactly
                 np.testing.assert_allclose(match.outline, found[0].outline, atol=1)
                 assert match.log_false_alarms == pytest.approx(found[0].log_false_alarms, rel=0.2)
@@ -108,23 +123,33 @@ def test_a_mirrored_copy_is_laid_on_as_well(vocabulary: Vocabulary) -> None:
     second = np.ascontiguousarray(patched(first)[:, ::-1])
     comparison = compare_pictures(first, second, vocabulary)
     assert comparison.match.mirrored and comparison.differences is not None
-    assert all(any(overlaps(patch, difference.box) for patch in PATCHES) for difference in comparison.differences)
+    assert all(
+        any(overlaps(patch, difference.box) for patch in PATCHES)
+        for difference in comparison.differences
+    )
     assert len(comparison.differences) == len(PATCHES)
     assert compare_pictures(first, second, vocabulary, mirror_too=False).differences is None
 
 
-def test_differences_of_large_pictures_are_in_their_own_pixels(vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_differences_of_large_pictures_are_in_their_own_pixels(
+    vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pair, "DETAIL", 240)
     first = textured(3, 480, 360)
     found = compare_pictures(first, patched(first), vocabulary).differences
     assert found is not None and len(found) >= 2
     for difference in found:
-        assert any(overlaps(patch, difference.box) and difference.box[2] < patch[2] + 16 for patch in PATCHES), difference
+        assert any(
+            overlaps(patch, difference.box) and difference.box[2] < patch[2] + 16
+            for patch in PATCHES
+        ), difference
 
 
 def test_the_drawing_frames_the_differences(vocabulary: Vocabulary) -> None:
     first = textured(3, 480, 360)
-    drawing = draw_comparison(first, patched(first), compare_pictures(first, patched(first), vocabulary))
+    drawing = draw_comparison(
+        first, patched(first), compare_pictures(first, patched(first), vocabulary)
+    )
     red = (drawing[..., 2] > 180) & (drawing[..., 0] < 90) & (drawing[..., 1] < 90)
     assert drawing.shape[1] > 1.9 * drawing.shape[0] * 360 / 480 and red.sum() > 100
 

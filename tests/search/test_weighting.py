@@ -34,13 +34,19 @@ def test_votes_take_distances_as_bytes_without_overflow() -> None:
 
 
 def test_length_norm_is_a_power_with_a_floor() -> None:
-    assert length_norm(np.array([0, 10, 50, 100, 400]), 0.5).tolist() == pytest.approx([7.0710678, 7.0710678, 7.0710678, 10, 20])
+    assert length_norm(np.array([0, 10, 50, 100, 400]), 0.5).tolist() == pytest.approx(
+        [7.0710678, 7.0710678, 7.0710678, 10, 20]
+    )
     assert length_norm(np.array([0, 1000]), 0.0).tolist() == [1, 1]
     assert length_norm(np.array([64, 65_535], np.uint16), 1.0).tolist() == [64, 65_535]
 
 
 def test_cosine_terms_sum_to_the_dot_product_of_weighted_histograms() -> None:
-    query, image, rarity = np.array([1.0, 2.0, 0.0]), np.array([3.0, 1.0, 5.0]), np.array([0.5, 2.0, 1.0])
+    query, image, rarity = (
+        np.array([1.0, 2.0, 0.0]),
+        np.array([3.0, 1.0, 5.0]),
+        np.array([0.5, 2.0, 1.0]),
+    )
     terms = cosine(query, image, rarity)
     assert terms.tolist() == [0.75, 8, 0]
     assert terms.sum() == pytest.approx(float((query * rarity) @ (image * rarity)))
