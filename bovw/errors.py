@@ -1,15 +1,19 @@
 """Every error the library raises on purpose.
 
-BovwError ├── ImageError              a picture that cannot be used: its path and the reason ├──
-VocabularyError         a vocabulary that cannot be trained, read or used ├── ImageIndexError
-anything about an index │   ├── IndexMissingError       there is no index at that place │   ├──
-IndexExistsError        there is one already, and it would be overwritten │   ├── IndexLockedError
-another process is writing to it │   ├── IndexCorruptError       a file is missing, damaged or
-contradicts another │   └── IndexVersionError       it was written by a newer or an unsupported
-version ├── EvaluationError         ground truth, a run or saved scores that cannot be used: file,
-line and reason ├── IncompatibleError       features or vocabularies of two sides do not fit
-together ├── MissingLibraryError     a library that only some commands need is not installed └──
-ParameterError          an argument outside its range (also a ValueError)
+BovwError
+├── ImageError              a picture that cannot be used: its name and the reason
+├── OutputError             a file that cannot be written: its path and the reason
+├── VocabularyError         a vocabulary that cannot be trained, read or used
+├── ImageIndexError             anything about an index
+│   ├── IndexMissingError       there is no index at that place
+│   ├── IndexExistsError        there is one already, and it would be overwritten
+│   ├── IndexLockedError        another process is writing to it
+│   ├── IndexCorruptError       a file is missing, damaged or contradicts another
+│   └── IndexVersionError       it was written by a newer or an unsupported version
+├── EvaluationError         ground truth, a run or saved scores that cannot be used: file, line and reason
+├── IncompatibleError       features or vocabularies of two sides do not fit together
+├── MissingLibraryError     a library that only some commands need is not installed
+└── ParameterError          an argument outside its range (also a ValueError)
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ __all__ = [
     "IndexMissingError",
     "IndexVersionError",
     "MissingLibraryError",
+    "OutputError",
     "ParameterError",
     "VocabularyError",
     "printable",
@@ -38,13 +43,12 @@ class BovwError(Exception):
     """Base of all errors of this package. The text says what, where, and what to do about it."""
 
 
-class ImageError(BovwError):
-    """A picture that cannot be used.
+class ReasonedError(BovwError):
+    """An error about one file.
 
     Attributes:
-        path: the picture as it was named, or "<array>" for one that came as an array.
-        reason: why, in one line without the path; what comes before a colon is the same for all of
-            its kind.
+        path: the file, as it was named.
+        reason: what is wrong, in one line without the path.
     """
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
@@ -54,6 +58,19 @@ class ImageError(BovwError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+
+class ImageError(ReasonedError):
+    """A picture that cannot be used.
+
+    Attributes:
+        path: the picture as it was named, or "<array>", "<bytes>" or "<file>" for one that has no name.
+        reason: why, in one line without the path; what comes before a colon is the same for all of its kind.
+    """
+
+
+class OutputError(ReasonedError):
+    """A file that cannot be written."""
 
 
 class VocabularyError(BovwError):
@@ -76,18 +93,8 @@ class IndexLockedError(ImageIndexError):
     """Another process is writing to the index."""
 
 
-class IndexCorruptError(ImageIndexError):
-    """A file of the index is missing, damaged or contradicts another.
-
-    Attributes:
-        path: the file.
-        reason: what is wrong with it.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = os.fspath(path)
-        self.reason = reason
+class IndexCorruptError(ImageIndexError, ReasonedError):
+    """A file of the index is missing, damaged or contradicts another."""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}; `bovw check` says what else is wrong"
@@ -98,9 +105,7 @@ class IndexVersionError(ImageIndexError):
 
 
 class EvaluationError(BovwError):
-    """Ground truth, a run or saved scores that cannot be read, written or used; the text names the
-    file and the line.
-    """
+    """Ground truth, a run or saved scores that cannot be read, written or used; the text names the file and the line."""
 
 
 class IncompatibleError(BovwError):

@@ -22,10 +22,11 @@ from .index.manifest import Manifest
 from .index.paths import PictureRoot, stored_root
 from .index.segment import ImageRecord
 from .index.snapshot import Snapshot, newest_snapshot
-from .index.update import AddReport, Progress, RemoveReport, Update, remove
+from .index.update import AddReport, RemoveReport, Update, remove
 from .index.writer import Writer, remove_garbage
 from .pictures.files import find_images, path_list
 from .pictures.reading import LIMITS, Box, Limits
+from .reporting import OnFailure, Progress
 from .search.match import Match
 from .search.ranking import Clock, SearchOptions, describe, rank
 from .search.result import ARRAY, SearchResult
@@ -296,6 +297,7 @@ class ImageIndex:
         wait: bool = False,
         limits: Limits = LIMITS,
         progress: Progress | None = None,
+        failure: OnFailure | None = None,
     ) -> AddReport:
         """Add pictures: files, and all image files below folders. What is in the index unchanged is
         left alone.
@@ -314,8 +316,8 @@ class ImageIndex:
                 itself loses nothing.
             wait: wait while another process is writing.
             limits: what a picture may cost before it is left out.
-            progress: called with (done, total, path or ImageError) after each picture that was
-                read.
+            progress: called with ("index", done, total) after each picture that was read.
+            failure: called with each picture that is left out, at once.
 
         Raises:
             IndexLockedError: another process is writing to this index, and `wait` is off.
@@ -328,7 +330,7 @@ class ImageIndex:
         files, problems = find_images(named)
         with self.writer(wait) as writer:
             update = Update(writer, jobs, batch, check_content, limits)
-            update.add(files, problems, progress)
+            update.add(files, problems, progress, failure)
             if prune:
                 update.prune(named)
             return update.report

@@ -358,7 +358,7 @@ def test_bad_pictures_are_named_and_the_rest_goes_on(photos: Path, tmp_path: Pat
             progress=lambda done, total, result: seen.append((done, total, str(result))),
         )
         assert report.added == len(index) == 1
-        reasons = {name_of(error.path): error.reason for error in report.failed}
+        reasons = {name_of(error.name): error.reason for error in report.failed}
         assert set(reasons) == {"empty.jpg", "text.png", "cut.png", "blank.png", "absent.jpg"}
         assert (
             "empty" in reasons["empty.jpg"]

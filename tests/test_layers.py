@@ -18,6 +18,7 @@ PACKAGE = Path(bovw.__file__).parent
 ROOMS = [
     "version",
     "errors",
+    "reporting",
     "arrays",
     "storage",
     "workers",

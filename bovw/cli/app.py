@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import BovwError, ImageError, ParameterError, VocabularyError, printable
+from ..reporting import Failure
 from ..version import __version__
 from .console import (
     CORES,
@@ -179,12 +180,6 @@ def index(
         opened_or_created(path, features, vocab, max_features, max_side, root) as target,
     ):
         with progress() as bar:
-
-            def advance(done: int, total: int, result: str | ImageError) -> None:
-                if isinstance(result, ImageError):
-                    failures.add(result)
-                bar("index", done, total)
-
             report = target.add(
                 wanted,
                 jobs=jobs,
@@ -193,7 +188,8 @@ def index(
                 prune=prune,
                 wait=wait,
                 limits=limits,
-                progress=advance,
+                progress=bar,
+                failure=failures.add,
             )
         for problem in report.failed[: report.absent]:
             failures.add(problem)
@@ -294,7 +290,7 @@ def check(path: IndexOption = Path("index.bovw")) -> None:
     from ..index.check import check_index
 
     with progress() as bar:
-        report = check_index(path, lambda done, total: bar("check", done, total))
+        report = check_index(path, bar)
     for name in report.leftovers:
         typer.echo(
             f"bovw: {printable(name)}: left over from a crash; the next run of `bovw index` removes it",
@@ -427,7 +423,7 @@ def search(
             except (ImageError, ParameterError) as error:
                 reason = error.reason if isinstance(error, ImageError) else str(error)
                 failed = True
-                complain(ImageError(name, reason))
+                complain(Failure(name, reason))
                 if as_json:
                     typer.echo(
                         json.dumps(

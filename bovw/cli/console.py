@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import BovwError, ImageError, ParameterError, printable
+from ..errors import BovwError, ParameterError, printable
+from ..reporting import Failure, Progress
 
 if TYPE_CHECKING:
     from ..pictures.reading import Limits
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CORES",
     "INTERRUPTED",
-    "Bar",
     "Failures",
     "FalseAlarmsOption",
     "IndexOption",
@@ -73,7 +73,6 @@ LimitOption = Annotated[
         help="What a picture may cost: pixels, memory, file_bytes, seconds.",
     ),
 ]
-Bar = Callable[[str, int, int], None]
 
 
 def named_paths(arguments: list[str], nul: bool) -> list[str]:
@@ -117,9 +116,9 @@ def parsed_limits(texts: list[str]) -> Limits:
     return limits
 
 
-def complain(error: ImageError) -> None:
+def complain(failure: Failure) -> None:
     """Name a picture that was left out."""
-    typer.echo(f"bovw: {printable(error.path)}: {printable(error.reason)}", err=True)
+    typer.echo(f"bovw: {printable(failure.name)}: {printable(failure.reason)}", err=True)
 
 
 class Failures:
@@ -131,12 +130,12 @@ class Failures:
         self.file = path.open("w", encoding="ascii") if path else None
         self.reasons: Counter[str] = Counter()
 
-    def add(self, error: ImageError) -> None:
+    def add(self, failure: Failure) -> None:
         """Take note of one."""
-        complain(error)
-        self.reasons[error.reason.partition(":")[0]] += 1
+        complain(failure)
+        self.reasons[failure.reason.partition(":")[0]] += 1
         if self.file:
-            self.file.write(json.dumps({"path": error.path, "reason": error.reason}) + "\n")
+            self.file.write(json.dumps({"path": failure.name, "reason": failure.reason}) + "\n")
             self.file.flush()
 
     def __enter__(self) -> Failures:
@@ -162,7 +161,7 @@ def silent(_stage: str, _done: int, _total: int) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Bar]:
+def progress() -> Iterator[Progress]:
     """A progress bar with rate and time left on a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
         yield silent
@@ -171,12 +170,12 @@ def progress() -> Iterator[Bar]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         ProgressColumn,
         Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.progress import Progress as ProgressBar
     from rich.text import Text
 
     class RateColumn(ProgressColumn):
@@ -193,7 +192,7 @@ def progress() -> Iterator[Bar]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with ProgressBar(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks: dict[str, Any] = {}
 
         def advance(stage: str, done: int, total: int) -> None:

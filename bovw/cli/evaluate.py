@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ImageError, ParameterError, printable
+from ..errors import ParameterError, printable
+from ..reporting import Failure, Progress
 from .console import (
     CORES,
-    Bar,
     FalseAlarmsOption,
     IndexOption,
     JobsOption,
@@ -179,7 +179,7 @@ def evaluate(
     )
     how: dict[str, Any] = {"jobs": jobs, "limits": parsed_limits(limit)}
     outputs = Outputs(run, save_qrels, save, report, resamples, seed)
-    failed: list[ImageError] = []
+    failed: list[Failure] = []
     with tempfile.TemporaryDirectory(prefix="bovw-") as work:
         if score:
             truth = ground_truth(queries, qrels, revisitop, images)
@@ -278,8 +278,8 @@ def ground_truth(
 
 
 def probes(
-    index: ImageIndex, keep: Path | None, work: str, bar: Bar, **how: Any
-) -> tuple[GroundTruth, list[ImageError]]:
+    index: ImageIndex, keep: Path | None, work: str, bar: Progress, **how: Any
+) -> tuple[GroundTruth, list[Failure]]:
     """Queries made out of the pictures of an index, kept if that is wanted."""
     from ..evaluation.synthetic import make_synthetic_queries
     from ..evaluation.truth import write_queries
@@ -301,7 +301,12 @@ def rated(truth: GroundTruth, run: Path, depth: int) -> Evaluation:
 
 
 def tried_out(
-    index: ImageIndex, truth: GroundTruth, options: SearchOptions, work: str, bar: Bar, **how: Any
+    index: ImageIndex,
+    truth: GroundTruth,
+    options: SearchOptions,
+    work: str,
+    bar: Progress,
+    **how: Any,
 ) -> Sweep:
     """The trials of other settings."""
     from ..evaluation.sweep import sweep
@@ -322,7 +327,7 @@ def index_facts(index: ImageIndex, path: Path) -> dict[str, Any]:
 
 def show(
     evaluation: Evaluation, truth: GroundTruth, facts: dict[str, Any], outputs: Outputs
-) -> list[ImageError]:
+) -> list[Failure]:
     """Print an evaluation and write what is to be written. Returns the queries that could not be
     used.
     """
@@ -360,7 +365,7 @@ def warn_of(absent: list[str]) -> None:
         )
 
 
-def show_sweep(sweep: Sweep, facts: dict[str, Any], outputs: Outputs) -> list[ImageError]:
+def show_sweep(sweep: Sweep, facts: dict[str, Any], outputs: Outputs) -> list[Failure]:
     """Print the trials of a sweep and write what is to be written. Returns the pictures and queries
     that were left out.
     """

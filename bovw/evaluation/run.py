@@ -19,9 +19,10 @@ from ..features.encoding import encode_query, load_picture
 from ..features.local import extract, mirror
 from ..image_index import ImageIndex
 from ..pictures.reading import LIMITS, Box, Limits
+from ..reporting import Failure, Progress
 from ..search.match import Match
 from ..search.ranking import SearchOptions, describe, rank
-from ..workers.pool import Progress, Work, run_in_processes
+from ..workers.pool import Work, run_in_processes
 from .metrics import measured, ns_score, require_library
 from .truth import GroundTruth, PathNames, Query
 
@@ -100,7 +101,7 @@ class Evaluation:
 
     outcomes: list[Outcome]
     folder: str
-    failed: list[ImageError] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     options: SearchOptions | None = None
     crop: bool | None = None
@@ -179,7 +180,7 @@ def evaluate_settings(
         index.picture_root.real,
         index.snapshot.manifest.generation,
     )
-    answers: list[list[Answer] | ImageError] = []
+    answers: list[list[Answer] | Failure] = []
     work = Work(partial(answer_query, place=place, settings=settings, limits=limits))
     # what else a query has, such as long lists of answers, is not sent to other processes
     tasks = (
@@ -192,19 +193,17 @@ def evaluate_settings(
         ) as results:
             for query, answer in zip(truth.queries, results, strict=True):
                 answers.append(
-                    ImageError(query.path, answer.reason)
-                    if isinstance(answer, ImageError)
-                    else answer
+                    Failure(query.path, answer.reason) if isinstance(answer, Failure) else answer
                 )
                 if progress:
                     progress("search", len(answers), len(truth.queries))
     finally:
         opened.cache_clear()
-    failed = [answer for answer in answers if isinstance(answer, ImageError)]
+    failed = [answer for answer in answers if isinstance(answer, Failure)]
     usable = [
         (query, answer)
         for query, answer in zip(truth.queries, answers, strict=True)
-        if not isinstance(answer, ImageError)
+        if not isinstance(answer, Failure)
     ]
     evaluations = []
     for number, options in enumerate(settings):
@@ -285,7 +284,7 @@ def answer_query(
     place: tuple[str, str, int],
     settings: Sequence[SearchOptions],
     limits: Limits,
-) -> list[Answer] | ImageError:
+) -> list[Answer] | Failure:
     """The answers to a query with each of the settings, or why it cannot be used; given as its
     path, its box, and whether it is a part.
     """
@@ -300,9 +299,9 @@ def answer_query(
             limits,
         )
     except ParameterError as error:  # its box
-        return ImageError(path, str(error))
+        return Failure(path, str(error))
     except ImageError as error:
-        return error
+        return Failure.of(error)
 
 
 def found_by(

@@ -181,9 +181,7 @@ def comparison_lines(first: str, second: str, contrasts: Sequence[Contrast]) -> 
 def write_scorecard(
     path: str | os.PathLike[str], title: str, evaluation: Evaluation, sets: Sequence[SetScores]
 ) -> None:
-    """Write a page with the tables, the plots and the worst failures of an evaluation. Raises
-    ImageError.
-    """
+    """Write a page with the tables, the plots and the worst failures of an evaluation. Raises OutputError."""
     with Page(path, title) as page:
         page.write(f'<div class="bovw"><h1>{escaped(title)}</h1></div>\n')
         for columns in tables_of(evaluation):
@@ -302,7 +300,7 @@ def sweep_text(sweep: Sweep) -> str:
 
 
 def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
-    """Write a page with the table and the plots of a sweep. Raises ImageError."""
+    """Write a page with the table and the plots of a sweep. Raises OutputError."""
     with Page(path, "bovw evaluate --sweep") as page:
         page.write(
             f'<div class="bovw"><h1>bovw evaluate --sweep</h1><p>{escaped(sweep.advice)}</p></div>\n'

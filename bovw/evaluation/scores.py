@@ -172,7 +172,7 @@ def scores_facts(
             for line in sets
         ],
         "queries": queries,
-        "failed": [{"query": error.path, "reason": error.reason} for error in evaluation.failed],
+        "failed": [{"query": error.name, "reason": error.reason} for error in evaluation.failed],
         "absent": evaluation.absent,
     }
 

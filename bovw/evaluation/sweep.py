@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from ..errors import EvaluationError, ImageError
+from ..errors import EvaluationError
 from ..features.local import FEATURE_NAMES, FeatureSpec
 from ..features.vocabulary import Vocabulary, shipped_vocabulary
 from ..image_index import ImageIndex
 from ..pictures.reading import LIMITS, Limits
+from ..reporting import Failure, Progress
 from ..search.ranking import SCORINGS, SearchOptions
-from ..workers.pool import Progress
 from .bootstrap import Estimate, difference, estimate, holm, permutation_p
 from .run import Evaluation, evaluate_settings, names_of
 from .scores import SIGNIFICANT
@@ -98,7 +98,7 @@ class Sweep:
     image_count: int
     advice: str
     choice: str
-    failed: list[ImageError] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
 
 
@@ -151,7 +151,7 @@ def sweep(
     """
     pictures = sample_of(index, truth, among, seed)
     trials: list[Trial] = []
-    failed: dict[str, ImageError] = {}
+    failed: dict[str, Failure] = {}
     absent: list[str] = []
     images = 0
     for spec, group in groupby(
@@ -172,7 +172,7 @@ def sweep(
             max_side=spec.max_side,
         ) as trial:
             steps = staged(settings[0].label, progress)
-            report = trial.add(pictures, jobs=jobs, limits=limits, progress=indexing(steps))
+            report = trial.add(pictures, jobs=jobs, limits=limits, progress=steps)
             trial.merge()
             if not len(trial):
                 raise EvaluationError(
@@ -187,7 +187,7 @@ def sweep(
         if not trials:
             images, absent = number, found[0].absent
         for error in [*report.failed, *found[0].failed]:
-            failed.setdefault(error.path, error)
+            failed.setdefault(error.name, error)
         for setting, evaluation in zip(settings, found, strict=True):
             tried = trial_of(setting.label, evaluation, size, resamples, seed)
             if trials:
@@ -226,11 +226,6 @@ def staged(label: str, progress: Progress | None) -> Progress:
             progress(f"{label}: {stage}", done, total)
 
     return advance
-
-
-def indexing(steps: Progress) -> Callable[[int, int, str | ImageError], None]:
-    """Progress of adding pictures as one of several stages."""
-    return lambda done, total, _: steps("index", done, total)
 
 
 def trial_of(label: str, evaluation: Evaluation, size: float, resamples: int, seed: int) -> Trial:

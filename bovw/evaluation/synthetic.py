@@ -20,7 +20,8 @@ from ..errors import EvaluationError, ImageError, ParameterError
 from ..image_index import ImageIndex
 from ..pictures.files import content_hash, find_images
 from ..pictures.reading import LIMITS, Limits, read_colours
-from ..workers.pool import Progress, Work, run_in_processes
+from ..reporting import Failure, Progress
+from ..workers.pool import Work, run_in_processes
 from .perturbation import PERTURBATIONS, outline_of, perturbed
 from .truth import GroundTruth, PathNames, Query
 
@@ -59,7 +60,7 @@ def make_synthetic_queries(
     jobs: int = 0,
     limits: Limits = LIMITS,
     progress: Progress | None = None,
-) -> tuple[GroundTruth, list[ImageError]]:
+) -> tuple[GroundTruth, list[Failure]]:
     """Draw pictures of an index and perturb each in every way of PERTURBATIONS.
 
     The seed draws pictures of the index by their content, and strangers, which would all have to be
@@ -105,8 +106,8 @@ def make_synthetic_queries(
     queries: list[Query] = []
     with closing(run_in_processes(work, tasks, 1, jobs, 2 * limits.seconds)) as results:
         for done, (source, result) in enumerate(zip(sources, results, strict=True), 1):
-            if isinstance(result, ImageError):
-                failed.append(ImageError(source.path, result.reason))
+            if isinstance(result, Failure):
+                failed.append(Failure(source.path, result.reason))
             else:
                 queries += result
             if progress:
@@ -121,7 +122,7 @@ def make_synthetic_queries(
 
 def sources_of(
     index: ImageIndex, sample: int, negatives: Sequence[str], seed: int, limits: Limits
-) -> tuple[list[Source], list[ImageError]]:
+) -> tuple[list[Source], list[Failure]]:
     """The pictures that are drawn, and those that are no strangers or cannot be read."""
     named = PathNames(index.picture_root.real)
     paths: dict[str, tuple[str, str]] = {}
@@ -142,7 +143,7 @@ def sources_of(
                 raise ImageError(path, "is in the index, so it is no stranger")
             sources.append(Source(path, path, sha256, frozenset(), negative=True))
         except ImageError as error:
-            failed.append(error)
+            failed.append(Failure.of(error))
     return sources, failed
 
 
@@ -167,17 +168,17 @@ def background_of(number: int, sources: Sequence[Source]) -> Source | None:
 
 def queries_of(
     task: tuple[int, Source, Source | None], folder: str, max_side: int, seed: int, limits: Limits
-) -> list[Query] | ImageError:
+) -> list[Query] | Failure:
     """Make and write the probes of one picture, given with its number and what it is pasted into,
     or say why not.
     """
     number, source, other = task
     try:
         if content_hash(source.path, limits.file_bytes) != source.sha256:
-            return ImageError(source.path, "has changed since it was indexed; index it again")
+            return Failure(source.path, "has changed since it was indexed; index it again")
         pixels, size = read_colours(source.path, max_side, limits)
     except ImageError as error:
-        return error
+        return Failure.of(error)
     try:
         background = read_colours(other.path, max_side, limits)[0] if other else None
     except ImageError:

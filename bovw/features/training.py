@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,13 +15,13 @@ from sklearn.cluster import MiniBatchKMeans
 
 from ..errors import ImageError, ParameterError, VocabularyError
 from ..pictures.reading import LIMITS, Limits, read_picture
-from ..workers.pool import Progress, Work, run_in_processes
+from ..reporting import Failure, OnFailure, Progress
+from ..workers.pool import Work, run_in_processes
 from .local import MIRRORED, FeatureSpec, as_unit_vectors, extract
 from .vocabulary import SIGNATURE_BITS, Vocabulary, half_norms
 
 __all__ = ["TrainingReport", "train_vocabulary"]
 
-Failure = Callable[[ImageError], None]
 BLOCK = 65_536
 # Pictures that a process gets at a time.
 CHUNK = 8
@@ -45,7 +45,7 @@ class TrainingReport:
     descriptor_count: int
     unused_words: int
     imbalance: float
-    failed: list[ImageError] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
 
 
 def train_vocabulary(
@@ -58,7 +58,7 @@ def train_vocabulary(
     jobs: int = 0,
     limits: Limits = LIMITS,
     progress: Progress | None = None,
-    failure: Failure | None = None,
+    failure: OnFailure | None = None,
 ) -> tuple[Vocabulary, TrainingReport]:
     """Train a vocabulary on pictures.
 
@@ -151,8 +151,8 @@ def sample_descriptors(
     jobs: int,
     limits: Limits,
     progress: Progress | None = None,
-    failure: Failure | None = None,
-) -> tuple[NDArray[Any], int, list[ImageError]]:
+    failure: OnFailure | None = None,
+) -> tuple[NDArray[Any], int, list[Failure]]:
     """Up to limit / len(images) descriptors of each image, its strongest `max_features` being the
     urn.
 
@@ -163,11 +163,11 @@ def sample_descriptors(
     work = Work(partial(sample_image, spec=spec, quota=quota, seed=seed, limits=limits))
     tasks = ((os.path.join(os.getcwd(), path), number) for number, path in enumerate(images))
     parts: list[NDArray[Any]] = []
-    failed: list[ImageError] = []
+    failed: list[Failure] = []
     with closing(run_in_processes(work, tasks, CHUNK, jobs, limits.seconds)) as results:
         for done, (path, result) in enumerate(zip(images, results, strict=True), 1):
-            if isinstance(result, ImageError):
-                failed.append(ImageError(path, result.reason))
+            if isinstance(result, Failure):
+                failed.append(Failure(os.fspath(path), result.reason))
                 if failure:
                     failure(failed[-1])
             elif len(result):
@@ -180,13 +180,13 @@ def sample_descriptors(
 
 def sample_image(
     task: tuple[str, int], spec: FeatureSpec, quota: int, seed: int, limits: Limits
-) -> NDArray[Any] | ImageError:
+) -> NDArray[Any] | Failure:
     """Some descriptors of one picture, given by its path and number, or why there are none."""
     path, number = task
     try:
         descriptors = extract(read_picture(path, spec.max_side, limits=limits), spec).descriptors
     except ImageError as error:
-        return error
+        return Failure.of(error)
     chosen = np.sort(np.random.default_rng((seed, number)).permutation(len(descriptors))[:quota])
     return descriptors[chosen].astype(np.uint8 if spec.kind == "orb" else np.float16)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import list_blocks
 from ..errors import BovwError, IndexCorruptError, IndexVersionError
 from ..features.vocabulary import Vocabulary
+from ..reporting import Progress
 from ..storage import Directory
 from .manifest import Deletion, Manifest, SegmentEntry, read_latest
 from .merge import LiveSegment
@@ -23,7 +24,6 @@ __all__ = ["CheckReport", "Damage", "check_index"]
 
 # Features whose postings are counted at a time, one byte each.
 FEATURES = 100_000_000
-CheckProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class CheckReport:
     leftovers: list[str] = field(default_factory=list)
 
 
-def check_index(path: str | os.PathLike[str], progress: CheckProgress | None = None) -> CheckReport:
+def check_index(path: str | os.PathLike[str], progress: Progress | None = None) -> CheckReport:
     """Read all of an index and compare it with its checksums and with itself.
 
     Args:
-        progress: called with the bytes read and the bytes of the segments.
+        progress: called with ("check", bytes read, bytes of the index).
 
     Raises:
         IndexMissingError: there is no index.
@@ -82,9 +82,7 @@ def check_index(path: str | os.PathLike[str], progress: CheckProgress | None = N
 class Check:
     """A check of one generation."""
 
-    def __init__(
-        self, directory: Directory, manifest: Manifest, progress: CheckProgress | None
-    ) -> None:
+    def __init__(self, directory: Directory, manifest: Manifest, progress: Progress | None) -> None:
         self.directory, self.manifest, self.progress = directory, manifest, progress
         self.report = CheckReport(image_count=sum(entry.live_count for entry in manifest.segments))
         self.report.leftovers = [
@@ -169,7 +167,7 @@ class Check:
         """Count what was read."""
         self.report.bytes_read += read
         if self.progress:
-            self.progress(self.report.bytes_read, self.total)
+            self.progress("check", self.report.bytes_read, self.total)
 
     def check_contents(self, words: int) -> None:
         """Open the generation and compare what its files say of one another."""

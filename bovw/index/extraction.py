@@ -15,6 +15,7 @@ from ..features.local import Features, FeatureSpec, extract
 from ..features.vocabulary import Vocabulary
 from ..pictures.files import content_hash, unreadable
 from ..pictures.reading import Limits, read_picture
+from ..reporting import Failure
 from ..workers.pool import Work, run_in_processes
 from .segment import ImageRecord
 
@@ -39,14 +40,14 @@ class Task:
     known: str = ""
 
 
-Extracted = tuple[ImageRecord, Features] | ImageError | None
-Result = tuple[ImageRecord, EncodedImage] | ImageError | None
+Extracted = tuple[ImageRecord, Features] | Failure | None
+Result = tuple[ImageRecord, EncodedImage] | Failure | None
 
 
 def encoded_files(
     tasks: Iterable[Task], vocabulary: str, spec: FeatureSpec, jobs: int, limits: Limits
 ) -> Generator[Result, None, None]:
-    """The records and encodings of some picture files, in order; an ImageError for a bad one, None
+    """The records and encodings of some picture files, in order; a Failure for a bad one, None
     for a known one.
 
     Args:
@@ -77,15 +78,15 @@ def extract_file(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted:
         features = extract(read_picture(path, spec.max_side, limits=limits), spec)
         after = os.stat(path)
     except ImageError as error:
-        return error
+        return Failure.of(error)
     except OSError as error:
-        return unreadable(path, error)
+        return Failure.of(unreadable(path, error))
     except (MemoryError, cv2.error):
-        return ImageError(path, "is too large: the memory does not suffice for its features")
+        return Failure(path, "is too large: the memory does not suffice for its features")
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        return ImageError(path, "changed while it was read: the next run reads it again")
+        return Failure(path, "changed while it was read: the next run reads it again")
     if not len(features):
-        return ImageError(path, "has no features: it is blank or very smooth")
+        return Failure(path, "has no features: it is blank or very smooth")
     return ImageRecord(
         task.stored, before.st_size, before.st_mtime_ns, sha256, *features.size
     ), features

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from ..errors import ImageError
 from ..features.encoding import EncodedImage
 from ..pictures.reading import Limits
+from ..reporting import Failure, OnFailure, Progress
 from .extraction import CHUNK, Task, encoded_files
 from .paths import PictureRoot, chosen_root
 from .segment import ImageRecord
 from .snapshot import Snapshot
 from .writer import Writer
 
-__all__ = ["AddReport", "Progress", "RemoveReport", "Update", "remove"]
+__all__ = ["AddReport", "RemoveReport", "Update", "remove"]
 
 # Paths that are looked up together.
 SLICE = 10_000
-Progress = Callable[[int, int, "str | ImageError"], None]
 
 
 @dataclass
@@ -41,7 +40,7 @@ class AddReport:
     changed: int = 0
     unchanged: int = 0
     removed: int = 0
-    failed: list[ImageError] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
     absent: int = 0
 
 
@@ -55,7 +54,7 @@ class RemoveReport:
     """
 
     removed: int
-    failed: list[ImageError]
+    failed: list[Failure]
 
 
 class Update:
@@ -76,7 +75,11 @@ class Update:
         self.report = AddReport()
 
     def add(
-        self, files: Sequence[str], problems: Sequence[ImageError], progress: Progress | None
+        self,
+        files: Sequence[str],
+        problems: Sequence[Failure],
+        progress: Progress | None,
+        failure: OnFailure | None,
     ) -> None:
         """Add picture files; `problems` are those that could not be found."""
         if files and self.writer.picture_root is None:
@@ -85,9 +88,8 @@ class Update:
         self.report.absent = len(problems)
         todo = self.to_read(files)
         batch: dict[str, tuple[ImageRecord, EncodedImage]] = {}
-        jobs = min(
-            self.jobs, 1 + len(todo) // CHUNK
-        )  # starting a process takes longer than a few pictures
+        # starting a process takes longer than a few pictures
+        jobs = min(self.jobs, 1 + len(todo) // CHUNK)
         vocabulary, spec = (
             str(self.writer.directory.path / "vocabulary"),
             self.writer.manifest.features,
@@ -96,9 +98,10 @@ class Update:
             encoded_files(self.tasks(todo), vocabulary, spec, jobs, self.limits)
         ) as results:
             for done, (path, result) in enumerate(zip(todo, results, strict=True), 1):
-                if isinstance(result, ImageError):
-                    result = ImageError(path, result.reason)
-                    self.report.failed.append(result)
+                if isinstance(result, Failure):
+                    self.report.failed.append(Failure(path, result.reason))
+                    if failure:
+                        failure(self.report.failed[-1])
                 elif result is None:
                     self.report.unchanged += 1
                 else:
@@ -106,7 +109,7 @@ class Update:
                 if len(batch) == self.batch:
                     self.commit(batch)
                 if progress:
-                    progress(done, len(todo), result if isinstance(result, ImageError) else path)
+                    progress("index", done, len(todo))
         self.commit(batch)
 
     def to_read(self, files: Sequence[str]) -> list[str]:
@@ -166,7 +169,7 @@ class Update:
         absent = [
             error
             for error in self.report.failed[: self.report.absent]
-            if root.stored(error.path) not in names
+            if root.stored(error.name) not in names
         ]
         self.report.failed[: self.report.absent] = absent
         self.report.absent = len(absent)
@@ -232,7 +235,7 @@ def remove(writer: Writer, paths: Sequence[str]) -> RemoveReport:
     return RemoveReport(
         len(gone),
         [
-            ImageError(path, "is not in the index")
+            Failure(path, "is not in the index")
             for path in folders
             if os.path.realpath(path) not in hit
         ],

@@ -11,6 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from ..errors import ImageError
+from ..reporting import Failure
 
 __all__ = ["content_hash", "damaged", "find_images", "opened_file", "path_list", "unreadable"]
 
@@ -26,22 +27,25 @@ HEIC_SUFFIXES = frozenset([".heic", ".heif", ".hif"])
 
 def find_images(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-) -> tuple[list[str], list[ImageError]]:
+) -> tuple[list[str], list[Failure]]:
     """List image files: folders are searched to the bottom for known endings, named files are taken
     as they are.
 
     Links to files are followed, links to folders are not: they may lead back.
 
     Returns:
-        The paths, sorted, each once; and an error for every named path that is absent and every
+        The paths, sorted, each once; and a failure for every named path that is absent and every
         folder that can't be listed.
     """
     found: set[str] = set()
-    problems: list[ImageError] = []
+    problems: list[Failure] = []
     for path in map(plain, path_list(paths)):
         if os.path.isdir(path):
             walk = os.walk(
-                path, onerror=lambda error: problems.append(unreadable(str(error.filename), error))
+                path,
+                onerror=lambda error: problems.append(
+                    Failure.of(unreadable(str(error.filename), error))
+                ),
             )
             found.update(
                 os.path.join(folder, name)
@@ -52,7 +56,7 @@ def find_images(
         elif os.path.lexists(path):
             found.add(path)
         else:
-            problems.append(ImageError(path, "there is no such file or folder"))
+            problems.append(Failure(path, "there is no such file or folder"))
     return sorted(found), problems
 
 

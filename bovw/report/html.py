@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageError, printable
+from ..errors import ImageError, OutputError, printable
 from ..pictures.reading import read_colours
 
 __all__ = ["STYLE", "Figure", "Page", "row"]
@@ -79,21 +79,21 @@ class Page:
     """A page that is written row by row, so that their number does not matter. A context manager."""
 
     def __init__(self, path: str | os.PathLike[str], title: str = "bovw search") -> None:
-        """Begin the page. Raises ImageError if the file cannot be written."""
+        """Begin the page. Raises OutputError if the file cannot be written."""
         self.path = os.fspath(path)
         try:
             self.file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
         except OSError as error:
-            raise ImageError(self.path, f"cannot be written: {error.strerror}") from error
+            raise OutputError(self.path, f"cannot be written: {error.strerror}") from error
         self.write(HEAD.replace("{title}", escaped(title)) + STYLE)
 
     def write(self, text: str) -> None:
-        """Write on. Raises ImageError."""
+        """Write on. Raises OutputError."""
         try:
             self.file.write(text)
             self.file.flush()
         except OSError as error:
-            raise ImageError(self.path, f"cannot be written: {error.strerror}") from error
+            raise OutputError(self.path, f"cannot be written: {error.strerror}") from error
 
     def __enter__(self) -> Page:
         return self

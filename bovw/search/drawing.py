@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageError
+from ..errors import OutputError
 from ..geometry.difference import aligned
 from ..pictures.reading import picture_from_array, read_colours
 from .comparison import Comparison
@@ -152,10 +152,10 @@ def pixels_of(*points: NDArray[np.float64]) -> list[tuple[int, int]]:
 
 
 def save_picture(path: str | os.PathLike[str], pixels: NDArray[np.uint8]) -> None:
-    """Write BGR pixels to a picture file; the ending says the format. Raises ImageError."""
+    """Write BGR pixels to a picture file; the ending says the format. Raises OutputError."""
     from PIL import Image
 
     try:
         Image.fromarray(np.ascontiguousarray(pixels[..., ::-1])).save(path)
     except (OSError, ValueError) as error:
-        raise ImageError(path, f"cannot be written: {error}") from error
+        raise OutputError(path, f"cannot be written: {error}") from error

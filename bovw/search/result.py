@@ -66,5 +66,5 @@ def figure_of(rank: int, match: Match) -> Figure:
         lines.append(
             f"confidence {match.confidence:.3f}, false alarms expected: 10^{match.log_false_alarms:.1f}"
         )
-    title = f"{rank}. {verdict(match) if match.inliers else 'no fit'}"
+    title = f"{rank}. {verdict(match) if match.inliers else 'no agreement'}"
     return Figure(match.path, match.outline, "yes" if match.verified else "no", title, lines)

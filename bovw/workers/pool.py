@@ -23,12 +23,10 @@ from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from ..errors import BovwError, ImageError, ParameterError
+from ..errors import BovwError, ParameterError
+from ..reporting import Failure
 
-__all__ = ["Progress", "Work", "run_in_processes"]
-
-# Who watches long work is called with the stage, how much of it is done, and of how much.
-Progress = Callable[[str, int, int], None]
+__all__ = ["Work", "run_in_processes"]
 
 # Seconds between two looks at the time that the processes take.
 TICK = 0.25
@@ -91,7 +89,7 @@ class Chunk:
 
     number: int
     items: list[Any]
-    lost: dict[int, ImageError] = field(default_factory=dict)
+    lost: dict[int, Failure] = field(default_factory=dict)
     tries: int = 0
     results: list[Any] | None = None
 
@@ -117,7 +115,7 @@ class Chunk:
 def run_in_processes(
     work: Work, items: Iterable[Any], size: int, jobs: int, seconds: float
 ) -> Generator[Any, None, None]:
-    """The results of items, in their order; an ImageError without a path for one that ended its
+    """The results of items, in their order; a Failure without a name for one that ended its
     process or took too long.
 
     Args:
@@ -221,7 +219,7 @@ class Pool:
                     f"worker processes end too early: {reason or described(code)}; try fewer jobs, or 0 to see why"
                 )
         else:
-            chunk.lost[worker.at] = ImageError(
+            chunk.lost[worker.at] = Failure(
                 "", reason or f"ended the process that read it: {described(code)}"
             )
             chunk.finish([])

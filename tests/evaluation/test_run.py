@@ -190,7 +190,7 @@ def test_what_cannot_be_used_is_told(folder: Path, index: ImageIndex) -> None:
     )
     evaluation = evaluate(index, GroundTruth([good, gone, outside, part], str(folder)))
     assert [outcome.query.id for outcome in evaluation.outcomes] == ["crop 1.png", "part"]
-    assert [Path(error.path).name for error in evaluation.failed] == ["gone.png", "crop 1.png"]
+    assert [Path(error.name).name for error in evaluation.failed] == ["gone.png", "crop 1.png"]
     assert (
         evaluation.absent == ["photos/absent.png"] and evaluation.outcomes[1].values["R@100"] == 0.5
     )
@@ -210,7 +210,7 @@ def test_probes_have_true_answers(folder: Path, index: ImageIndex, tmp_path: Pat
     shutil.copy(folder / "photos" / "picture 2.png", tmp_path / "negatives" / "known.png")
     how = {"sample": 2, "seed": 3, "negatives": [str(tmp_path / "negatives")]}
     truth, failed = make_synthetic_queries(index, tmp_path / "first", **how)  # type: ignore[arg-type]
-    assert [Path(error.path).name for error in failed] == [
+    assert [Path(error.name).name for error in failed] == [
         "known.png"
     ] and "is no stranger" in failed[0].reason
     assert len(truth.queries) == 3 * len(PERTURBATIONS)
@@ -273,7 +273,7 @@ def test_pictures_that_are_gone_or_changed_are_told(folder: Path, tmp_path: Path
         (tmp_path / "photos" / "picture 1.png").unlink()
         cv2.imwrite(str(tmp_path / "photos" / "picture 2.png"), textured(50, 320, 240))
         truth, failed = make_synthetic_queries(index, tmp_path / "probes", sample=7)
-        assert {Path(error.path).name: error.reason.split()[0] for error in failed} == {
+        assert {Path(error.name).name: error.reason.split()[0] for error in failed} == {
             "picture 1.png": "there",
             "picture 2.png": "has",
         }

@@ -93,7 +93,7 @@ def test_bad_pictures_are_reported_and_the_rest_goes_on(photos: list[Path], tmp_
     assert cv2.imwrite(str(blank), np.full((50, 50), 9, np.uint8))
     paths = [*photos[:4], bad, blank, tmp_path / "absent.jpg", *photos[4:]]
     vocabulary, report = train_vocabulary(paths, 16, SPECS["rootsift"])
-    assert [error.path for error in report.failed] == [str(bad), str(tmp_path / "absent.jpg")]
+    assert [error.name for error in report.failed] == [str(bad), str(tmp_path / "absent.jpg")]
     assert report.image_count == 12
     assert len(vocabulary) == 16
 

@@ -86,7 +86,7 @@ def test_absent_path_is_reported_and_the_rest_found(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     found, problems = find_images([tmp_path / "absent", tmp_path])
     assert found == [str(tmp_path / "a.png")]
-    assert [problem.path for problem in problems] == [str(tmp_path / "absent")]
+    assert [problem.name for problem in problems] == [str(tmp_path / "absent")]
     assert "no such file" in problems[0].reason
 
 

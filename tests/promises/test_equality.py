@@ -222,7 +222,7 @@ class IndexMachine(RuleBasedStateMachine):
             prune=prune,
         )
         assert {name: getattr(report, name) for name in counts} == counts
-        assert {error.path for error in report.failed} == {self.file(name) for name in missing}
+        assert {error.name for error in report.failed} == {self.file(name) for name in missing}
         self.views[who] = dict(self.indexed)
 
     @rule(who=objects, names=names_of_all)
