@@ -5,6 +5,7 @@ BovwError
 ├── OutputError             a file that cannot be written: its path and the reason
 ├── VocabularyError         a vocabulary that cannot be trained, read or used
 ├── ImageIndexError             anything about an index
+│   ├── IndexClosedError        the index was closed, and is used
 │   ├── IndexMissingError       there is no index at that place
 │   ├── IndexExistsError        there is one already, and it would be overwritten
 │   ├── IndexLockedError        another process is writing to it
@@ -26,6 +27,7 @@ __all__ = [
     "ImageError",
     "ImageIndexError",
     "IncompatibleError",
+    "IndexClosedError",
     "IndexCorruptError",
     "IndexExistsError",
     "IndexLockedError",
@@ -79,6 +81,10 @@ class VocabularyError(BovwError):
 
 class ImageIndexError(BovwError):
     """Base of all errors about an index."""
+
+
+class IndexClosedError(ImageIndexError):
+    """The index was closed, and is used nevertheless."""
 
 
 class IndexMissingError(ImageIndexError):

@@ -4,17 +4,14 @@ queries.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ParameterError
-from ..pictures.reading import LIMITS, Box, Limits, Picture, picture_from_array, read_picture
-from .local import Features, FeatureSpec
+from ..pictures.reading import Box
+from .local import Features
 from .threads import one_blas_thread
 from .vocabulary import Vocabulary
 
@@ -24,7 +21,6 @@ __all__ = [
     "encode_all",
     "encode_mirrored",
     "encode_query",
-    "load_picture",
 ]
 
 # Nearest cells looked at for a feature's words: 97 % of the nearest words of documents are the true
@@ -129,22 +125,3 @@ def encode_query(
     if mirrored is not None:
         queries.append(encode_mirrored(mirrored, queries[0], vocabulary))
     return queries
-
-
-def load_picture(
-    source: str | os.PathLike[str] | NDArray[Any],
-    spec: FeatureSpec,
-    box: Box | None = None,
-    limits: Limits = LIMITS,
-) -> Picture:
-    """A picture from a path or an array, at the working size of a spec.
-
-    Raises:
-        ImageError: it cannot be used.
-        ParameterError: the box does not lie in it.
-    """
-    if isinstance(source, np.ndarray):
-        return picture_from_array(source, spec.max_side, box)
-    if isinstance(source, (str, os.PathLike)):
-        return read_picture(source, spec.max_side, box, limits)
-    raise ParameterError(f"picture: {type(source).__name__} is neither a path nor an array")

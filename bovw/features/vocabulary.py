@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IncompatibleError, IndexCorruptError, ParameterError, VocabularyError
-from ..storage import Directory
+from ..storage.directory import Directory
 from .local import MIRRORED, FeatureSpec, as_unit_vectors
 
 __all__ = ["SIGNATURE_BITS", "Vocabulary", "shipped_vocabulary"]

@@ -13,10 +13,10 @@ from ..arrays import list_blocks
 from ..errors import BovwError, IndexCorruptError, IndexVersionError
 from ..features.vocabulary import Vocabulary
 from ..reporting import Progress
-from ..storage import Directory
+from ..storage.base import Storage
+from ..storage.directory import Directory
 from .manifest import Deletion, Manifest, SegmentEntry, read_latest
-from .merge import LiveSegment
-from .segment import Segment, path_hashes
+from .segment import LiveSegment, Segment
 from .snapshot import Snapshot, deletion_files, opened_snapshot
 from .writer import garbage
 
@@ -68,12 +68,12 @@ def check_index(path: str | os.PathLike[str], progress: Progress | None = None) 
         IndexMissingError: there is no index.
         IndexVersionError: it was written by another version.
     """
-    directory = Directory(path)
+    storage = Directory(path)
     try:
         while True:
-            manifest = read_latest(directory)
-            report = Check(directory, manifest, progress).report
-            if read_latest(directory) == manifest or not (report.damages or report.leftovers):
+            manifest = read_latest(storage)
+            report = Check(storage, manifest, progress).report
+            if read_latest(storage) == manifest or not (report.damages or report.leftovers):
                 return report  # otherwise a writer has moved on, and removed or added what we were looking at
     except IndexCorruptError as error:
         return CheckReport(damages=[Damage(error.path, error.reason, 0)])
@@ -82,15 +82,13 @@ def check_index(path: str | os.PathLike[str], progress: Progress | None = None) 
 class Check:
     """A check of one generation."""
 
-    def __init__(self, directory: Directory, manifest: Manifest, progress: Progress | None) -> None:
-        self.directory, self.manifest, self.progress = directory, manifest, progress
+    def __init__(self, storage: Storage, manifest: Manifest, progress: Progress | None) -> None:
+        self.storage, self.manifest, self.progress = storage, manifest, progress
         self.report = CheckReport(image_count=sum(entry.live_count for entry in manifest.segments))
-        self.report.leftovers = [
-            str(directory.path / name) for name in garbage(directory, manifest)
-        ]
+        self.report.leftovers = [str(storage.name_of(name)) for name in garbage(storage, manifest)]
         self.total = sum(
-            directory.size(f"segments/{entry.name}") for entry in manifest.segments
-        ) + directory.size("vocabulary")
+            storage.size(f"segments/{entry.name}") for entry in manifest.segments
+        ) + storage.size("vocabulary")
         words = self.check_vocabulary()
         sound = [self.check_files(entry) for entry in manifest.segments]
         if words and all(sound):
@@ -98,7 +96,7 @@ class Check:
 
     def damage(self, file: str, reason: str, lost: int) -> None:
         """Note something wrong."""
-        self.report.damages.append(Damage(str(self.directory.path / file), reason, lost))
+        self.report.damages.append(Damage(str(self.storage.name_of(file)), reason, lost))
 
     def check_vocabulary(self) -> int:
         """Whether the vocabulary is the one that the images were made with; how many words it has,
@@ -111,7 +109,7 @@ class Check:
         if len(self.report.damages) > before:
             return 0
         try:
-            vocabulary = Vocabulary.load(self.directory.path / "vocabulary")
+            vocabulary = Vocabulary.load(self.storage.path / "vocabulary")
         except BovwError as error:
             self.damage("vocabulary", str(error), self.report.image_count)
             return 0
@@ -131,7 +129,7 @@ class Check:
         """Whether the files of a segment, and those of its deletion, have their checksums."""
         folder, before = f"segments/{entry.name}", len(self.report.damages)
         try:
-            files = Segment.read_files(self.directory, entry)
+            files = Segment.read_files(self.storage, entry)
         except (IndexCorruptError, IndexVersionError) as error:
             self.damage(
                 f"{folder}/segment.json", getattr(error, "reason", str(error)), entry.live_count
@@ -153,13 +151,13 @@ class Check:
     def check_file(self, name: str, sha256: str, length: int | None, lost: int) -> None:
         """Compare a file with its checksum and length."""
         try:
-            self.directory.verify(name, sha256, length, self.count)
+            self.storage.verify(name, sha256, length, self.count)
         except IndexCorruptError as error:
             self.damage(name, error.reason, lost)
 
     def check_strangers(self, folder: str, files: Container[str]) -> None:
         """Whether a folder holds something else than its files."""
-        for name in self.directory.names(folder):
+        for name in self.storage.names(folder):
             if name not in files:
                 self.damage(f"{folder}/{name}", "does not belong there", 0)
 
@@ -172,7 +170,7 @@ class Check:
     def check_contents(self, words: int) -> None:
         """Open the generation and compare what its files say of one another."""
         try:
-            snapshot = opened_snapshot(self.directory, self.manifest, words, None)
+            snapshot = opened_snapshot(self.storage, self.manifest, words, None)
             for entry, live in zip(self.manifest.segments, snapshot.live_segments, strict=True):
                 self.check_records(live.segment)
                 self.check_postings(live.segment)
@@ -180,7 +178,7 @@ class Check:
                     self.check_deletion(entry, entry.deletion, live)
             self.check_paths(snapshot)
         except IndexCorruptError as error:
-            file = os.path.relpath(error.path, self.directory.path)
+            file = os.path.relpath(error.path, self.storage.path)
             lost = sum(
                 entry.live_count
                 for entry in self.manifest.segments

@@ -1,105 +1,136 @@
-"""From picture files to encoded images, in several processes."""
+"""From pictures to encoded images, in several processes."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ImageError
-from ..features.encoding import EncodedImage, encode_all
+from ..features.encoding import encode_all
 from ..features.local import Features, FeatureSpec, extract
 from ..features.vocabulary import Vocabulary
 from ..pictures.files import content_hash, unreadable
-from ..pictures.reading import Limits, read_picture
+from ..pictures.reading import Limits, Picture, load_picture
 from ..reporting import Failure
 from ..workers.pool import Work, run_in_processes
-from .segment import ImageRecord
+from .record import FileStamp, ImageRecord
+from .segment_writer import IndexedImage
 
-__all__ = ["CHUNK", "Task", "encoded_files"]
+__all__ = ["CHUNK", "PRODUCERS", "Extracted", "Task", "encode_pictures"]
 
 # Pictures that a process encodes together.
 CHUNK = 8
+# What makes the rows of the optional columns of an image, by the name of the column.
+PRODUCERS: dict[str, Callable[[Picture], NDArray[Any]]] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
-    """A picture file to encode.
+    """A picture to encode.
 
     Attributes:
-        path: to open it; absolute, since processes may be older than the current folder.
-        stored: to record it.
+        id: to record it.
+        source: the picture: an absolute path, since processes may be older than the current folder;
+            the bytes of a file; or pixels.
+        path: to record its file; None for a picture from memory.
+        metadata: to record them.
         known: SHA-256 of the content that needs no encoding, because it is known already.
     """
 
-    path: str
-    stored: str
+    id: str
+    source: str | bytes | NDArray[Any]
+    path: str | None
+    metadata: dict[str, Any] = field(default_factory=dict)
     known: str = ""
 
 
-Extracted = tuple[ImageRecord, Features] | Failure | None
-Result = tuple[ImageRecord, EncodedImage] | Failure | None
+@dataclass(frozen=True)
+class Extracted:
+    """A picture whose features are not encoded yet."""
+
+    record: ImageRecord
+    features: Features
+    values: dict[str, NDArray[Any]]
 
 
-def encoded_files(
-    tasks: Iterable[Task], vocabulary: str, spec: FeatureSpec, jobs: int, limits: Limits
-) -> Generator[Result, None, None]:
-    """The records and encodings of some picture files, in order; a Failure for a bad one, None
-    for a known one.
+def encode_pictures(
+    tasks: Iterable[Task], vocabulary: Vocabulary, spec: FeatureSpec, jobs: int, limits: Limits
+) -> Generator[IndexedImage | Failure | None, None, None]:
+    """Some pictures, encoded, in order; a Failure for a bad one, None for a known one.
 
     Args:
-        vocabulary: its folder; every process loads it once.
         jobs: processes; 0 works in this one.
     """
     work = Work(
-        partial(extract_file, spec=spec, limits=limits),
+        partial(extract_picture, spec=spec, limits=limits),
         partial(encode_extracted, vocabulary=vocabulary),
     )
     return run_in_processes(work, tasks, CHUNK, jobs, limits.seconds)
 
 
-@lru_cache(maxsize=1)
-def vocabulary_of(folder: str, _stamp: int) -> Vocabulary:
-    """The vocabulary of an index, loaded once in a process and again when its file has changed."""
-    return Vocabulary.load(folder)
-
-
-def extract_file(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted:
-    """Read and extract one picture file, or say why not; None for known content."""
-    path = task.path
+def extract_picture(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted | Failure | None:
+    """Read and extract one picture, or say why not; None for known content."""
+    source = task.source
+    name = source if isinstance(source, str) else task.id
     try:
-        before = os.stat(path)
-        sha256 = content_hash(path, limits.file_bytes)
+        before = os.stat(source) if isinstance(source, str) else None
+        sha256 = content_of(source, limits)
         if sha256 == task.known:
             return None
-        features = extract(read_picture(path, spec.max_side, limits=limits), spec)
-        after = os.stat(path)
+        picture = load_picture(source, spec.max_side, limits=limits)
+        features = extract(picture, spec)
+        values = {column: make(picture) for column, make in PRODUCERS.items()}
+        after = os.stat(source) if isinstance(source, str) else None
     except ImageError as error:
-        return Failure.of(error)
+        return Failure(name, error.reason)
     except OSError as error:
-        return Failure.of(unreadable(path, error))
+        return Failure.of(unreadable(name, error))
     except (MemoryError, cv2.error):
-        return Failure(path, "is too large: the memory does not suffice for its features")
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        return Failure(path, "changed while it was read: the next run reads it again")
+        return Failure(name, "is too large: the memory does not suffice for its features")
+    if before and after and stamp_of(before) != stamp_of(after):
+        return Failure(name, "changed while it was read: the next run reads it again")
     if not len(features):
-        return Failure(path, "has no features: it is blank or very smooth")
-    return ImageRecord(
-        task.stored, before.st_size, before.st_mtime_ns, sha256, *features.size
-    ), features
+        return Failure(name, "has no features: it is blank or very smooth")
+    file = FileStamp(task.path, *stamp_of(before)) if before and task.path is not None else None
+    record = ImageRecord(task.id, *features.size, sha256, file, task.metadata)
+    return Extracted(record, features, values)
 
 
-def encode_extracted(extracted: Sequence[Extracted], vocabulary: str) -> list[Result]:
+def stamp_of(status: os.stat_result) -> tuple[int, int]:
+    """What changes when a file is written: its length and its modification time."""
+    return status.st_size, status.st_mtime_ns
+
+
+def content_of(source: str | bytes | NDArray[Any], limits: Limits) -> str:
+    """SHA-256 of the content of a picture, hexadecimal: of its file or, if it is an array, of its
+    type, shape and values.
+    """
+    if isinstance(source, str):
+        return content_hash(source, limits.file_bytes)
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    digest = hashlib.sha256(f"{source.dtype.str} {source.shape}".encode())
+    digest.update(np.ascontiguousarray(source).tobytes())
+    return digest.hexdigest()
+
+
+def encode_extracted(
+    extracted: Sequence[Extracted | Failure | None], vocabulary: Vocabulary
+) -> list[IndexedImage | Failure | None]:
     """Encode the features of some pictures; what is none stays what it is."""
-    words = vocabulary_of(
-        vocabulary, os.stat(os.path.join(vocabulary, "vocabulary.json")).st_mtime_ns
-    )
-    encoded = iter(
-        encode_all([result[1] for result in extracted if isinstance(result, tuple)], words)
-    )
+    pictures = [each for each in extracted if isinstance(each, Extracted)]
+    encoded = iter(encode_all([each.features for each in pictures], vocabulary))
     return [
-        (result[0], next(encoded)) if isinstance(result, tuple) else result for result in extracted
+        IndexedImage(each.record, next(encoded), each.values)
+        if isinstance(each, Extracted)
+        else each
+        for each in extracted
     ]

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import IndexCorruptError, IndexLockedError, IndexMissingError, IndexVersionError
 from ..features.local import FeatureSpec
-from ..storage import Directory
+from ..storage.base import Storage
 
 __all__ = ["Deletion", "Manifest", "SegmentEntry", "is_file_name", "publish", "read_latest"]
 
@@ -99,12 +99,12 @@ def file_name(generation: int) -> str:
     return f"manifest-{generation:08d}.json"
 
 
-def generations(directory: Directory) -> list[int]:
+def generations(storage: Storage) -> list[int]:
     """The generations that have a manifest, ascending."""
-    return sorted(int(match[1]) for match in map(NAME.fullmatch, directory.names()) if match)
+    return sorted(int(match[1]) for match in map(NAME.fullmatch, storage.names()) if match)
 
 
-def read_latest(directory: Directory) -> Manifest:
+def read_latest(storage: Storage) -> Manifest:
     """The manifest of the highest generation.
 
     Raises:
@@ -114,15 +114,17 @@ def read_latest(directory: Directory) -> Manifest:
     """
     # a folder that is listed while a writer replaces one manifest by the next may show neither
     for _ in range(ATTEMPTS):
-        found = generations(directory)
+        found = generations(storage)
         if found:
             with suppress(FileNotFoundError):
                 return parse(
-                    directory.read(file_name(found[-1])),
+                    storage.read(file_name(found[-1])),
                     found[-1],
-                    str(directory.path / file_name(found[-1])),
+                    str(storage.name_of(file_name)(found[-1])),
                 )
-    raise IndexMissingError(f"{directory.path}: there is no index here; make one with `bovw index`")
+    raise IndexMissingError(
+        f"{storage.name_of()}: there is no index here; make one with `bovw index`"
+    )
 
 
 def parse(content: bytes, generation: int, where: str) -> Manifest:
@@ -232,7 +234,7 @@ def is_checksum(value: object) -> bool:
     return isinstance(value, str) and CHECKSUM.fullmatch(value) is not None
 
 
-def publish(directory: Directory, manifest: Manifest) -> None:
+def publish(storage: Storage, manifest: Manifest) -> None:
     """Commit a generation: its manifest appears whole, or not at all.
 
     Raises:
@@ -249,10 +251,10 @@ def publish(directory: Directory, manifest: Manifest) -> None:
         "segments": [entry_facts(entry) for entry in manifest.segments],
     }
     try:
-        directory.publish(file_name(manifest.generation), serialised(body))
+        storage.publish(file_name(manifest.generation), serialised(body))
     except FileExistsError:
         raise IndexLockedError(
-            f"{directory.path}: another writer has committed generation {manifest.generation}; open it again"
+            f"{storage.name_of()}: another writer has committed generation {manifest.generation}; open it again"
         ) from None
 
 

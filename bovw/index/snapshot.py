@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import list_blocks, starts_of
+from ..arrays import starts_of
 from ..errors import IndexCorruptError
-from ..storage import Directory
+from ..storage.base import Storage
+from . import columns
+from .columns import OptionalRows
 from .manifest import Manifest, SegmentEntry, read_latest
-from .merge import LiveSegment
-from .segment import COUNT_TYPES, ImageRecord, Segment, path_hashes
-from .weighting import idf, length_norm
+from .record import ImageRecord
+from .segment import COUNT_TYPES, LiveSegment, Segment, id_hashes
 
 __all__ = ["Snapshot", "deletion_files", "newest_snapshot"]
 
@@ -28,8 +28,8 @@ class Snapshot:
     Attributes:
         live_segments: the segments, and what is alive in each.
         alive: (all images,) flags.
-        image_count: how many are alive; `all_alive`: whether these are all.
-        idf: (W,) over the live images.
+        image_count: how many are alive.
+        document_frequencies: (W,) how many of these have each word.
         feature_counts: (all images,) features of each.
         max_side: long side of the pictures at extraction.
     """
@@ -38,53 +38,63 @@ class Snapshot:
         self, manifest: Manifest, live_segments: Sequence[LiveSegment], words: int
     ) -> None:
         """Args: `words`, the size W of the vocabulary."""
-        self.manifest, self.live_segments, self.max_side = (
-            manifest,
-            list(live_segments),
-            manifest.features.max_side,
-        )
+        self.manifest, self.max_side = manifest, manifest.features.max_side
+        self.live_segments = list(live_segments)
         self.segments = [live.segment for live in live_segments]
         self.first_image = starts_of([segment.image_count for segment in self.segments])
         self.alive = np.concatenate([np.zeros(0, bool), *(live.alive for live in live_segments)])
         self.image_count = int(self.alive.sum())
-        self.all_alive = self.image_count == len(self.alive)
-        self.norms: dict[float, NDArray[np.float64]] = {}
-        self.idf = idf(
-            np.sum(
-                [np.zeros(words, np.int64), *(live.documents for live in live_segments)], axis=0
-            ),
-            self.image_count,
-        )
-        self.feature_counts = np.concatenate(
-            [np.zeros(0, np.int64), *(live.sizes for live in live_segments)]
-        )
+        documents = [np.zeros(words, np.int64), *(live.documents for live in live_segments)]
+        self.document_frequencies = np.sum(documents, axis=0)
+        counts = [np.zeros(0, np.int64), *(live.feature_counts for live in live_segments)]
+        self.feature_counts = np.concatenate(counts)
 
     def locate(self, image: int) -> tuple[Segment, int]:
         """The segment and the ordinal in it of an image of the collection."""
         number = int(np.searchsorted(self.first_image, image, side="right")) - 1
         return self.segments[number], image - int(self.first_image[number])
 
-    @cached_property
-    def lengths(self) -> NDArray[np.float64]:
-        """(images,) the Euclidean length of each image's TF-IDF vector."""
-        squares = np.zeros(len(self.alive))
-        for first, segment in zip(self.first_image, self.segments, strict=False):
-            for words in list_blocks(segment.word_starts):
-                word, feature = segment.read_postings(*words)
-                key, count = np.unique(
-                    word * segment.image_count + segment.image_of(feature), return_counts=True
-                )
-                weight = (count * self.idf[key // segment.image_count]) ** 2
-                squares += np.bincount(
-                    key % segment.image_count + first, weights=weight, minlength=len(squares)
-                )
-        return np.sqrt(squares)
+    def sizes_of(self, images: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Width and height of some images in pixels: (n, 2)."""
+        sizes = np.empty((len(images), 2))
+        for rows, segment, ordinals in self._by_segment(images):
+            sizes[rows] = segment.sizes[ordinals]
+        return sizes
 
-    def length_norm(self, power: float) -> NDArray[np.float64]:
-        """(all images,) what scores are divided by (see `weighting.length_norm`), worked out once."""
-        if power not in self.norms:
-            self.norms[power] = length_norm(self.feature_counts, power)
-        return self.norms[power]
+    def optional(self, name: str) -> OptionalRows:
+        """An optional column of all images, deleted ones included. Raises KeyError for a name that
+        is no such column.
+        """
+        column = next((column for column in columns.COLUMNS if column.name == name), None)
+        if column is None or not column.optional:
+            raise KeyError(name)
+        rows = [(segment.optional(name), segment.image_count) for segment in self.segments]
+        values = [np.zeros(column.shape(0), column.dtype)]
+        values += [
+            each.values if each else np.zeros(column.shape(n), column.dtype) for each, n in rows
+        ]
+        known = [np.zeros(0, bool)]
+        known += [each.known if each else np.zeros(n, bool) for each, n in rows]
+        return OptionalRows(np.concatenate(values), np.concatenate(known))
+
+    def with_metadata(self, wanted: Mapping[str, Any]) -> NDArray[np.bool_]:
+        """(all images,) flags of the images that have all of some metadata (see
+        `record.has_values`).
+        """
+        return np.concatenate(
+            [np.zeros(0, bool), *(segment.with_metadata(wanted) for segment in self.segments)]
+        )
+
+    def _by_segment(
+        self, images: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], Segment, NDArray[np.int64]]]:
+        """Some images (n,) by the segment that they are in: which rows, the segment, the ordinals
+        in it.
+        """
+        owner = np.searchsorted(self.first_image, images, side="right") - 1
+        for number in np.unique(owner).tolist():
+            rows = np.flatnonzero(owner == number)
+            yield rows, self.segments[number], images[rows] - self.first_image[number]
 
     def record(self, image: int) -> ImageRecord:
         """The record of an image."""
@@ -95,64 +105,61 @@ class Snapshot:
         """The live images with their records, in the order in which they were added."""
         return ((image, self.record(image)) for image in np.flatnonzero(self.alive).tolist())
 
-    def find(self, paths: Sequence[str]) -> dict[str, tuple[int, ImageRecord]]:
-        """Those of some stored paths that are live images, with number and record. Takes no memory
-        for all the others.
+    def find(self, ids: Sequence[str]) -> dict[str, tuple[int, ImageRecord]]:
+        """Those of some ids that are live images, with number and record. Takes no memory for all
+        the others.
         """
-        hashes = path_hashes(paths)
+        hashes = id_hashes(ids)
         found = {}
         for first, segment in zip(self.first_image.tolist(), self.segments, strict=False):
-            for wanted, ordinal in zip(
-                *(each.tolist() for each in segment.with_hashes(hashes)), strict=True
-            ):
+            wanted, ordinals = segment.with_hashes(hashes)
+            for row, ordinal in zip(wanted.tolist(), ordinals.tolist(), strict=True):
                 if self.alive[first + ordinal]:
                     record = segment.record(ordinal)
-                    if record.path == paths[wanted]:
-                        found[record.path] = first + ordinal, record
+                    if record.id == ids[row]:
+                        found[record.id] = first + ordinal, record
         return found
 
     def geometry_of(
-        self, image: NDArray[np.int64], feature: NDArray[np.int64]
+        self, images: NDArray[np.int64], features: NDArray[np.int64]
     ) -> tuple[
         NDArray[np.complex128], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
     ]:
-        """Position, scale and angle of features of images of the collection, and the long sides of
-        these images.
+        """Position, scale and angle of features (n,) of images (n,) of the collection, and the long
+        sides of these images.
         """
-        position, scale = np.empty(len(image), np.complex128), np.empty(len(image))
-        angle, side = np.empty(len(image)), np.empty(len(image))
-        owner = np.searchsorted(self.first_image, image, side="right") - 1
-        for number in np.unique(owner).tolist():
-            here = np.flatnonzero(owner == number)
-            segment, ordinal = self.segments[number], image[here] - self.first_image[number]
-            position[here], scale[here], angle[here] = segment.geometry(feature[here], ordinal)
-            side[here] = segment.sizes[ordinal].max(axis=1)
+        count = len(images)
+        position, scale = np.empty(count, np.complex128), np.empty(count)
+        angle, side = np.empty(count), np.empty(count)
+        for rows, segment, ordinals in self._by_segment(images):
+            position[rows], scale[rows], angle[rows] = segment.geometry(features[rows], ordinals)
+            side[rows] = segment.sizes[ordinals].max(axis=1)
         return position, scale, angle, side
 
 
-def newest_snapshot(directory: Directory, words: int, known: Snapshot | None = None) -> Snapshot:
+def newest_snapshot(storage: Storage, words: int, known: Snapshot | None = None) -> Snapshot:
     """The newest generation of an index; `known` itself if that is it.
 
     Raises:
         IndexMissingError, IndexVersionError, IndexCorruptError: it cannot be opened.
     """
-    manifest = read_latest(directory)
+    manifest = read_latest(storage)
     while True:
         try:
             return (
                 known
                 if known and known.manifest == manifest
-                else opened_snapshot(directory, manifest, words, known)
+                else opened_snapshot(storage, manifest, words, known)
             )
         except IndexCorruptError:
-            newest = read_latest(directory)
+            newest = read_latest(storage)
             if newest.generation == manifest.generation:
                 raise
             manifest = newest  # a writer has moved on and removed what the older generation names
 
 
 def opened_snapshot(
-    directory: Directory, manifest: Manifest, words: int, known: Snapshot | None
+    storage: Storage, manifest: Manifest, words: int, known: Snapshot | None
 ) -> Snapshot:
     """Open the segments of a generation; those that `known` has open are not opened anew."""
     opened = (
@@ -162,13 +169,13 @@ def opened_snapshot(
     for entry in manifest.segments:
         segment = opened.get(entry.sha256)
         if segment is None or segment.entry.name != entry.name:
-            segment = Segment(directory, entry, words)
-        live_segments.append(live_segment(directory, segment, entry, words))
+            segment = Segment(storage, entry, words)
+        live_segments.append(live_segment(storage, segment, entry, words))
     return Snapshot(manifest, live_segments, words)
 
 
 def live_segment(
-    directory: Directory, segment: Segment, entry: SegmentEntry, words: int
+    storage: Storage, segment: Segment, entry: SegmentEntry, words: int
 ) -> LiveSegment:
     """What is alive in a segment."""
     if not entry.deletion:
@@ -176,28 +183,26 @@ def live_segment(
             segment, np.ones(segment.image_count, bool), segment.document_frequencies
         )
     flags, documents = deletion_files(entry.deletion.name)
-    gone = read_deletion(directory, flags, ("|b1",), segment.image_count, entry.deletion.flags)
+    gone = read_deletion(storage, flags, ("|b1",), segment.image_count, entry.deletion.flags)
     if entry.deletion.documents is None:
         return LiveSegment(segment, ~gone, segment.documents_of(~gone))
-    gone_documents = read_deletion(
-        directory, documents, COUNT_TYPES, words, entry.deletion.documents
-    )
+    gone_documents = read_deletion(storage, documents, COUNT_TYPES, words, entry.deletion.documents)
     return LiveSegment(segment, ~gone, segment.document_frequencies - gone_documents)
 
 
 def read_deletion(
-    directory: Directory, file: str, dtypes: tuple[str, ...], length: int, checksum: str
+    storage: Storage, file: str, dtypes: tuple[str, ...], length: int, checksum: str
 ) -> NDArray[Any]:
     """One of the files of a deletion, all of it."""
     try:
-        content = directory.read(file)
+        content = storage.read(file)
     except FileNotFoundError:
-        raise IndexCorruptError(directory.path / file, "the file is missing") from None
+        raise IndexCorruptError(storage.name_of(file), "the file is missing") from None
     if hashlib.sha256(content).hexdigest() != checksum:
         raise IndexCorruptError(
-            directory.path / file, "damaged (its checksum is not the one in the manifest)"
+            storage.name_of(file), "damaged (its checksum is not the one in the manifest)"
         )
-    return directory.array(file, dtypes, (length,))
+    return storage.array(file, dtypes, (length,))
 
 
 def deletion_files(name: str) -> tuple[str, str]:

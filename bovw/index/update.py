@@ -1,30 +1,34 @@
-"""One run of adding, changing and removing pictures: which ones, and what became of each."""
+"""One run of adding, changing and removing images: which ones, and what became of each."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
-from ..features.encoding import EncodedImage
-from ..pictures.reading import Limits
+from ..errors import ParameterError
+from ..features.vocabulary import Vocabulary
+from ..pictures.reading import Limits, Source, source_content
 from ..reporting import Failure, OnFailure, Progress
-from .extraction import CHUNK, Task, encoded_files
+from .extraction import CHUNK, Task, encode_pictures, stamp_of
 from .paths import PictureRoot, chosen_root
-from .segment import ImageRecord
+from .record import ImageRecord, require_id, require_metadata
+from .segment_writer import IndexedImage
 from .snapshot import Snapshot
 from .writer import Writer
 
-__all__ = ["AddReport", "RemoveReport", "Update", "remove"]
+__all__ = ["AddReport", "RemoveReport", "Update", "remove", "remove_ids"]
 
-# Paths that are looked up together.
+# Ids that are looked up together.
 SLICE = 10_000
 
 
 @dataclass
 class AddReport:
-    """What `ImageIndex.add` did.
+    """What `ImageIndex.add` or `ImageIndex.add_images` did.
 
     Attributes:
         added: images that are new in the index.
@@ -46,11 +50,11 @@ class AddReport:
 
 @dataclass(frozen=True)
 class RemoveReport:
-    """What `ImageIndex.remove` did.
+    """What `ImageIndex.remove` or `ImageIndex.remove_images` did.
 
     Attributes:
         removed: images that were removed.
-        failed: the paths under which there is no image in the index.
+        failed: the paths or ids of which there is no image in the index.
     """
 
     removed: int
@@ -58,86 +62,120 @@ class RemoveReport:
 
 
 class Update:
-    """A run of `ImageIndex.add`: picture files go through the processes into commits of `batch`
-    images.
-    """
+    """A run of adding: pictures go through the processes into commits of `batch` images."""
 
     def __init__(
-        self, writer: Writer, jobs: int, batch: int, check_content: bool, limits: Limits
-    ) -> None:
-        self.writer, self.jobs, self.batch, self.check_content, self.limits = (
-            writer,
-            jobs,
-            batch,
-            check_content,
-            limits,
-        )
-        self.report = AddReport()
-
-    def add(
         self,
-        files: Sequence[str],
-        problems: Sequence[Failure],
+        writer: Writer,
+        vocabulary: Vocabulary,
+        *,
+        jobs: int,
+        batch: int,
+        limits: Limits,
         progress: Progress | None,
         failure: OnFailure | None,
     ) -> None:
-        """Add picture files; `problems` are those that could not be found."""
+        self.writer, self.vocabulary = writer, vocabulary
+        self.jobs, self.batch, self.limits = jobs, batch, limits
+        self.progress, self.failure = progress, failure
+        self.report = AddReport()
+
+    def add_files(
+        self,
+        files: Sequence[str],
+        problems: Sequence[Failure],
+        check_content: bool,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Add picture files, known by their paths; `problems` are those that could not be found."""
         if files and self.writer.picture_root is None:
-            self.writer.picture_root = chosen_root(self.writer.directory.path, files)
+            self.writer.picture_root = chosen_root(self.writer.storage.path, files)
         self.report.failed += problems
         self.report.absent = len(problems)
-        todo = self.to_read(files)
-        batch: dict[str, tuple[ImageRecord, EncodedImage]] = {}
-        # starting a process takes longer than a few pictures
-        jobs = min(self.jobs, 1 + len(todo) // CHUNK)
-        vocabulary, spec = (
-            str(self.writer.directory.path / "vocabulary"),
-            self.writer.manifest.features,
-        )
-        with closing(
-            encoded_files(self.tasks(todo), vocabulary, spec, jobs, self.limits)
-        ) as results:
-            for done, (path, result) in enumerate(zip(todo, results, strict=True), 1):
-                if isinstance(result, Failure):
-                    self.report.failed.append(Failure(path, result.reason))
-                    if failure:
-                        failure(self.report.failed[-1])
-                elif result is None:
-                    self.report.unchanged += 1
-                else:
-                    batch[result[0].path] = result
-                if len(batch) == self.batch:
-                    self.commit(batch)
-                if progress:
-                    progress("index", done, len(todo))
-        self.commit(batch)
-
-    def to_read(self, files: Sequence[str]) -> list[str]:
-        """The files that are new or may have changed, each once; the others are counted."""
+        known = require_metadata(metadata)
         todo = []
         root, snapshot = self.picture_root(), self.writer.snapshot
         for first in range(0, len(files), SLICE):
-            for path, (_, record) in known_as(snapshot, root, files[first : first + SLICE]).items():
-                if self.check_content or record is None or is_changed(path, record):
-                    todo.append(path)
+            for path, (name, record) in known_as(
+                snapshot, root, files[first : first + SLICE]
+            ).items():
+                if record is None or check_content or is_changed(path, record):
+                    todo.append((path, name, record))
                 else:
                     self.report.unchanged += 1
-        return todo
+        # starting a process takes longer than a few pictures
+        self.jobs = min(self.jobs, 1 + len(todo) // CHUNK)
+        tasks = (
+            Task(
+                id=name,
+                source=os.path.join(os.getcwd(), path),
+                path=name,
+                metadata={**record.metadata, **known} if record else known,
+                known=record.sha256 if record and check_content else "",
+            )
+            for path, name, record in todo
+        )
+        self.run(zip((path for path, _, _ in todo), tasks, strict=True), len(todo))
 
-    def tasks(self, files: Sequence[str]) -> Iterator[Task]:
-        """What the processes have to do for some files."""
-        root, snapshot = self.picture_root(), self.writer.snapshot
-        for first in range(0, len(files), CHUNK):
-            for path, (stored, record) in known_as(
-                snapshot, root, files[first : first + CHUNK]
-            ).items():
-                yield Task(
-                    os.path.join(os.getcwd(), path),
-                    stored,
-                    record.sha256 if record and self.check_content else "",
+    def add_items(self, items: Iterable[tuple[str, Source, Mapping[str, Any] | None]]) -> None:
+        """Add pictures under ids of their own."""
+        total = len(items) if isinstance(items, Sized) else None
+        self.run(self.item_tasks(items), total)
+
+    def item_tasks(
+        self, items: Iterable[tuple[str, Source, Mapping[str, Any] | None]]
+    ) -> Iterator[tuple[str, Task]]:
+        """What is to be done for some items: the name of each, and its task."""
+        for item in items:
+            if not isinstance(item, tuple) or len(item) != 3:
+                raise ParameterError(f"items: {item!r:.60} is not (id, picture, metadata or None)")
+            name, source, metadata = require_id(item[0]), item[1], require_metadata(item[2])
+            content = source_content(source, self.limits)
+            path = None
+            if isinstance(content, str):
+                if self.writer.picture_root is None:
+                    self.writer.picture_root = chosen_root(self.writer.storage.path, [content])
+                path, content = (
+                    self.picture_root().stored(content),
+                    os.path.join(os.getcwd(), content),
                 )
+            _, record = self.writer.snapshot.find([name]).get(name, (0, None))
+            same = record is not None and (record.metadata, record.path) == (metadata, path)
+            yield (
+                name,
+                Task(name, content, path, metadata, record.sha256 if record and same else ""),
+            )
 
-    def commit(self, batch: dict[str, tuple[ImageRecord, EncodedImage]]) -> None:
+    def run(self, tasks: Iterable[tuple[str, Task]], total: int | None) -> None:
+        """Encode pictures, each given with what to call it, and commit them."""
+        names: deque[str] = deque()
+
+        def handed_out() -> Iterator[Task]:
+            for name, task in tasks:
+                names.append(name)
+                yield task
+
+        batch: dict[str, IndexedImage] = {}
+        spec = self.writer.manifest.features
+        results = encode_pictures(handed_out(), self.vocabulary, spec, self.jobs, self.limits)
+        with closing(results):
+            for done, result in enumerate(results, 1):
+                name = names.popleft()
+                if isinstance(result, Failure):
+                    self.report.failed.append(Failure(name, result.reason))
+                    if self.failure:
+                        self.failure(self.report.failed[-1])
+                elif result is None:
+                    self.report.unchanged += 1
+                else:
+                    batch[result.record.id] = result
+                if len(batch) == self.batch:
+                    self.commit(batch)
+                if self.progress:
+                    self.progress("index", done, done if total is None else total)
+        self.commit(batch)
+
+    def commit(self, batch: dict[str, IndexedImage]) -> None:
         """Commit the images of a batch, count and forget them."""
         if batch:
             changed = self.writer.commit(list(batch.values()))
@@ -153,30 +191,28 @@ class Update:
         removed.
         """
         root, snapshot = self.picture_root(), self.writer.snapshot
-        named = [record for _, record in known_as(snapshot, root, paths).values() if record]
-        below = [
-            record
-            for record, _ in images_below(
-                snapshot, root, [path for path in paths if os.path.isdir(path)]
-            )
-        ]
-        gone = sorted(
-            {record.path for record in named + below if is_gone(root.absolute(record.path))}
-        )
-        self.writer.delete([image for image, _ in snapshot.find(gone).values()])
+        records = [record for _, record in known_as(snapshot, root, paths).values() if record]
+        folders = [path for path in paths if os.path.isdir(path)]
+        records += [record for record, _ in images_below(snapshot, root, folders)]
+        gone = {
+            record.id: record.path
+            for record in records
+            if record.path is not None and is_gone(root.absolute(record.path))
+        }
+        self.writer.delete([image for image, _ in snapshot.find(sorted(gone)).values()])
         self.report.removed = len(gone)
-        names = set(gone)
+        stored = set(gone.values())
         absent = [
-            error
-            for error in self.report.failed[: self.report.absent]
-            if root.stored(error.name) not in names
+            failure
+            for failure in self.report.failed[: self.report.absent]
+            if root.stored(failure.name) not in stored
         ]
         self.report.failed[: self.report.absent] = absent
         self.report.absent = len(absent)
 
     def picture_root(self) -> PictureRoot:
         """The root of this run."""
-        return PictureRoot(self.writer.directory.path, self.writer.picture_root or ".")
+        return PictureRoot(self.writer.storage.path, self.writer.picture_root or ".")
 
 
 def known_as(
@@ -204,7 +240,7 @@ def is_changed(path: str, record: ImageRecord) -> bool:
         status = os.stat(path)
     except OSError:
         return True
-    return (status.st_size, status.st_mtime_ns) != (record.size_bytes, record.mtime)
+    return record.file is None or stamp_of(status) != (record.file.size_bytes, record.file.mtime)
 
 
 def is_gone(path: str) -> bool:
@@ -222,35 +258,37 @@ def remove(writer: Writer, paths: Sequence[str]) -> RemoveReport:
     """Remove the images of some names, and those below some folders; whether they are on disk does
     not matter.
     """
-    root, snapshot = PictureRoot(writer.directory.path, writer.picture_root or "."), writer.snapshot
-    gone = {record.path for _, record in known_as(snapshot, root, paths).values() if record}
-    folders = [
+    root, snapshot = PictureRoot(writer.storage.path, writer.picture_root or "."), writer.snapshot
+    gone = {record.id for _, record in known_as(snapshot, root, paths).values() if record}
+    others = [
         path for path in paths if not {root.stored(path), root.absolute(root.stored(path))} & gone
     ]
     hit = set()
-    for record, folder in images_below(snapshot, root, folders):
-        gone.add(record.path)
+    for record, folder in images_below(snapshot, root, others):
+        gone.add(record.id)
         hit.add(folder)
     writer.delete([image for image, _ in snapshot.find(sorted(gone)).values()])
-    return RemoveReport(
-        len(gone),
-        [
-            Failure(path, "is not in the index")
-            for path in folders
-            if os.path.realpath(path) not in hit
-        ],
-    )
+    missed = [path for path in others if os.path.realpath(path) not in hit]
+    return RemoveReport(len(gone), [Failure(path, "is not in the index") for path in missed])
+
+
+def remove_ids(writer: Writer, ids: Sequence[str]) -> RemoveReport:
+    """Remove the images of some ids."""
+    found = writer.snapshot.find(sorted(set(ids)))
+    writer.delete([image for image, _ in found.values()])
+    missed = [name for name in dict.fromkeys(ids) if name not in found]
+    return RemoveReport(len(found), [Failure(name, "is not in the index") for name in missed])
 
 
 def images_below(
     snapshot: Snapshot, root: PictureRoot, folders: Sequence[str]
 ) -> Iterator[tuple[ImageRecord, str]]:
-    """The live images below some folders, with each of these, absolute and without links, that they
-    are below.
+    """The live images whose files are some paths or lie below them, with each of these, absolute
+    and without links, that they are below.
     """
     wanted = {os.path.realpath(folder) for folder in folders}
     for _, record in snapshot.live_records() if wanted else ():
-        above, before = os.path.dirname(root.absolute(record.path)), ""
+        above, before = "" if record.path is None else root.absolute(record.path), ""
         while above != before:
             if above in wanted:
                 yield record, above

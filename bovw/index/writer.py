@@ -6,20 +6,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..features.encoding import EncodedImage
-from ..storage import Directory, array_bytes
+from ..errors import ImageIndexError, IndexExistsError
+from ..features.vocabulary import Vocabulary
+from ..storage.base import Storage, array_bytes
 from . import manifest as manifests
 from .manifest import Deletion, Manifest, SegmentEntry
-from .merge import LiveSegment, merge_segments
-from .segment import COUNTED_FEATURES, ImageRecord, narrow, write_segment
+from .segment import COUNTED_FEATURES, LiveSegment
+from .segment_writer import IndexedImage, merge_segments, narrow, write_segment
 from .snapshot import Snapshot, deletion_files, newest_snapshot
 
-__all__ = ["Writer", "remove_garbage"]
+__all__ = ["Writer", "create_index", "garbage", "remove_garbage"]
 
 # Images of the smallest size class of segments, and how many segments of one class are folded into
 # one of the next.
@@ -39,32 +41,32 @@ class Writer:
     """
 
     def __init__(
-        self, directory: Directory, snapshot: Snapshot, on_commit: Callable[[Snapshot], None]
+        self, storage: Storage, snapshot: Snapshot, on_commit: Callable[[Snapshot], None]
     ) -> None:
         """Args: `on_commit` is called with every new generation."""
-        self.directory, self.snapshot, self.on_commit = directory, snapshot, on_commit
+        self.storage, self.snapshot, self.on_commit = storage, snapshot, on_commit
         self.picture_root = snapshot.manifest.picture_root
+
+    @property
+    def words(self) -> int:
+        """The size of the vocabulary."""
+        return len(self.snapshot.document_frequencies)
 
     @property
     def manifest(self) -> Manifest:
         """The manifest of the current generation."""
         return self.snapshot.manifest
 
-    def commit(self, batch: Sequence[tuple[ImageRecord, EncodedImage]]) -> int:
-        """Add images; those that are there under the same paths are replaced in the same stroke.
+    def commit(self, batch: Sequence[IndexedImage]) -> int:
+        """Add images; those that are there under the same ids are replaced in the same stroke.
         Returns how many were.
         """
-        replaced = [
-            number
-            for number, _ in self.snapshot.find([record.path for record, _ in batch]).values()
-        ]
-        entries = self.with_deleted(replaced)
-        entries.append(
-            write_segment(self.directory, self.next_name(), batch, len(self.snapshot.idf))
-        )
+        known = self.snapshot.find([image.record.id for image in batch])
+        entries = self.with_deleted([number for number, _ in known.values()])
+        entries.append(write_segment(self.storage, self.next_name(), batch, self.words))
         self.publish(entries)
         self.merge_small()
-        return len(replaced)
+        return len(known)
 
     def delete(self, images: Sequence[int]) -> None:
         """Remove images of the snapshot, given by their numbers."""
@@ -82,7 +84,10 @@ class Writer:
         first = 0
         while first < len(self.manifest.segments):
             features = np.cumsum(
-                [int(live.sizes[live.alive].sum()) for live in self.snapshot.live_segments[first:]]
+                [
+                    int(live.feature_counts[live.alive].sum())
+                    for live in self.snapshot.live_segments[first:]
+                ]
             )
             run = max(1, int(np.searchsorted(features, MAX_FEATURES)))
             if run > 1 or self.manifest.segments[first].deletion:
@@ -102,11 +107,7 @@ class Writer:
         for live in live_segments:
             live.segment.verify()
         merged = (
-            [
-                merge_segments(
-                    self.directory, self.next_name(), live_segments, len(self.snapshot.idf)
-                )
-            ]
+            [merge_segments(self.storage, self.next_name(), live_segments, self.words)]
             if has_live(live_segments)
             else []
         )
@@ -149,10 +150,10 @@ class Writer:
                 + live.segment.documents_of(newly)
             )
             contents[documents] = array_bytes(*narrow(counts))
-        self.directory.make("deleted")
+        self.storage.make("deleted")
         for file, content in contents.items():
-            self.directory.write(file, content)
-        self.directory.sync("deleted")
+            self.storage.write(file, content)
+        self.storage.sync("deleted")
         digests = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
         return Deletion(name, int(gone.sum()), digests[flags], digests.get(documents))
 
@@ -166,24 +167,74 @@ class Writer:
             segments=tuple(entries),
             picture_root=self.picture_root,
         )
-        manifests.publish(self.directory, manifest)
-        self.snapshot = newest_snapshot(self.directory, len(self.snapshot.idf), self.snapshot)
+        manifests.publish(self.storage, manifest)
+        self.snapshot = newest_snapshot(self.storage, self.words, self.snapshot)
         self.on_commit(self.snapshot)
-        remove_garbage(self.directory, manifest)
+        remove_garbage(self.storage, manifest)
 
 
-def remove_garbage(directory: Directory, manifest: Manifest) -> None:
+def create_index(storage: Storage, vocabulary: Vocabulary, manifest: Manifest) -> None:
+    """Make an empty index: its vocabulary, and its first generation.
+
+    Raises:
+        IndexExistsError: there is an index, or the folder holds other things.
+    """
+    require_free(storage)
+    storage.make("segments")
+    with storage.lock():
+        require_free(storage)  # another process may have made one meanwhile
+        try:
+            write_first(storage, vocabulary, manifest)
+        except BaseException:
+            with suppress(ImageIndexError):
+                storage.remove(f"tmp-{manifests.file_name(1)}")
+                if not manifests.generations(storage):
+                    storage.remove("vocabulary")
+            raise
+
+
+def write_first(storage: Storage, vocabulary: Vocabulary, manifest: Manifest) -> None:
+    """Write the first generation of an index, with its vocabulary."""
+    storage.remove("vocabulary")
+    storage.make("vocabulary")
+    contents = vocabulary.files()
+    for name, content in contents.items():
+        storage.write(f"vocabulary/{name}", content)
+    storage.sync("vocabulary")
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    manifests.publish(storage, replace(manifest, vocabulary_files=digests))
+
+
+def require_free(storage: Storage) -> None:
+    """Raise IndexExistsError unless an index can be made in a folder: absent, empty, or left by a
+    crash while making one.
+    """
+    if manifests.generations(storage):
+        raise IndexExistsError(
+            f"{storage.name_of()}: there is an index already; open it, or choose another place"
+        )
+    if {name for name in storage.names() if not name.startswith("tmp-")} - {
+        ".lock",
+        "vocabulary",
+        "segments",
+    }:
+        raise IndexExistsError(
+            f"{storage.name_of()}: the folder holds other things than an index; choose another place"
+        )
+
+
+def remove_garbage(storage: Storage, manifest: Manifest) -> None:
     """Remove what the current manifest does not name: older generations, and what a crash left
     behind.
     """
-    names = garbage(directory, manifest)
+    names = garbage(storage, manifest)
     if names:
-        directory.sync()  # only when the manifest is on the disk for certain, nobody needs them
+        storage.sync()  # only when the manifest is on the disk for certain, nobody needs them
     for name in names:
-        directory.remove(name)
+        storage.remove(name)
 
 
-def garbage(directory: Directory, manifest: Manifest) -> list[str]:
+def garbage(storage: Storage, manifest: Manifest) -> list[str]:
     """What no reader of the current manifest needs."""
     deletions = [entry.deletion.name for entry in manifest.segments if entry.deletion]
     needed = {
@@ -191,9 +242,9 @@ def garbage(directory: Directory, manifest: Manifest) -> list[str]:
         *(f"segments/{entry.name}" for entry in manifest.segments),
         *(file for name in deletions for file in deletion_files(name)),
     }
-    found = [name for name in directory.names() if name.startswith(("manifest-", "tmp-"))]
+    found = [name for name in storage.names() if name.startswith(("manifest-", "tmp-"))]
     found += [
-        f"{folder}/{name}" for folder in ("segments", "deleted") for name in directory.names(folder)
+        f"{folder}/{name}" for folder in ("segments", "deleted") for name in storage.names(folder)
     ]
     return [name for name in found if name not in needed]
 

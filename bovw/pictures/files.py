@@ -13,7 +13,15 @@ from pathlib import Path
 from ..errors import ImageError
 from ..reporting import Failure
 
-__all__ = ["content_hash", "damaged", "find_images", "opened_file", "path_list", "unreadable"]
+__all__ = [
+    "content_hash",
+    "damaged",
+    "find_images",
+    "opened_file",
+    "path_list",
+    "require_length",
+    "unreadable",
+]
 
 SUFFIXES = frozenset(
     [
@@ -95,19 +103,24 @@ def opened_file(path: str | os.PathLike[str], longest: int) -> BufferedReader:
         raise ImageError(path, "is not a regular file") from None
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
-    status, problem = os.fstat(file.fileno()), ""
-    if not stat.S_ISREG(status.st_mode):
-        problem = "is not a regular file"
-    elif not status.st_size:
-        problem = "is empty"
-    elif status.st_size > longest:
-        problem = (
-            f"is too large: {status.st_size:,} bytes, more than {longest:,} (limit: file_bytes)"
-        )
-    if problem:
+    status = os.fstat(file.fileno())
+    try:
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(path, "is not a regular file")
+        require_length(path, status.st_size, longest)
+    except ImageError:
         file.close()
-        raise ImageError(path, problem)
+        raise
     return file
+
+
+def require_length(path: str | os.PathLike[str], length: int, longest: int) -> None:
+    """Raise ImageError unless a file has at least one byte and not too many."""
+    if not length:
+        raise ImageError(path, "is empty")
+    if length > longest:
+        reason = f"is too large: {length:,} bytes, more than {longest:,} (limit: file_bytes)"
+        raise ImageError(path, reason)
 
 
 def content_hash(path: str | os.PathLike[str], longest: int) -> str:

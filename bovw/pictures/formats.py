@@ -152,7 +152,7 @@ def decoding_bytes(image: ImageFile.ImageFile, size: tuple[int, int]) -> int:
     stored = STORED.get(image.mode, 4) * (2 if has_deep_colours(image) else 1)
     needed = pixels * (stored + (3 if image.mode == "P" else 1))
     if image.format in DECODER:
-        needed += pixels * DECODER[image.format] + os.fstat(image.fp.fileno()).st_size
+        needed += pixels * DECODER[image.format] + length_of(image.fp)
     elif image.format == "JPEG2000":
         needed += pixels * 8 * len(image.getbands())
     elif image.format == "TIFF":
@@ -160,6 +160,14 @@ def decoding_bytes(image: ImageFile.ImageFile, size: tuple[int, int]) -> int:
     elif isinstance(image, JpegImageFile) and has_several_scans(image):
         needed += coefficient_bytes(image, size)
     return needed
+
+
+def length_of(file: IO[bytes]) -> int:
+    """The length of an opened file, of which some was read."""
+    place = file.tell()
+    length = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return length
 
 
 def strip_bytes(image: ImageFile.ImageFile, stored: int) -> int:

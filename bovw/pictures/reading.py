@@ -4,20 +4,41 @@ grey values or colours.
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BovwError, ImageError, ParameterError
-from .files import damaged, opened_file, unreadable
+from .files import damaged, opened_file, require_length, unreadable
 from .formats import decode_small, decoding_bytes, opened_image, orientation_of
 from .pixels import colour_values, gray_of_array, gray_values, has_deep_colours, is_gray, low_bytes
 
-__all__ = ["Box", "Limits", "Picture", "picture_from_array", "read_colours", "read_picture"]
+__all__ = [
+    "ARRAY",
+    "LIMITS",
+    "NAMELESS",
+    "Box",
+    "Limits",
+    "Picture",
+    "Source",
+    "load_picture",
+    "name_of",
+    "picture_from_array",
+    "read_colours",
+    "read_picture",
+    "source_content",
+]
+
+# What a picture may be given as: a path, the bytes of a file, a file opened for reading bytes, or
+# pixels as OpenCV gives them.
+Source = str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any]
+# What stands for the path of a picture that has none.
+ARRAY, BYTES, FILE = ARRAY, "<bytes>", "<file>"
 
 Box = tuple[int, int, int, int]
 
@@ -68,21 +89,76 @@ class Picture:
     box: Box
 
 
-def read_picture(
-    path: str | os.PathLike[str], max_side: int, box: Box | None = None, limits: Limits = LIMITS
+def load_picture(
+    source: Source, max_side: int, box: Box | None = None, limits: Limits = LIMITS
 ) -> Picture:
-    """Read a picture file upright (EXIF), as grey values, shrunk to `max_side` pixels on its long
+    """A picture from wherever it comes, as grey values, shrunk to `max_side` pixels on its long
     side.
 
+    Raises:
+        ImageError: it cannot be used.
+        ParameterError: it is nothing that a picture can be given as, or the box does not lie in it.
+    """
+    content = source_content(source, limits)
+    if isinstance(content, np.ndarray):
+        return picture_from_array(content, max_side, box)
+    try:
+        return read_picture(content, max_side, box, limits)
+    except ImageError as error:
+        raise ImageError(name_of(source), error.reason) from error
+
+
+def source_content(source: Source, limits: Limits = LIMITS) -> str | bytes | NDArray[Any]:
+    """A picture as it can be sent to another process: a path, the bytes of its file, or pixels.
+
+    Raises:
+        ImageError: a file object cannot be read, or holds more than `limits.file_bytes`.
+        ParameterError: it is nothing that a picture can be given as.
+    """
+    if isinstance(source, (bytes, np.ndarray)):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    if not callable(getattr(source, "read", None)):
+        kind = type(source).__name__
+        raise ParameterError(f"picture: {kind} is no path, bytes, file object or array")
+    try:
+        content = source.read(limits.file_bytes + 1)
+    except (OSError, ValueError) as error:
+        raise unreadable(name_of(source), error) from error
+    if not isinstance(content, bytes):
+        raise ParameterError("picture: the file object gives no bytes; open it in binary mode")
+    return content
+
+
+def name_of(source: Source) -> str:
+    """What to call a picture: its path, or what stands for one."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    if isinstance(source, np.ndarray):
+        return ARRAY
+    name = BYTES if isinstance(source, bytes) else getattr(source, "name", FILE)
+    return name if isinstance(name, str) else FILE
+
+
+def read_picture(
+    source: str | os.PathLike[str] | bytes,
+    max_side: int,
+    box: Box | None = None,
+    limits: Limits = LIMITS,
+) -> Picture:
+    """Read a picture file, given by its path or as its bytes, upright (EXIF), as grey values,
+    shrunk to `max_side` pixels on its long side.
+
     The first frame or page counts. Alpha is composed on mid grey; deep pixels (16-bit, float) are
-    stretched to 8 bits (see `tones.stretched`). What the file is called does not matter.
+    stretched to 8 bits (see `pixels.stretched`). What the file is called does not matter.
 
     Raises:
         ImageError: the file is absent, no regular file, not an image, damaged, truncated, or beyond
             a limit.
         ParameterError: the box does not lie in the picture.
     """
-    gray, size = decoded(path, None if box else max_side, "L", limits)
+    gray, size = decoded(source, None if box is not None else max_side, "L", limits)
     return shrink(gray, size, box, max_side)
 
 
@@ -118,15 +194,15 @@ def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = Non
         or not array.size
     ):
         raise ImageError(
-            "<array>", f"has another shape than (h, w), (h, w, 3) or (h, w, 4): {array.shape}"
+            ARRAY, f"has another shape than (h, w), (h, w, 3) or (h, w, 4): {array.shape}"
         )
     if array.dtype.kind not in "uif":
-        raise ImageError("<array>", f"has another dtype than integers or floats: {array.dtype}")
+        raise ImageError(ARRAY, f"has another dtype than integers or floats: {array.dtype}")
     return shrink(gray_of_array(array), (array.shape[1], array.shape[0]), box, max_side)
 
 
 def decoded(
-    path: str | os.PathLike[str], draft: int | None, mode: str, limits: Limits
+    source: str | os.PathLike[str] | bytes, draft: int | None, mode: str, limits: Limits
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """The upright pixels of a picture file, and its upright (width, height).
 
@@ -135,8 +211,8 @@ def decoded(
         mode: "L" for grey values (h, w), "RGB" for BGR colours (h, w, 3) or, if the picture has
             none, grey values.
     """
-    path = os.fspath(path)
-    with opened_file(path, limits.file_bytes) as file:
+    path = name_of(source)
+    with opened_source(source, limits) as file:
         try:
             image = opened_image(path, file)
             size = image.size
@@ -159,6 +235,14 @@ def decoded(
             raise (unreadable if error.errno else damaged)(path, error) from error
         except Exception as error:  # what decoders raise of damaged files has no end
             raise damaged(path, error) from error
+
+
+def opened_source(source: str | os.PathLike[str] | bytes, limits: Limits) -> BinaryIO:
+    """The file of a picture, opened; of bytes, one in memory. Raises ImageError."""
+    if not isinstance(source, bytes):
+        return opened_file(source, limits.file_bytes)
+    require_length(BYTES, len(source), limits.file_bytes)
+    return io.BytesIO(source)
 
 
 def require_pixels(path: str, size: tuple[int, int], limits: Limits) -> None:
@@ -194,6 +278,7 @@ def shrink(
 ) -> Picture:
     """Cut out the box and shrink to `max_side` by area means; a smaller picture keeps its size."""
     if box is not None:
+        box = whole_box(box)
         gray = cut(gray, box)
     height, width = gray.shape
     factor = max_side / max(height, width)
@@ -203,10 +288,17 @@ def shrink(
     return Picture(np.ascontiguousarray(gray), size, box or (0, 0, *size))
 
 
+def whole_box(box: Any) -> Box:
+    """A box as four whole numbers, from any sequence of such. Raises ParameterError."""
+    values = list(box) if isinstance(box, (tuple, list, np.ndarray)) else []
+    if len(values) != 4 or not all(isinstance(value, (int, np.integer)) for value in values):
+        raise ParameterError(f"box: {box!r} is not four whole numbers x, y, width, height")
+    x, y, width, height = map(int, values)
+    return x, y, width, height
+
+
 def cut(gray: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     """The part of a picture inside a box (x, y, width, height)."""
-    if len(box) != 4 or not all(isinstance(value, (int, np.integer)) for value in box):
-        raise ParameterError(f"box: {box} is not four whole numbers x, y, width, height")
     x, y, width, height = box
     if (
         x < 0

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import ranges
 from ..errors import ParameterError
-from ..features.encoding import EncodedImage, encode, encode_query, load_picture
-from ..features.local import extract, mirror
+from ..features.encoding import EncodedImage, encode
 from ..features.vocabulary import Vocabulary, shipped_vocabulary
-from ..geometry.certainty import is_certain, log_false_alarms
+from ..geometry.certainty import is_certain
 from ..geometry.difference import Difference, aligned, differences
-from ..geometry.verification import Tolerances, verify_candidates
-from ..index.weighting import votes
-from ..pictures.reading import Picture
-from .match import CandidateFit, Geometry, Match, Target, match_of, matched, working_unit
-from .ranking import SearchOptions, require_rate
-from .result import ARRAY
+from ..pictures.reading import Source, load_picture, name_of, source_content
+from .match import (
+    CandidateFit,
+    FeatureGeometry,
+    Match,
+    Target,
+    describe_match,
+    matches_of,
+    working_area,
+    working_unit,
+)
+from .options import SearchOptions, require_rate
+from .query import QueryFeatures, encode_variants, extract_query
+from .ranking import fit_candidates
 from .scan import MATCH_DISTANCE, SIGMA
+from .weighting import votes
 
 __all__ = ["Comparison", "compare_pictures"]
 
@@ -45,8 +51,8 @@ class Comparison:
 
 
 def compare_pictures(
-    first: str | os.PathLike[str] | NDArray[Any],
-    second: str | os.PathLike[str] | NDArray[Any],
+    first: Source,
+    second: Source,
     vocabulary: Vocabulary | None = None,
     *,
     tolerance: int = 2,
@@ -57,7 +63,8 @@ def compare_pictures(
     would, lay it onto the first, and look for differences.
 
     Args:
-        first, second: picture files, or pixels as OpenCV gives them.
+        first, second: pictures: paths, bytes of files, file objects, or pixels as OpenCV gives
+            them.
         vocabulary: the shipped RootSIFT one by default; load it once if there are many pairs.
         tolerance: pixels of the first picture by which things may have moved without being
             different.
@@ -72,62 +79,49 @@ def compare_pictures(
         raise ParameterError(f"tolerance: {tolerance} is below 0")
     require_rate(false_alarms)
     vocabulary = vocabulary or Vocabulary.load(shipped_vocabulary())
-    image, query = (load_picture(source, vocabulary.spec) for source in (first, second))
-    match = match_pictures(image, query, vocabulary, mirror_too, false_alarms)
-    match = replace(match, path=ARRAY if isinstance(first, np.ndarray) else os.fspath(first))
+    name, one, other = name_of(first), source_content(first), source_content(second)
+    image = extract_query(one, vocabulary.spec, mirrored=False)
+    query = extract_query(other, vocabulary.spec, mirrored=mirror_too)
+    match = match_pictures(image, query, vocabulary, false_alarms)
     found = None
     if match.verified and match.homography is not None:
-        found = found_differences(first, second, vocabulary, match.homography, tolerance)
-    return Comparison(match, found)
+        found = find_differences(one, other, match.homography, tolerance)
+    return Comparison(replace(match, id=name, path=name), found)
 
 
 def match_pictures(
-    image: Picture, query: Picture, vocabulary: Vocabulary, mirror_too: bool, false_alarms: float
+    image: QueryFeatures, query: QueryFeatures, vocabulary: Vocabulary, false_alarms: float
 ) -> Match:
     """Where the second of two pictures lies in the first."""
-    spec = vocabulary.spec
-    theirs, own = extract(image, spec), extract(query, spec)
-    target = Target("", np.array(image.size, np.float64), 1, spec.max_side, false_alarms)
-    if not len(theirs) or not len(own):
-        return Match("", 0.0)
-    document = encode(theirs, vocabulary)
-    queries = encode_query(
-        own,
-        mirror(own, query, spec) if mirror_too else None,
-        vocabulary,
-        SearchOptions().words_per_feature,
-    )
-    variant, feature, partner, distance = close_features(queries, document)
+    nothing = Match("", 0.0, size=image.size)
+    if not len(image.features) or not len(query.features):
+        return nothing
+    document, max_side = encode(image.features, vocabulary), vocabulary.spec.max_side
+    variants = encode_variants(query, vocabulary, SearchOptions(mirror=query.mirrored is not None))
+    variant, feature, partner, distance = close_features(variants, document)
     weight = votes(np.ones(len(partner)), distance, SIGMA)
     order = np.lexsort((partner, feature, -weight, variant))
     variant, feature, partner, weight = (
-        variant[order],
-        feature[order],
-        partner[order],
-        weight[order],
+        each[order] for each in (variant, feature, partner, weight)
     )
-    unit = np.full(len(partner), working_unit(max(document.size), spec.max_side))
-    position = document.xy[partner, 0].astype(np.float64) + 1j * document.xy[partner, 1]
-    geometry = Geometry(
-        position,
-        document.scale[partner].astype(np.float64),
-        document.angle[partner].astype(np.float64),
-        unit,
+    geometry = FeatureGeometry(
+        position=document.xy[partner, 0].astype(np.float64) + 1j * document.xy[partner, 1],
+        scale=document.scale[partner].astype(np.float64),
+        angle=document.angle[partner].astype(np.float64),
+        unit=np.full(len(partner), working_unit(max(document.size), max_side)),
     )
-    matches = matched(
-        queries, geometry, spec.max_side, variant, len(queries), feature, partner, weight
+    matches = matches_of(
+        variants, geometry, max_side, variant, len(variants), feature, partner, weight
     )
-    fits = verify_candidates(matches, Tolerances())
+    size = np.array(image.size, np.float64)
+    areas = np.repeat(working_area(size[None], max_side), len(variants))
+    fits, alarms = fit_candidates(matches, areas, 1)
     weights = [fit.weight if fit else 0.0 for fit in fits]
-    alarms = log_false_alarms(matches, fits, np.full(len(queries), target.area), 1)
     certain = is_certain(alarms, false_alarms)
-    best = max(range(len(queries)), key=lambda variant: (certain[variant], weights[variant]))
-    return match_of(
-        queries[best],
-        target,
-        CandidateFit(weights[best], bool(best), fits[best], float(alarms[best])),
-        matches,
-    )
+    best = max(range(len(variants)), key=lambda variant: (certain[variant], weights[variant]))
+    target = Target(nothing, size, 1, max_side, false_alarms)
+    found = CandidateFit(weights[best], bool(best), fits[best], float(alarms[best]))
+    return describe_match(variants[best], target, found, matches)
 
 
 def close_features(
@@ -148,20 +142,16 @@ def close_features(
     return feature // len(queries[0]), feature, partner[close], distance[close]
 
 
-def found_differences(
-    first: str | os.PathLike[str] | NDArray[Any],
-    second: str | os.PathLike[str] | NDArray[Any],
-    vocabulary: Vocabulary,
+def find_differences(
+    first: Source,
+    second: Source,
     homography: NDArray[np.float64],
     tolerance: int,
 ) -> list[Difference]:
     """The differences of two pictures that a homography maps, second to first, in pixels of the
     first.
     """
-    one, other = (
-        load_picture(source, replace(vocabulary.spec, max_side=DETAIL))
-        for source in (first, second)
-    )
+    one, other = (load_picture(source, DETAIL) for source in (first, second))
     units = [max(picture.size) / max(picture.gray.shape) for picture in (one, other)]
     shrunk = scaling(1 / units[0]) @ homography @ scaling(units[1])
     height, width = one.gray.shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -17,19 +18,20 @@ from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_ca
 
 __all__ = [
     "CandidateFit",
-    "Geometry",
+    "FeatureGeometry",
     "Match",
     "Target",
+    "describe_match",
     "find_instances",
-    "match_of",
-    "matched",
+    "matches_of",
     "transform_text",
     "verdict",
+    "working_area",
     "working_unit",
 ]
 
 # Distance in working pixels at which the final transform is judged.
-SETTLE_PIXELS = 3.0
+SELECT_PIXELS = 3.0
 # What there is of each match.
 FLAT = ("query", "image", "log_scale", "turn", "weight", "query_feature", "image_feature")
 
@@ -39,8 +41,10 @@ class Match:
     """An image that a search found.
 
     Attributes:
-        path: its path: of `describe` as it is stored, of `ImageIndex.search` one that can be
-            opened.
+        id: names the image in its index: the path as it is stored, unless it was added with another.
+        path: its file, as a path that can be opened; None for an image without a file.
+        metadata: what was said of the image when it was added.
+        size: (width, height) of the image in pixels, upright.
         score: orders the verified matches of one search, and then the others; not comparable
             between searches.
         inliers: features of the query that agree geometrically with this image.
@@ -60,17 +64,20 @@ class Match:
             lie in the image, in pixels of the original upright image; None where nothing agreed.
         homography: (3, 3) maps pixels of the original upright query to those of the image; None
             where nothing agreed.
-        correspondences: (inliers, 4) the places that agree: x, y in the query and x, y in the
+        correspondences: (inliers, 4) the positions that agree: x, y in the query and x, y in the
             image.
     """
 
-    path: str
+    id: str
     score: float
+    path: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    size: tuple[int, int] = (0, 0)
     inliers: int = 0
     verified: bool = False
     log_false_alarms: float = math.inf
     mirrored: bool = False
-    model: str | None = None
+    model: Literal["similarity", "affine", "homography"] | None = None
     rotation: float | None = None
     scale: float | None = None
     outline: NDArray[np.float64] | None = None
@@ -84,29 +91,53 @@ class Match:
         """
         return math.exp(-(10.0 ** min(self.log_false_alarms, 3.0)))
 
+    @property
+    def name(self) -> str:
+        """What to call the image: its path or, without a file, its id."""
+        return self.id if self.path is None else self.path
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values, rounded: what `bovw search --json` prints of a match."""
+        return {
+            "image": self.name,
+            "id": self.id,
+            "metadata": self.metadata,
+            "score": round(self.score, 4),
+            "inliers": self.inliers,
+            "verified": self.verified,
+            "confidence": round(self.confidence, 6),
+            "log_false_alarms": round(self.log_false_alarms, 2) if self.inliers else None,
+            "mirrored": self.mirrored,
+            "model": self.model,
+            "rotation": None if self.rotation is None else round(self.rotation, 3),
+            "scale": None if self.scale is None else round(self.scale, 5),
+            "outline": None if self.outline is None else self.outline.round(2).tolist(),
+            "homography": None if self.homography is None else self.homography.ravel().tolist(),
+        }
+
 
 @dataclass(frozen=True)
 class Target:
     """An image that a query is compared with.
 
     Attributes:
-        path: as a match names it.
-        size: its (width, height).
+        found: a match that names it, and says nothing else.
+        size: (2,) float64, its width and height.
         image_count: among how many it is.
         max_side: the working size.
         false_alarms: so many are allowed to a verified match.
     """
 
-    path: str
+    found: Match
     size: NDArray[np.float64]
     image_count: int
     max_side: int
     false_alarms: float
 
     @property
-    def area(self) -> float:
-        """In square working pixels."""
-        return float(self.size.prod() / working_unit(int(self.size.max()), self.max_side) ** 2)
+    def unit(self) -> float:
+        """Its pixels in a working pixel."""
+        return float(working_unit(int(self.size.max()), self.max_side))
 
 
 @dataclass(frozen=True)
@@ -126,35 +157,29 @@ class CandidateFit:
     log_false_alarms: float
 
 
-def match_of(query: EncodedImage, target: Target, found: CandidateFit, matches: Matches) -> Match:
-    """One match with its place."""
+def describe_match(
+    query: EncodedImage, target: Target, found: CandidateFit, matches: Matches
+) -> Match:
+    """One match, with the place of the query in the image."""
     fit = found.fit
     if fit is None:
-        return Match(target.path, found.score)
-    unit, own_unit = (
-        float(working_unit(int(side), target.max_side))
-        for side in (target.size.max(), max(query.box[2:]))
-    )
-    own, other = matches.query[fit.inliers], matches.image[fit.inliers]
-    points, partners = (
-        np.column_stack([own.real, own.imag]),
-        np.column_stack([other.real, other.imag]),
-    )
+        return replace(target.found, score=found.score)
+    unit = target.unit
+    query_unit = float(working_unit(max(query.box[2:]), target.max_side))
+    points, partners = (pairs_of(side[fit.inliers]) for side in (matches.query, matches.image))
     corners = corners_of(query.box)
-    transform = select_transform(points, partners, fit.matrix, corners / own_unit, SETTLE_PIXELS)
-    matrix = (
-        np.diag([unit, unit, 1.0]) @ transform.matrix @ np.diag([1 / own_unit, 1 / own_unit, 1.0])
-    )
-    points, partners = points * own_unit, partners * unit
+    transform = select_transform(points, partners, fit.matrix, corners / query_unit, SELECT_PIXELS)
+    matrix = np.diag([unit, unit, 1.0]) @ transform.matrix
+    matrix = matrix @ np.diag([1 / query_unit, 1 / query_unit, 1.0])
+    points, partners = points * query_unit, partners * unit
     if found.mirrored:
-        flip = np.array(
-            [[-1.0, 0.0, 2 * query.box[0] + query.box[2] - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-        )
+        flip = np.diag([-1.0, 1.0, 1.0])
+        flip[0, 2] = 2 * query.box[0] + query.box[2] - 1.0
         matrix, points = matrix @ flip, project(flip, points)
     matrix /= matrix[2, 2]
     rotation, scale = decompose(matrix, corners.mean(axis=0), found.mirrored)
-    return Match(
-        path=target.path,
+    return replace(
+        target.found,
         score=found.score,
         inliers=len(fit.inliers),
         verified=bool(is_certain(found.log_false_alarms, target.false_alarms)),
@@ -167,6 +192,11 @@ def match_of(query: EncodedImage, target: Target, found: CandidateFit, matches: 
         homography=matrix,
         correspondences=np.hstack([points, partners]),
     )
+
+
+def pairs_of(points: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Points (n,) x + iy as (n, 2)."""
+    return np.column_stack([points.real, points.imag])
 
 
 def verdict(match: Match) -> str:
@@ -196,13 +226,13 @@ def find_instances(
     What lies within the places that are known is left out, and the rest is asked whether it agrees
     as well.
     """
-    if count == 1:
-        return [best]
     found = [best]
+    if count == 1:
+        return found
+    area = working_area(target.size[None], target.max_side)
     rest = subset(matches, rows_of(fit, matches))
-    unit = float(working_unit(int(target.size.max()), target.max_side))
     while len(found) < count and found[-1].verified and found[-1].outline is not None:
-        outline = np.asarray(found[-1].outline / unit, np.float32)
+        outline = np.asarray(found[-1].outline / target.unit, np.float32)
         outside = [
             cv2.pointPolygonTest(outline, (float(z.real), float(z.imag)), False) < 0
             for z in rest.image
@@ -211,12 +241,9 @@ def find_instances(
         (other,) = verify_candidates(rest, Tolerances())
         if other is None:
             break
-        (alarms,) = log_false_alarms(
-            rest, [other], np.array([target.area]), target.image_count
-        ).tolist()
-        match = match_of(
-            query, target, CandidateFit(other.weight, best.mirrored, other, alarms), rest
-        )
+        (alarms,) = log_false_alarms(rest, [other], area, target.image_count).tolist()
+        another = CandidateFit(other.weight, best.mirrored, other, alarms)
+        match = describe_match(query, target, another, rest)
         if not match.verified:
             break
         found.append(match)
@@ -224,10 +251,9 @@ def find_instances(
 
 
 def rows_of(fit: GeometricFit, matches: Matches) -> NDArray[np.int64]:
-    """All matches of the candidate that an agreement is about."""
-    low, high = np.searchsorted(
-        matches.candidate, matches.candidate[fit.inliers[0]] + np.array([0, 1])
-    ).tolist()
+    """All matches of the candidate that a fit is about."""
+    candidate = matches.candidate[fit.inliers[0]]
+    low, high = np.searchsorted(matches.candidate, candidate + np.array([0, 1])).tolist()
     return np.arange(low, high)
 
 
@@ -242,10 +268,20 @@ def working_unit(side: NDArray[np.float64] | int, max_side: int) -> NDArray[np.f
     return np.asarray(np.maximum(1.0, np.asarray(side) / max_side), np.float64)
 
 
+def working_area(sizes: NDArray[np.float64], max_side: int) -> NDArray[np.float64]:
+    """The areas (n,) of pictures of these (n, 2) widths and heights, in square working pixels."""
+    return np.asarray(sizes.prod(axis=1) / working_unit(sizes.max(axis=1), max_side) ** 2)
+
+
 @dataclass(frozen=True)
-class Geometry:
-    """Of features: position x + iy, scale and angle (n,), in pixels of the original; and original
-    pixels in a working pixel.
+class FeatureGeometry:
+    """The geometry of n features of images, in pixels of the original.
+
+    Attributes:
+        position: (n,) complex128, x + iy.
+        scale: (n,) float64.
+        angle: (n,) float64, radians.
+        unit: (n,) float64, original pixels in a working pixel.
     """
 
     position: NDArray[np.complex128]
@@ -254,32 +290,33 @@ class Geometry:
     unit: NDArray[np.float64]
 
 
-def matched(
-    queries: Sequence[EncodedImage],
-    image: Geometry,
+def matches_of(
+    variants: Sequence[EncodedImage],
+    image: FeatureGeometry,
     max_side: int,
     candidate: NDArray[np.int64],
     count: int,
-    own: NDArray[np.int64],
-    feature: NDArray[np.int64],
+    query_feature: NDArray[np.int64],
+    image_feature: NDArray[np.int64],
     weight: NDArray[np.float64],
 ) -> Matches:
-    """Matches of features of a query, counted through its variants, with features of images whose
-    geometry is given.
+    """Matches (n,) of features of a query, counted through its variants, with features of `count`
+    candidates whose geometry is given, in working pixels.
     """
     xy, scales, angles = (
-        np.concatenate([getattr(query, name) for query in queries])
+        np.concatenate([getattr(query, name) for query in variants])
         for name in ("xy", "scale", "angle")
     )
-    own_unit = working_unit(max(queries[0].box[2:]), max_side)
+    unit = working_unit(max(variants[0].box[2:]), max_side)
+    x, y = xy[query_feature, 0].astype(np.float64), xy[query_feature, 1]
     return Matches(
         candidate=candidate,
         count=count,
-        query=(xy[own, 0].astype(np.float64) + 1j * xy[own, 1]) / own_unit,
+        query=(x + 1j * y) / unit,
         image=image.position / image.unit,
-        log_scale=np.log(image.scale / image.unit) - np.log(scales[own] / own_unit),
-        turn=image.angle - angles[own],
+        log_scale=np.log(image.scale / image.unit) - np.log(scales[query_feature] / unit),
+        turn=image.angle - angles[query_feature],
         weight=weight,
-        query_feature=own,
-        image_feature=feature,
+        query_feature=query_feature,
+        image_feature=image_feature,
     )

@@ -1,34 +1,51 @@
-"""One search: scan, shortlist, verify; then say what was found and where."""
+"""One search in three phases: propose candidates, verify them, merge what the parts say.
+
+One index is a collection of one part. Several parts, each searched by itself with the statistics of
+the whole, give the same answer to the last bit: `merge_parts` decides by what is global (votes,
+scores, ids), never by where an image lies.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ParameterError
+from ..arrays import starts_of
 from ..features.encoding import EncodedImage
 from ..geometry.certainty import is_certain, log_false_alarms
 from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_candidates
-from ..index.snapshot import Snapshot
+from .collection import Collection
 from .match import (
     CandidateFit,
-    Geometry,
+    FeatureGeometry,
     Match,
     Target,
+    describe_match,
     find_instances,
-    match_of,
-    matched,
+    matches_of,
+    working_area,
     working_unit,
 )
-from .scan import VoteTable, cosine_scores, scan
+from .options import SearchOptions
+from .query import Clock
+from .scan import VoteTable, cosine_scores, least_of, scan
 
-__all__ = ["SCORINGS", "Clock", "Ranking", "SearchOptions", "describe", "rank", "require_rate"]
+__all__ = [
+    "PartAnswer",
+    "Proposal",
+    "Ranking",
+    "answer_part",
+    "describe",
+    "fit_candidates",
+    "merge_parts",
+    "propose",
+    "verify",
+]
 
-SCORINGS = ("hamming", "tfidf")
 # How much an image's votes count beside the votes of its inliers.
 VOTE_SHARE = 0.2
 # When both sides count, scores are divided by features^power, before and after verification.
@@ -36,140 +53,210 @@ VOTE_POWER, VERIFIED_POWER = 0.4, 0.3
 
 
 @dataclass(frozen=True)
-class SearchOptions:
-    """What a search does.
+class Proposal:
+    """What the votes of a part propose.
 
     Attributes:
-        k: how many images to return at most.
-        crop: the query is a part of what is sought, so the rest of an image does not count against
-            it.
-        scoring: "hamming" (Hamming embedding, the default) or "tfidf" (textbook cosine, the
-            baseline).
-        verify_top: so many of the best candidates are verified geometrically; 0 for none.
-        words_per_feature: nearest words per query feature. More finds more and scans more.
-        mirror: whether the query is tried mirrored as well.
-        instances: an image that shows the query several times gives up to so many matches.
-        false_alarms: a match is verified if no more images than this, of an index of this size,
-            would agree as well by chance: at most about one wrong yes in 1 / false_alarms queries
-            (docs/reliability.md). Verified matches come first.
+        table: the votes.
+        shortlist: (s,) the candidates to verify, ascending (see `Hits.candidate`).
     """
 
-    k: int = 10
-    crop: bool = False
-    scoring: str = "hamming"
-    verify_top: int = 100
-    words_per_feature: int = 4
-    mirror: bool = True
-    instances: int = 1
-    false_alarms: float = 0.01
-
-    def __post_init__(self) -> None:
-        if self.scoring not in SCORINGS:
-            raise ParameterError(
-                f"scoring: {self.scoring!r} is unknown, take one of {', '.join(SCORINGS)}"
-            )
-        for name, low in (("k", 1), ("verify_top", 0), ("words_per_feature", 1), ("instances", 1)):
-            if getattr(self, name) < low:
-                raise ParameterError(f"{name}: {getattr(self, name)} is below {low}")
-        require_rate(self.false_alarms)
+    table: VoteTable
+    shortlist: NDArray[np.int64]
 
 
-def require_rate(false_alarms: float) -> None:
-    """Raise ParameterError unless so many false alarms can be asked for."""
-    if not 0 < false_alarms <= 1:
-        raise ParameterError(f"false_alarms: {false_alarms} is not above 0 and at most 1")
+@dataclass(frozen=True)
+class PartAnswer:
+    """What a part of a collection says of a query: n candidates, each a variant of the query in an
+    image. An image may be there with several variants.
+
+    Attributes:
+        collection: the part.
+        images: (n,) int64, numbers in its snapshot.
+        variants: (n,) int64, which variant of the query.
+        votes: (n,) float64, votes or TF-IDF cosine.
+        vote_scores: (n,) float64, the same over the length norm before verification.
+        norms: (n,) float64, the length norm after it.
+        shortlisted: (n,) whether the candidate was verified, being among the first of its part.
+        fits: the geometric fit of each; None where nothing agreed, or nothing was looked for.
+        log_false_alarms: (n,) float64, how many images would agree as well by chance; infinite
+            where nothing was looked for.
+        matches: the tentative matches that the fits refer to.
+    """
+
+    collection: Collection
+    images: NDArray[np.int64]
+    variants: NDArray[np.int64]
+    votes: NDArray[np.float64]
+    vote_scores: NDArray[np.float64]
+    norms: NDArray[np.float64]
+    shortlisted: NDArray[np.bool_]
+    fits: list[GeometricFit | None]
+    log_false_alarms: NDArray[np.float64]
+    matches: Matches
+
+    def id_of(self, candidate: int) -> str:
+        """The id of a candidate's image."""
+        return self.collection.snapshot.record(int(self.images[candidate])).id
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The best images of a search, before their places are worked out.
+    """The best candidates of all parts, best first: the verified ones, then the others, each by
+    score; ties go by id. Each image is there once.
 
     Attributes:
-        image_ids: numbers in the snapshot, best first: the verified ones, then the others, each by
-            score; ties go by path.
-        scores: their scores.
-        variants: which of the query's encodings gave the score.
-        fits: the geometric agreement with each; None where there was none, or none was looked for.
-        log_false_alarms: how many images would agree as well by chance.
-        matches: the tentative matches that the agreements refer to.
+        parts: (n,) which part.
+        candidates: (n,) which of its candidates.
+        scores: (n,) float64.
+        verified: (n,) whether the fit counts and is certain enough.
+        fitted: (n,) whether the fit counts.
     """
 
-    image_ids: list[int]
-    scores: list[float]
-    variants: list[int]
-    fits: list[GeometricFit | None]
-    log_false_alarms: list[float]
-    matches: Matches
+    parts: NDArray[np.int64]
+    candidates: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    verified: NDArray[np.bool_]
+    fitted: NDArray[np.bool_]
 
 
-def rank(
-    snapshot: Snapshot,
-    queries: Sequence[EncodedImage],
+def powers_of(options: SearchOptions) -> tuple[float, float]:
+    """The powers of the length norm before and after verification."""
+    if options.crop or options.scoring == "tfidf":
+        return 0.0, 0.0
+    return VOTE_POWER, VERIFIED_POWER if options.verify_top else VOTE_POWER
+
+
+def propose(
+    collection: Collection,
+    variants: Sequence[EncodedImage],
     options: SearchOptions,
     clock: Clock | None = None,
-) -> Ranking:
-    """Rank the images of a snapshot for a query, given as one encoding or as two: as it is, and
-    mirrored.
-
-    The clock receives the time of each step.
-    """
+) -> Proposal:
+    """Scan the postings of a part, count the votes and choose the candidates to verify."""
     clock = clock or Clock()
-    parts = scan(snapshot, queries if options.scoring == "hamming" or options.verify_top else [])
+    scores = None
+    if options.scoring == "tfidf":
+        scores = np.concatenate([cosine_scores(collection, query) for query in variants])
+    hits = scan(collection, variants) if options.scoring == "hamming" or options.verify_top else []
     clock.lap("scan")
-    images = len(snapshot.alive)
-    scores = (
-        np.concatenate([cosine_scores(snapshot, query) for query in queries])
-        if options.scoring == "tfidf"
-        else None
-    )
-    table = VoteTable(snapshot, queries, parts, scores)
-    powers = (
-        (0.0, 0.0)
-        if options.crop or options.scoring == "tfidf"
-        else (VOTE_POWER, VERIFIED_POWER if options.verify_top else VOTE_POWER)
-    )
-    shortlist = table.best(snapshot.length_norm(powers[0]), options.verify_top)
+    table = VoteTable(collection, variants, hits, scores)
+    norm = collection.length_norm(powers_of(options)[0])
+    shortlist = table.best(norm, options.verify_top)
     clock.lap("rank")
-    matches = tentative_matches(snapshot, queries, table, shortlist)
-    fits = verify_candidates(matches, Tolerances())
-    areas = np.array(
-        [target_image(snapshot, entry % images, options).area for entry in shortlist.tolist()]
-    )
-    alarms = log_false_alarms(matches, fits, areas, snapshot.image_count)
-    entries = shortlist
-    # by the same measure nothing beside the shortlist can come before it; an image may take an
-    # entry as it is and one mirrored
-    if powers[0] != powers[1] or len(np.unique(shortlist % max(images, 1))) < options.k:
-        entries = np.union1d(
-            shortlist,
-            table.best(snapshot.length_norm(powers[1]), options.k * len(queries) + len(shortlist)),
-        )
-    score = (
-        VOTE_SHARE if options.verify_top and options.scoring == "hamming" else 1.0
-    ) * table.exact(entries)
-    score[np.searchsorted(entries, shortlist)] += [fit.weight if fit else 0.0 for fit in fits]
-    score /= snapshot.length_norm(powers[1])[entries % images]
-    verified = np.isin(entries, shortlist[is_certain(alarms, options.false_alarms)])
-    best = best_of(entries % images, entries // images, verified, score)
-    found = best[
-        first_images(snapshot, entries[best] % images, verified[best], score[best], options.k)
-    ]
-    chosen = entries[found].tolist()
-    known = {entry: number for number, entry in enumerate(shortlist.tolist())}
+    return Proposal(table, shortlist)
+
+
+def verify(
+    collection: Collection,
+    variants: Sequence[EncodedImage],
+    proposal: Proposal,
+    options: SearchOptions,
+    clock: Clock | None = None,
+) -> PartAnswer:
+    """Verify the shortlist of a part, and add what else may be among the first k by its votes."""
+    clock = clock or Clock()
+    table, shortlist = proposal.table, proposal.shortlist
+    image_count = max(len(collection.searchable), 1)
+    matches = tentative_matches(collection, variants, table, shortlist)
+    sizes = collection.snapshot.sizes_of(shortlist % image_count)
+    areas = working_area(sizes, collection.snapshot.max_side)
+    fits, alarms = fit_candidates(matches, areas, collection.statistics.image_count)
+    candidates = shortlist
+    before, after = powers_of(options)
+    # by the same measure nothing beside the shortlist can come before it; an image may be there as
+    # it is and mirrored
+    if before != after or len(np.unique(shortlist % image_count)) < options.k:
+        wanted = options.k * len(variants) + len(shortlist)
+        candidates = np.union1d(shortlist, table.best(collection.length_norm(after), wanted))
+    place = np.searchsorted(candidates, shortlist)
+    shortlisted = np.zeros(len(candidates), bool)
+    shortlisted[place] = True
+    all_alarms = np.full(len(candidates), np.inf)
+    all_alarms[place] = alarms
+    all_fits: list[GeometricFit | None] = [None] * len(candidates)
+    for row, fit in zip(place.tolist(), fits, strict=True):
+        all_fits[row] = fit
+    images, votes = candidates % image_count, table.exact(candidates)
     clock.lap("verify")
-    return Ranking(
-        image_ids=[entry % images for entry in chosen],
-        scores=score[found].tolist(),
-        variants=[entry // images for entry in chosen],
-        fits=[fits[known[entry]] if entry in known else None for entry in chosen],
-        log_false_alarms=[
-            float(alarms[known[entry]]) if entry in known else np.inf for entry in chosen
-        ],
+    return PartAnswer(
+        collection=collection,
+        images=images,
+        variants=candidates // image_count,
+        votes=votes,
+        vote_scores=votes / collection.length_norm(before)[images],
+        norms=collection.length_norm(after)[images],
+        shortlisted=shortlisted,
+        fits=all_fits,
+        log_false_alarms=all_alarms,
         matches=matches,
     )
 
 
-def best_of(
+def fit_candidates(
+    matches: Matches, areas: NDArray[np.float64], image_count: int
+) -> tuple[list[GeometricFit | None], NDArray[np.float64]]:
+    """The geometric fit of each candidate, and its false alarms among so many images (log10).
+
+    Args:
+        areas: (count,) of the candidates in square working pixels.
+    """
+    fits = verify_candidates(matches, Tolerances())
+    return fits, log_false_alarms(matches, fits, areas, image_count)
+
+
+def answer_part(
+    collection: Collection,
+    variants: Sequence[EncodedImage],
+    options: SearchOptions,
+    clock: Clock | None = None,
+) -> PartAnswer:
+    """What a part says of a query, given as its variants: propose, then verify."""
+    clock = clock or Clock()
+    proposal = propose(collection, variants, options, clock)
+    return verify(collection, variants, proposal, options, clock)
+
+
+def merge_parts(answers: Sequence[PartAnswer], options: SearchOptions) -> Ranking:
+    """The k best images of all parts.
+
+    A fit counts only if its candidate is among the `verify_top` first of all parts by its votes, or
+    ties with the last of them: so it does not matter how many parts there are.
+    """
+    first_image = starts_of([len(answer.collection.searchable) for answer in answers])
+    first_row = starts_of([len(answer.images) for answer in answers])
+    parts = np.repeat(np.arange(len(answers)), np.diff(first_row))
+    image = joined(answers, "images") + first_image[parts]
+    vote_scores, shortlisted = joined(answers, "vote_scores"), joined(answers, "shortlisted")
+    least = least_of(vote_scores[shortlisted], options.verify_top)
+    fitted = shortlisted & (vote_scores >= least)
+    weight = np.array([fit.weight if fit else 0.0 for each in answers for fit in each.fits])
+    share = VOTE_SHARE if options.verify_top and options.scoring == "hamming" else 1.0
+    score = share * joined(answers, "votes") + np.where(fitted, weight, 0.0)
+    score /= joined(answers, "norms")
+    verified = fitted & is_certain(joined(answers, "log_false_alarms"), options.false_alarms)
+    best = best_of_each(image, joined(answers, "variants"), verified, score)
+
+    def id_of(row: int) -> str:
+        part = int(parts[row])
+        return answers[part].id_of(row - int(first_row[part]))
+
+    rows = first_rows(best, verified, score, options.k, id_of)
+    return Ranking(
+        parts=parts[rows],
+        candidates=rows - first_row[parts[rows]],
+        scores=score[rows],
+        verified=verified[rows],
+        fitted=fitted[rows],
+    )
+
+
+def joined(answers: Sequence[PartAnswer], name: str) -> NDArray[Any]:
+    """A column of all answers."""
+    return np.concatenate([getattr(answer, name) for answer in answers])
+
+
+def best_of_each(
     images: NDArray[np.int64],
     variants: NDArray[np.int64],
     verified: NDArray[np.bool_],
@@ -180,106 +267,91 @@ def best_of(
     return order[np.concatenate(([True], np.diff(images[order]) > 0))] if len(order) else order
 
 
-def first_images(
-    snapshot: Snapshot,
-    images: NDArray[np.int64],
+def first_rows(
+    rows: NDArray[np.int64],
     verified: NDArray[np.bool_],
     scores: NDArray[np.float64],
     k: int,
-) -> list[int]:
-    """Which rows are the k best, best first: verified, then of higher score; ties go by path."""
-    order = np.lexsort((-scores, ~verified))
+    id_of: Callable[[int], str],
+) -> NDArray[np.int64]:
+    """The k best of some rows, best first: verified, then of higher score; ties go by id."""
+    order = rows[np.lexsort((-scores[rows], ~verified[rows]))]
     if len(order) > k:
         last = order[k - 1]
-        order = order[
-            (verified[order] > verified[last])
-            | ((verified[order] == verified[last]) & (scores[order] >= scores[last]))
-        ]
-    return sorted(
-        order.tolist(),
-        key=lambda row: (not verified[row], -scores[row], snapshot.record(int(images[row])).path),
-    )[:k]
+        tied = (verified[order] == verified[last]) & (scores[order] >= scores[last])
+        order = order[(verified[order] > verified[last]) | tied]
+    first = sorted(order.tolist(), key=lambda row: (not verified[row], -scores[row], id_of(row)))
+    return np.array(first[:k], np.int64)
 
 
 def tentative_matches(
-    snapshot: Snapshot,
-    queries: Sequence[EncodedImage],
+    collection: Collection,
+    variants: Sequence[EncodedImage],
     table: VoteTable,
     shortlist: NDArray[np.int64],
 ) -> Matches:
-    """The matches that the scan found for the shortlisted entries, with the geometry of both sides.
+    """The matches that the scan found for the shortlisted candidates, with the geometry of both
+    sides.
 
     Args:
-        shortlist: ascending; candidate c of the result is entry shortlist[c].
+        shortlist: ascending; candidate c of the result is shortlist[c].
     """
     hits = table.hits_of(shortlist)
-    candidate, weight = np.searchsorted(shortlist, hits.entry), table.weights(hits)
+    candidate, weight = np.searchsorted(shortlist, hits.candidate), table.weights(hits)
     order = np.lexsort((np.arange(len(candidate)), -weight, candidate))
     candidate, hits, weight = candidate[order], hits[order], weight[order]
-    own, feature = (hits.word_slot // table.words).astype(np.int64), hits.feature.astype(np.int64)
-    position, scale, angle, side = snapshot.geometry_of(
-        hits.entry.astype(np.int64) % max(len(snapshot.alive), 1), feature
-    )
-    geometry = Geometry(position, scale, angle, working_unit(side, snapshot.max_side))
-    return matched(
-        queries, geometry, snapshot.max_side, candidate, len(shortlist), own, feature, weight
+    query_feature = (hits.word_slot // table.words).astype(np.int64)
+    feature = hits.feature.astype(np.int64)
+    image = hits.candidate.astype(np.int64) % max(len(collection.searchable), 1)
+    position, scale, angle, side = collection.snapshot.geometry_of(image, feature)
+    max_side = collection.snapshot.max_side
+    geometry = FeatureGeometry(position, scale, angle, working_unit(side, max_side))
+    return matches_of(
+        variants, geometry, max_side, candidate, len(shortlist), query_feature, feature, weight
     )
 
 
 def describe(
-    snapshot: Snapshot, queries: Sequence[EncodedImage], ranking: Ranking, options: SearchOptions
+    answers: Sequence[PartAnswer],
+    ranking: Ranking,
+    variants: Sequence[EncodedImage],
+    options: SearchOptions,
 ) -> list[Match]:
-    """The matches of a ranking with their places, in pixels of the original pictures.
+    """The matches of a ranking with their places, in pixels of the original pictures; paths as they
+    are stored.
 
     An image that shows the query several times gives up to `options.instances` matches, one after
     the other, the best first.
     """
-    described = []
-    rows = zip(
-        ranking.image_ids,
-        ranking.scores,
-        ranking.variants,
-        ranking.fits,
-        ranking.log_false_alarms,
-        strict=False,
-    )
-    for image, score, variant, fit, alarms in rows:
-        target = replace(target_image(snapshot, image, options), path=snapshot.record(image).path)
-        match = match_of(
-            queries[variant],
-            target,
-            CandidateFit(score, bool(variant), fit, alarms),
-            ranking.matches,
+    described = list[Match]()
+    columns = (ranking.parts, ranking.candidates, ranking.scores, ranking.fitted)
+    for part, candidate, score, fitted in zip(*(each.tolist() for each in columns), strict=True):
+        answer = answers[part]
+        snapshot, image = answer.collection.snapshot, int(answer.images[candidate])
+        record, size = snapshot.record(image), snapshot.sizes_of(np.array([image]))[0]
+        known = Match(
+            id=record.id,
+            score=score,
+            path=record.path,
+            metadata=record.metadata,
+            size=(record.width, record.height),
         )
-        described += (
-            find_instances(queries[variant], target, match, fit, ranking.matches, options.instances)
-            if fit
-            else [match]
+        target = Target(
+            found=known,
+            size=size,
+            image_count=answer.collection.statistics.image_count,
+            max_side=snapshot.max_side,
+            false_alarms=options.false_alarms,
         )
+        variant = int(answer.variants[candidate])
+        fit = answer.fits[candidate] if fitted else None
+        alarms = float(answer.log_false_alarms[candidate]) if fitted else np.inf
+        found = CandidateFit(score, bool(variant), fit, alarms)
+        match = describe_match(variants[variant], target, found, answer.matches)
+        if fit:
+            described += find_instances(
+                variants[variant], target, match, fit, answer.matches, options.instances
+            )
+        else:
+            described.append(match)
     return described
-
-
-def target_image(snapshot: Snapshot, image: int, options: SearchOptions) -> Target:
-    """What an agreement with an image is judged by, without its path."""
-    segment, ordinal = snapshot.locate(image)
-    return Target(
-        "",
-        segment.sizes[ordinal].astype(np.float64),
-        snapshot.image_count,
-        snapshot.max_side,
-        options.false_alarms,
-    )
-
-
-class Clock:
-    """The seconds that named steps took, one after the other."""
-
-    def __init__(self) -> None:
-        self.timings: dict[str, float] = {}
-        self.last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """End a step that began with the end of the one before."""
-        now = time.perf_counter()
-        self.timings[name] = self.timings.get(name, 0.0) + now - self.last
-        self.last = now

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..geometry.transform import corners_of
-from ..pictures.reading import Box
+from ..pictures.reading import NAMELESS, Box
 from ..report.html import STYLE, Figure, row
 from .match import Match, transform_text, verdict
 
-__all__ = ["ARRAY", "SearchResult", "figure_of"]
-
-# What stands for the path of a query that is not a file.
-ARRAY = "<array>"
+__all__ = ["SearchResult", "figure_of"]
 
 
 @dataclass(frozen=True)
@@ -20,12 +18,13 @@ class SearchResult:
     """The answer to one query.
 
     Attributes:
-        query: its path, or "<array>".
+        query: its path, or what stands for one: "<array>", "<bytes>" or "<file>".
         size: (width, height) of the query in pixels, upright.
         box: x, y, width, height of the part that was searched.
         feature_count: local features of the query; without any there is nothing to search with.
-        timings: time of each step.
+        timings: seconds of each step.
         matches: best first.
+        cpu_seconds: processor time of all steps.
     """
 
     query: str
@@ -33,25 +32,33 @@ class SearchResult:
     box: Box
     feature_count: int
     timings: dict[str, float]
-    matches: list[Match]
+    matches: list[Match] = field(default_factory=list)
+    cpu_seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values: what `bovw search --json` prints."""
+        return {
+            "query": self.query,
+            "features": self.feature_count,
+            "seconds": {step: round(value, 5) for step, value in self.timings.items()},
+            "matches": [
+                {"rank": rank, **match.to_dict()} for rank, match in enumerate(self.matches, 1)
+            ],
+        }
 
     def row(self) -> str:
         """The query with what was found, as a row of a `Page`."""
         verified = sum(match.verified for match in self.matches)
-        facts = f"{self.feature_count:,} features, {sum(self.timings.values()) * 1e3:.0f} ms, {len(self.matches)} matches, {verified} verified"
+        milliseconds = sum(self.timings.values()) * 1e3
+        facts = (
+            f"{self.feature_count:,} features, {milliseconds:.0f} ms, "
+            f"{len(self.matches)} matches, {verified} verified"
+        )
         part = None if self.box == (0, 0, *self.size) else corners_of(self.box)
-        query = Figure(
-            None if self.query == ARRAY else self.query,
-            part,
-            "query",
-            "query",
-            [f"{self.box[2]} x {self.box[3]} pixels"],
-        )
-        return row(
-            self.query,
-            facts,
-            [query, *(figure_of(rank, match) for rank, match in enumerate(self.matches, 1))],
-        )
+        path = None if self.query in NAMELESS else self.query
+        lines = [f"{self.box[2]} x {self.box[3]} pixels"]
+        figures = [figure_of(rank, match) for rank, match in enumerate(self.matches, 1)]
+        return row(self.query, facts, [Figure(path, part, "query", "query", lines), *figures])
 
     def _repr_html_(self) -> str:
         """How notebooks show it."""
@@ -60,11 +67,10 @@ class SearchResult:
 
 def figure_of(rank: int, match: Match) -> Figure:
     """A match as a picture with its outline, and what is known of it."""
-    lines = [match.path, f"score {match.score:.1f}"]
+    lines = [match.name, f"score {match.score:.1f}"]
     if match.inliers:
         lines.append(f"{match.inliers} inliers, {transform_text(match)} ({match.model})")
-        lines.append(
-            f"confidence {match.confidence:.3f}, false alarms expected: 10^{match.log_false_alarms:.1f}"
-        )
+        alarms = f"false alarms expected: 10^{match.log_false_alarms:.1f}"
+        lines.append(f"confidence {match.confidence:.3f}, {alarms}")
     title = f"{rank}. {verdict(match) if match.inliers else 'no agreement'}"
     return Figure(match.path, match.outline, "yes" if match.verified else "no", title, lines)

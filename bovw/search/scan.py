@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ..arrays import ranges
 from ..features.encoding import EncodedImage
 from ..index.segment import Segment
-from ..index.snapshot import Snapshot
-from ..index.weighting import cosine, votes
+from .collection import Collection
+from .weighting import cosine, votes
 
-__all__ = ["Hits", "VoteTable", "cosine_scores", "scan"]
+__all__ = ["MATCH_DISTANCE", "SIGMA", "Hits", "VoteTable", "cosine_scores", "least_of", "scan"]
 
 # A posting counts as a match up to this Hamming distance of its signature: 1.6 % of random ones do.
 MATCH_DISTANCE = 23
@@ -34,58 +34,70 @@ VALUES = 64
 
 @dataclass(frozen=True)
 class Hits:
-    """Postings that match a query. A large query meets millions of them in a million images, so the
-    types are narrow.
+    """Postings that match a query: n of them. A large query meets millions of them in a million
+    images, so the types are narrow.
 
     Attributes:
-        entry: (n,) which variant of the query and which image: variant * all images + image.
-        word_slot: (n,) which feature and word of the query: feature * words per feature + place of
-            the word, where features are counted through all variants.
+        candidate: (n,) which variant of the query and which image: variant * all images + image.
+        word_slot: (n,) which word of which feature of the query: query feature * words per feature
+            + rank of the word, where features are counted through all variants.
         feature: (n,) the feature in the segment of that image.
         distance: (n,) Hamming distance of the signatures.
     """
 
-    entry: NDArray[np.int32]
+    candidate: NDArray[np.int32]
     word_slot: NDArray[np.int32]
     feature: NDArray[np.uint32]
     distance: NDArray[np.uint8]
 
     def __getitem__(self, rows: NDArray[np.integer] | slice) -> Hits:
-        return Hits(self.entry[rows], self.word_slot[rows], self.feature[rows], self.distance[rows])
+        return Hits(*(getattr(self, field.name)[rows] for field in fields(Hits)))
+
+    @classmethod
+    def joined(cls, chunks: Sequence[Hits]) -> Hits:
+        """Several chunks as one."""
+        columns = ([getattr(chunk, field.name) for chunk in chunks] for field in fields(Hits))
+        return cls(*map(np.concatenate, columns)) if chunks else NO_HITS
 
 
-def scan(snapshot: Snapshot, queries: Sequence[EncodedImage]) -> list[Hits]:
+NO_HITS = Hits(
+    np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.uint32), np.zeros(0, np.uint8)
+)
+
+
+def scan(collection: Collection, variants: Sequence[EncodedImage]) -> list[Hits]:
     """All postings of the words of some variants of a query, whose signatures are close to its own;
-    in no special order.
+    as chunks, each of images of one segment, in no special order.
     """
-    chunks_of_hits = []
-    before = 0
-    for variant, query in enumerate(queries):
+    snapshot, found = collection.snapshot, list[Hits]()
+    slots = 0
+    for number, query in enumerate(variants):
         words, signatures = query.words.ravel(), query.signatures.ravel()
         for first, segment in zip(snapshot.first_image.tolist(), snapshot.segments, strict=False):
-            for low, high in chunks(segment.word_counts[words]):
+            for low, high in chunks_of(segment.word_counts[words]):
                 word_slot, posting, distance = close_postings(
                     segment, words[low:high], signatures[low:high]
                 )
-                word_slot += before + low
+                word_slot += slots + low
                 feature = segment.features_at(posting)
                 image = segment.image_of(feature)
                 image += first
-                kept = slice(None) if snapshot.all_alive else np.flatnonzero(snapshot.alive[image])
-                image += variant * len(snapshot.alive)
-                chunks_of_hits.append(
-                    Hits(
-                        image.astype(np.int32),
-                        word_slot.astype(np.int32),
-                        feature.astype(np.uint32),
-                        distance,
-                    )[kept]
+                kept: NDArray[np.int64] | slice = slice(None)
+                if not collection.all_searchable:
+                    kept = np.flatnonzero(collection.searchable[image])
+                image += number * len(snapshot.alive)
+                hits = Hits(
+                    image.astype(np.int32),
+                    word_slot.astype(np.int32),
+                    feature.astype(np.uint32),
+                    distance,
                 )
-        before += len(words)
-    return chunks_of_hits
+                found.append(hits[kept])
+        slots += len(words)
+    return found
 
 
-def chunks(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
+def chunks_of(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
     """Divide posting lists, so that those of a chunk have about CHUNK postings: the first of each,
     and the first after it.
     """
@@ -95,7 +107,7 @@ def chunks(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
 
 
 class VoteTable:
-    """The votes for each entry: bounds for all of them at once, exact ones for those that matter.
+    """The votes for each candidate: bounds for all of them at once, exact ones for those that matter.
 
     A query feature votes once for an image, with its best match there: against bursts of repeated
     structure (Jegou, Douze, Schmid, CVPR 2009). Sorting all hits for that would take longer than
@@ -103,109 +115,97 @@ class VoteTable:
 
     Attributes:
         words: words per feature of the query.
-        bound: (entries,) what an entry gets at most.
+        bound: (candidates,) what a candidate gets at most.
     """
 
     def __init__(
         self,
-        snapshot: Snapshot,
-        queries: Sequence[EncodedImage],
-        chunks_of_hits: list[Hits],
+        collection: Collection,
+        variants: Sequence[EncodedImage],
+        chunks: Sequence[Hits],
         scores: NDArray[np.float64] | None = None,
     ) -> None:
-        """Args: `scores` (entries,) to count instead of votes."""
-        entries = len(queries) * len(snapshot.alive)
-        self.chunks_of_hits, self.scores = chunks_of_hits, scores
-        self.words = queries[0].words.shape[1]
-        rarity = snapshot.idf[np.concatenate([query.words.ravel() for query in queries])]
-        self.vote = votes(rarity[:, None], np.arange(MATCH_DISTANCE + 1), SIGMA)
-        self.bound = np.zeros(entries) if scores is None else scores
+        """Args: `scores` (candidates,) to count instead of votes."""
+        candidates = len(variants) * len(collection.searchable)
+        self.words = variants[0].words.shape[1]
+        self._chunks, self._scores = chunks, scores
+        rarity = collection.statistics.idf[
+            np.concatenate([each.words.ravel() for each in variants])
+        ]
+        self._vote = votes(rarity[:, None], np.arange(MATCH_DISTANCE + 1), SIGMA)
+        self.bound = np.zeros(candidates) if scores is None else scores
         if scores is None:
-            for part in chunks_of_hits:
-                first = int(
-                    part.entry.min(initial=entries)
-                )  # the images of one segment lie side by side
-                sums = np.bincount(part.entry - first, self.weights(part))
+            for hits in chunks:
+                # the images of one segment lie side by side
+                first = int(hits.candidate.min(initial=candidates))
+                sums = np.bincount(hits.candidate - first, self.weights(hits))
                 self.bound[first : first + len(sums)] += sums
-            self.bound *= (
-                1 + 1e-9
-            )  # a sum of the same numbers in another order may be a little larger
-        self.gathered, self.is_gathered = joined([]), np.zeros(entries, bool)
+            # a sum of the same numbers in another order may be a little larger
+            self.bound *= 1 + 1e-9
+        self._gathered, self._is_gathered = NO_HITS, np.zeros(candidates, bool)
 
     def weights(self, hits: Hits) -> NDArray[np.float64]:
         """The vote of each hit."""
-        return np.asarray(
-            np.take(self.vote, hits.word_slot * self.vote.shape[1] + hits.distance), np.float64
-        )
+        place = hits.word_slot * self._vote.shape[1] + hits.distance
+        return np.asarray(np.take(self._vote, place), np.float64)
 
-    def hits_of(self, entries: NDArray[np.int64]) -> Hits:
-        """The hits of some entries, sorted by entry, feature of the query and feature."""
-        if not self.is_gathered[entries].all():
-            self.is_gathered[entries] = True
-            hits = joined(
-                [part[np.flatnonzero(self.is_gathered[part.entry])] for part in self.chunks_of_hits]
-            )
-            self.gathered = hits[
-                np.lexsort((hits.feature, hits.word_slot // self.words, hits.entry))
+    def hits_of(self, candidates: NDArray[np.int64]) -> Hits:
+        """The hits of some candidates, sorted by candidate, feature of the query and feature."""
+        if not self._is_gathered[candidates].all():
+            self._is_gathered[candidates] = True
+            kept = [
+                hits[np.flatnonzero(self._is_gathered[hits.candidate])] for hits in self._chunks
             ]
-        wanted = np.zeros(len(self.is_gathered), bool)
-        wanted[entries] = True
-        return self.gathered[np.flatnonzero(wanted[self.gathered.entry])]
+            hits = Hits.joined(kept)
+            order = np.lexsort((hits.feature, hits.word_slot // self.words, hits.candidate))
+            self._gathered = hits[order]
+        wanted = np.zeros(len(self._is_gathered), bool)
+        wanted[candidates] = True
+        return self._gathered[np.flatnonzero(wanted[self._gathered.candidate])]
 
-    def exact(self, entries: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The votes of some entries, given ascending."""
-        if self.scores is not None:
-            return self.scores[entries]
-        hits = self.hits_of(entries)
-        if not len(hits.entry):
-            return np.zeros(len(entries))
-        own = hits.word_slot // self.words
-        first = np.concatenate(
-            ([0], np.flatnonzero((np.diff(hits.entry) != 0) | (np.diff(own) != 0)) + 1)
-        )
+    def exact(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The votes of some candidates, given ascending."""
+        if self._scores is not None:
+            return self._scores[candidates]
+        hits = self.hits_of(candidates)
+        if not len(hits.candidate):
+            return np.zeros(len(candidates))
+        query_feature = hits.word_slot // self.words
+        is_first = (np.diff(hits.candidate) != 0) | (np.diff(query_feature) != 0)
+        first = np.concatenate(([0], np.flatnonzero(is_first) + 1))
         best = np.maximum.reduceat(self.weights(hits), first)
-        return np.bincount(
-            np.searchsorted(entries, hits.entry[first]), best, minlength=len(entries)
-        ).astype(np.float64)
+        owner = np.searchsorted(candidates, hits.candidate[first])
+        return np.bincount(owner, best, minlength=len(candidates)).astype(np.float64)
 
     def best(self, norm: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-        """The `count` entries with the most votes over `norm` (images,), and all that tie with the
-        last; ascending.
+        """The `count` candidates with the most votes over `norm` (images,), and all that tie with
+        the last; ascending. None has no votes.
         """
         if not count or not len(norm):
             return np.zeros(0, np.int64)
         bound = (self.bound.reshape(-1, len(norm)) / norm).ravel()
         looked_at = 2 * count + 64
         while True:
-            entries, outside = highest(bound, looked_at)
-            score = self.exact(entries) / norm[entries % len(norm)]
-            entries, score = entries[score > 0], score[score > 0]
-            least = np.partition(score, -count)[-count] if len(score) > count else 0.0
+            candidates, outside = highest(bound, looked_at)
+            score = self.exact(candidates) / norm[candidates % len(norm)]
+            candidates, score = candidates[score > 0], score[score > 0]
+            least = least_of(score, count)
             if outside <= least:
-                return entries[score >= least]
+                return candidates[score >= least]
             looked_at *= 4
 
 
-def joined(chunks_of_hits: list[Hits]) -> Hits:
-    """Some hits as one."""
-    none = Hits(
-        np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.uint32), np.zeros(0, np.uint8)
-    )
-    return Hits(
-        *(
-            np.concatenate([getattr(part, field.name) for part in (none, *chunks_of_hits)])
-            for field in fields(Hits)
-        )
-    )
+def least_of(scores: NDArray[np.float64], count: int) -> float:
+    """The lowest of the `count` highest scores; 0 if there are no more than these."""
+    return float(np.partition(scores, -count)[-count]) if len(scores) > count else 0.0
 
 
 def highest(values: NDArray[np.float64], count: int) -> tuple[NDArray[np.int64], float]:
     """Where at least the `count` highest values above 0 are, ascending; and a number that all
     others are below.
     """
-    blocks = (
-        np.maximum.reduceat(values, np.arange(0, len(values), VALUES)) if len(values) else values
-    )
+    starts = np.arange(0, len(values), VALUES)
+    blocks = np.maximum.reduceat(values, starts) if len(values) else values
     if (blocks > 0).sum() <= count:
         return np.flatnonzero(values > 0), 0.0
     # so many blocks reach this, thus at least so many values
@@ -288,21 +288,22 @@ def differences(
     out ^= np.repeat(own, lengths)
 
 
-def cosine_scores(snapshot: Snapshot, query: EncodedImage) -> NDArray[np.float64]:
-    """TF-IDF cosine between the query and each image (Sivic and Zisserman, ICCV 2003)."""
+def cosine_scores(collection: Collection, query: EncodedImage) -> NDArray[np.float64]:
+    """TF-IDF cosine between the query and each image (Sivic and Zisserman, ICCV 2003): (images,);
+    0 for those that are not searchable.
+    """
+    snapshot = collection.snapshot
     words, counts = np.unique(query.words[:, 0], return_counts=True)
-    rarity = snapshot.idf[words]
-    terms = cosine(
-        counts.astype(np.float64), np.ones(len(words)), rarity
-    )  # of one posting; an image has several
+    rarity = collection.statistics.idf[words]
+    # of one posting; an image has several
+    terms = cosine(counts.astype(np.float64), np.ones(len(words)), rarity)
     scores = np.zeros(len(snapshot.alive))
     for first, segment in zip(snapshot.first_image.tolist(), snapshot.segments, strict=False):
         starts, lengths = segment.word_starts[words], segment.word_counts[words]
-        for low, high in chunks(lengths):
+        for low, high in chunks_of(lengths):
             word, posting = ranges(starts[low:high], lengths[low:high])
             image = segment.image_of(segment.features_at(posting))
-            scores[first : first + segment.image_count] += np.bincount(
-                image, terms[low:high][word], minlength=segment.image_count
-            )
-    norm = snapshot.lengths * np.sqrt(((counts * rarity) ** 2).sum())
-    return np.where(snapshot.alive, scores / np.maximum(norm, 1e-12), 0.0)
+            sums = np.bincount(image, terms[low:high][word], minlength=segment.image_count)
+            scores[first : first + segment.image_count] += sums
+    norm = collection.tfidf_lengths * np.sqrt(((counts * rarity) ** 2).sum())
+    return np.where(collection.searchable, scores / np.maximum(norm, 1e-12), 0.0)

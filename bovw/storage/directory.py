@@ -9,26 +9,25 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ImageIndexError, IndexCorruptError, IndexLockedError
+from ..errors import ImageIndexError, IndexCorruptError, IndexLockedError
+from .base import Storage
 
-__all__ = ["Directory", "NewFile", "array_bytes", "array_header"]
+__all__ = ["Directory"]
 
-# Every array file of an index begins with so many bytes that say what it holds (.npy format 1.0).
-HEADER = 128
 # What the system says of a path where nothing can be.
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
-class NewFile:
-    """A file being written: content is appended, and counted and hashed on the way."""
+class DiskFile:
+    """A file of a folder that is being written."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -43,7 +42,7 @@ class NewFile:
         self.length += len(content)
 
 
-class Directory:
+class Directory(Storage):
     """Files below one folder, named by relative paths with forward slashes. What cannot be written
     is an ImageIndexError.
 
@@ -60,6 +59,10 @@ class Directory:
             os.path.realpath(path) if above_a_link else os.path.join(os.getcwd(), path)
         )
         self.relative = not os.path.isabs(path)
+
+    def name_of(self, file: str = "") -> str:
+        """What to call a file, or the folder itself, in messages: its path."""
+        return str(self.path / file)
 
     def names(self, folder: str = ".") -> list[str]:
         """The names in a folder, sorted; none where there is no folder. Raises ImageIndexError."""
@@ -87,13 +90,6 @@ class Directory:
             if not path.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
-    def read(self, name: str) -> bytes:
-        """The content of a file. Raises FileNotFoundError, or IndexCorruptError for one that cannot
-        be read.
-        """
-        with self.opened(name) as file:
-            return file.read()
-
     @contextmanager
     def opened(self, name: str) -> Iterator[BinaryIO]:
         """An existing file to read; a pipe or another thing that is no file cannot make us wait."""
@@ -109,20 +105,15 @@ class Directory:
             raise IndexCorruptError(path, f"cannot be read: {error.strerror or error}") from error
 
     @contextmanager
-    def create(self, name: str) -> Iterator[NewFile]:
+    def create(self, name: str) -> Iterator[DiskFile]:
         """A new file to write; on leaving, its content has reached the disk."""
         with self.changing(name):
             descriptor = os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             try:
-                yield NewFile(descriptor)
+                yield DiskFile(descriptor)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write a new file; its content has reached the disk when this returns."""
-        with self.create(name) as file:
-            file.write(content)
 
     def publish(self, name: str, content: bytes) -> None:
         """Write a file that appears whole or not at all. Raises FileExistsError if there is one of
@@ -188,56 +179,6 @@ class Directory:
                 return 0
             raise ImageIndexError(f"{path}: cannot be looked at: {error.strerror}") from error
 
-    def array(self, name: str, dtypes: tuple[str, ...], shape: tuple[int, ...]) -> NDArray[Any]:
-        """A memory-mapped array file, read-only.
-
-        Args:
-            dtypes: the accepted types, as NumPy spells them.
-            shape: the shape that it must have.
-
-        Raises:
-            IndexCorruptError: it is missing, of another length, type or shape.
-        """
-        path = self.path / name
-        content = self.map_bytes(name)
-        start = content[:HEADER].tobytes()
-        for dtype in dtypes:
-            if start == array_header(dtype, shape):
-                length = HEADER + int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
-                if len(content) != length:
-                    raise IndexCorruptError(
-                        path, f"has {len(content):,} bytes instead of {length:,}"
-                    )
-                return content[HEADER:].view(dtype).reshape(shape)
-        raise IndexCorruptError(
-            path, f"does not begin as an array of {' or '.join(dtypes)} and shape {shape} does"
-        )
-
-    def verify(
-        self, name: str, sha256: str, length: int | None = None, read: Callable[[int], object] = int
-    ) -> None:
-        """Compare a file with its checksum and length.
-
-        Args:
-            read: called with the number of bytes after each piece that was read.
-
-        Raises:
-            IndexCorruptError: it is missing or damaged.
-        """
-        digest, found = hashlib.sha256(), 0
-        try:
-            with self.opened(name) as file:
-                while content := file.read(1 << 20):
-                    digest.update(content)
-                    found += len(content)
-                    read(len(content))
-        except FileNotFoundError:
-            raise IndexCorruptError(self.path / name, "the file is missing") from None
-        if length is not None and found != length:
-            raise IndexCorruptError(self.path / name, f"has {found:,} bytes instead of {length:,}")
-        if digest.hexdigest() != sha256:
-            raise IndexCorruptError(self.path / name, "damaged (its checksum does not match)")
-
     def map_bytes(self, name: str) -> NDArray[np.uint8]:
         """A memory-mapped file as (bytes,) uint8, read-only. Raises IndexCorruptError if it is
         missing or no file.
@@ -283,19 +224,3 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def array_header(dtype: Any, shape: tuple[int, ...]) -> bytes:
-    """How an array file begins: .npy format 1.0, padded to 128 bytes whatever the version of NumPy."""
-    text = f"{{'descr': '{np.dtype(dtype).str}', 'fortran_order': False, 'shape': {shape}, }}"
-    return (
-        b"\x93NUMPY\x01\x00"
-        + (HEADER - 10).to_bytes(2, "little")
-        + text.ljust(HEADER - 11).encode()
-        + b"\n"
-    )
-
-
-def array_bytes(values: NDArray[Any], dtype: str) -> bytes:
-    """A whole array file."""
-    return array_header(dtype, values.shape) + np.ascontiguousarray(values, dtype).tobytes()

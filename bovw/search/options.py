@@ -1,0 +1,68 @@
+"""What a search does, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..errors import ParameterError
+
+__all__ = ["SCORINGS", "Scoring", "SearchOptions", "require_rate"]
+
+Scoring = Literal["hamming", "tfidf"]
+SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
+# Whole numbers, and the least that each may be.
+LEAST = {"k": 1, "verify_top": 0, "words_per_feature": 1, "instances": 1}
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What a search does.
+
+    Attributes:
+        k: how many images to return at most.
+        crop: the query is a part of what is sought, so the rest of an image does not count against
+            it.
+        scoring: "hamming" (Hamming embedding, the default) or "tfidf" (textbook cosine, the
+            baseline).
+        verify_top: so many of the best candidates are verified geometrically; 0 for none.
+        words_per_feature: nearest words per query feature. More finds more and scans more.
+        mirror: whether the query is tried mirrored as well.
+        instances: an image that shows the query several times gives up to so many matches.
+        false_alarms: a match is verified if no more images than this, of an index of this size,
+            would agree as well by chance: at most about one wrong yes in 1 / false_alarms queries
+            (docs/reliability.md). Verified matches come first.
+
+    Raises:
+        ParameterError: a value of another type, or outside its range.
+    """
+
+    k: int = 10
+    crop: bool = False
+    scoring: Scoring = "hamming"
+    verify_top: int = 100
+    words_per_feature: int = 4
+    mirror: bool = True
+    instances: int = 1
+    false_alarms: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.scoring not in SCORINGS:
+            known = ", ".join(SCORINGS)
+            raise ParameterError(f"scoring: {self.scoring!r} is unknown, take one of {known}")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if type(value) is not int:
+                raise ParameterError(f"{name}: {value!r} is not a whole number")
+            if value < least:
+                raise ParameterError(f"{name}: {value} is below {least}")
+        for name in ("crop", "mirror"):
+            if type(getattr(self, name)) is not bool:
+                raise ParameterError(f"{name}: {getattr(self, name)!r} is neither True nor False")
+        require_rate(self.false_alarms)
+
+
+def require_rate(false_alarms: float) -> None:
+    """Raise ParameterError unless so many false alarms can be asked for."""
+    if not isinstance(false_alarms, (int, float)) or not 0 < false_alarms <= 1:
+        raise ParameterError(f"false_alarms: {false_alarms!r} is not above 0 and at most 1")

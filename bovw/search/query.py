@@ -1,0 +1,92 @@
+"""A query on its way: read and extracted once, encoded for each way to search."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from ..features.encoding import EncodedImage, encode_query
+from ..features.local import Features, FeatureSpec, extract, mirror
+from ..features.vocabulary import Vocabulary
+from ..pictures.reading import LIMITS, Box, Limits, Source, load_picture, name_of
+from .options import SearchOptions
+
+__all__ = ["Clock", "QueryFeatures", "encode_variants", "extract_query"]
+
+
+class Clock:
+    """The time that named steps took, one after the other.
+
+    Attributes:
+        timings: seconds of each step.
+        cpu_seconds: processor time of all steps, of all threads of this process.
+    """
+
+    def __init__(self) -> None:
+        self.timings: dict[str, float] = {}
+        self.cpu_seconds = 0.0
+        self._last, self._last_cpu = time.perf_counter(), time.process_time()
+
+    def lap(self, name: str) -> None:
+        """End a step that began with the end of the one before."""
+        now, cpu = time.perf_counter(), time.process_time()
+        self.timings[name] = self.timings.get(name, 0.0) + now - self._last
+        self.cpu_seconds += cpu - self._last_cpu
+        self._last, self._last_cpu = now, cpu
+
+    def branch(self) -> Clock:
+        """A clock that goes on from what this one has counted, from now on."""
+        other = Clock()
+        other.timings, other.cpu_seconds = dict(self.timings), self.cpu_seconds
+        return other
+
+
+@dataclass(frozen=True)
+class QueryFeatures:
+    """The features of a query, before they are encoded.
+
+    Attributes:
+        name: its path, or what stands for one.
+        size: (width, height) of the picture in pixels, upright.
+        box: x, y, width, height of the part that is searched with.
+        features: of that part.
+        mirrored: of its mirror image; None if that is not asked for.
+    """
+
+    name: str
+    size: tuple[int, int]
+    box: Box
+    features: Features
+    mirrored: Features | None
+
+
+def extract_query(
+    source: Source,
+    spec: FeatureSpec,
+    *,
+    mirrored: bool = True,
+    box: Box | None = None,
+    limits: Limits = LIMITS,
+    clock: Clock | None = None,
+) -> QueryFeatures:
+    """Read a picture and find its features, and those of its mirror image if these are asked for.
+
+    Raises:
+        ImageError: it cannot be used.
+        ParameterError: the box does not lie in it.
+    """
+    clock = clock or Clock()
+    picture = load_picture(source, spec.max_side, box, limits)
+    clock.lap("read")
+    features = extract(picture, spec)
+    flipped = mirror(features, picture, spec) if mirrored else None
+    clock.lap("extract")
+    return QueryFeatures(name_of(source), picture.size, picture.box, features, flipped)
+
+
+def encode_variants(
+    query: QueryFeatures, vocabulary: Vocabulary, options: SearchOptions
+) -> list[EncodedImage]:
+    """The variants of a query that a search asks for: as it is and, if wanted, mirrored."""
+    mirrored = query.mirrored if options.mirror else None
+    return encode_query(query.features, mirrored, vocabulary, options.words_per_feature)
