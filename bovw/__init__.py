@@ -27,15 +27,16 @@ if TYPE_CHECKING:
     from .features.training import TrainingReport, train_vocabulary
     from .features.vocabulary import Vocabulary, shipped_vocabulary
     from .geometry.difference import Difference
-    from .image_index import ImageIndex, IndexInfo
+    from .image_index import ImageIndex
     from .index.check import CheckReport, Damage, check_index
     from .index.update import AddReport, RemoveReport
     from .pictures.reading import Limits
     from .search.comparison import Comparison, compare_pictures
     from .search.drawing import draw_comparison, draw_match
     from .search.match import Match
-    from .search.ranking import SearchOptions
+    from .search.options import SearchOptions
     from .search.result import SearchResult
+    from .searcher import IndexInfo
 
 __all__ = [
     "AddReport",
@@ -79,14 +80,15 @@ HOMES = {
     "evaluation.run": ("Evaluation", "evaluate"),
     "features.local": ("FeatureSpec",),
     "pictures.reading": ("Limits",),
-    "image_index": ("ImageIndex", "IndexInfo"),
+    "image_index": ("ImageIndex",),
+    "searcher": ("IndexInfo",),
     "search.match": ("Match",),
     "search.comparison": ("Comparison", "compare_pictures"),
     "evaluation.synthetic": ("make_synthetic_queries",),
     "search.drawing": ("draw_comparison", "draw_match"),
     "search.result": ("SearchResult",),
     "evaluation.scores": ("SetScores", "set_scores"),
-    "search.ranking": ("SearchOptions",),
+    "search.options": ("SearchOptions",),
     "features.training": ("TrainingReport", "train_vocabulary"),
     "evaluation.truth": ("Query", "GroundTruth", "read_queries"),
     "index.update": ("AddReport", "RemoveReport"),

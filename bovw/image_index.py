@@ -195,7 +195,7 @@ class ImageIndex:
                 max_side=max_side,
             )
         try:
-            index._require(vocabulary, max_features, max_side)
+            index.require(vocabulary, max_features=max_features, max_side=max_side)
         except IncompatibleError:
             index.close()
             raise
@@ -295,11 +295,16 @@ class ImageIndex:
             word_count=len(self.vocabulary),
         )
 
-    def _require(
-        self, vocabulary: Vocabulary | None, max_features: int | None, max_side: int | None
+    def require(
+        self,
+        vocabulary: Vocabulary | None = None,
+        *,
+        features: str | None = None,
+        max_features: int | None = None,
+        max_side: int | None = None,
     ) -> None:
-        """Raise IncompatibleError unless the index was made with this vocabulary and these limits;
-        None is not checked.
+        """Raise IncompatibleError unless the index was made with this vocabulary, this kind of
+        features and these limits; None is not checked.
         """
         name = self._storage.name_of()
         if vocabulary is not None and vocabulary.fingerprint != self.vocabulary.fingerprint:
@@ -308,6 +313,7 @@ class ImageIndex:
                 f"{vocabulary.describe()}: make another index"
             )
         for limit, ours, theirs in (
+            ("features", self.spec.kind, features),
             ("max_features", self.spec.max_features, max_features),
             ("max_side", self.spec.max_side, max_side),
         ):
@@ -533,7 +539,7 @@ class ImageIndex:
             clock.lap("verify")
             root = self._root_of(collection.snapshot)
             for match in describe(answers, ranking, variants, options):
-                path = None if match.path is None else root.full(match.path)
+                path = match.path and root.full(match.path)
                 matches.append(replace(match, path=path))
             clock.lap("describe")
         return SearchResult(
@@ -623,7 +629,7 @@ class Answering:
     ) -> None:
         self._storage, self._new_root, self._generation = storage, new_root, generation
         self.limits = limits
-        self._last: tuple[tuple[Any, ...], QueryFeatures, Clock] | None = None
+        self._last: tuple[tuple[str, str, bool] | None, QueryFeatures, Clock] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("index", "_last")}
@@ -646,13 +652,17 @@ class Answering:
     def answer(self, request: SearchRequest) -> SearchResult:
         """The answer to a request. Raises ImageError or ParameterError."""
         options = request.options
-        key = (request.query, request.box, options.mirror)
-        if self._last is None or not isinstance(request.query, str) or self._last[0] != key:
+        # the mirror image of RootSIFT features costs nothing
+        mirrored = options.mirror or self.index.spec.kind == "rootsift"
+        key = None  # only a path stands for a picture
+        if isinstance(request.query, str):
+            key = (request.query, repr(request.box), mirrored)
+        if self._last is None or key is None or self._last[0] != key:
             clock = Clock()
             features = extract_query(
                 request.query,
                 self.index.spec,
-                mirrored=options.mirror,
+                mirrored=mirrored,
                 box=request.box,
                 limits=self.limits,
                 clock=clock,

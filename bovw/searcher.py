@@ -59,7 +59,7 @@ class SearchRequest:
     """
 
     query: Source
-    options: SearchOptions = SearchOptions()
+    options: SearchOptions = field(default_factory=SearchOptions)
     box: Box | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
 

@@ -28,7 +28,7 @@ from bovw.errors import (
     IndexVersionError,
     ParameterError,
 )
-from bovw.features.encoding import encode, load_picture
+from bovw.features.encoding import encode
 from bovw.features.local import extract
 from bovw.features.threads import one_blas_thread
 from bovw.geometry.transform import project
@@ -36,7 +36,8 @@ from bovw.index import manifest as manifests
 from bovw.index import segment as segments
 from bovw.index.manifest import Deletion, SegmentEntry
 from bovw.index.writer import mergeable_run
-from bovw.search.ranking import rank
+from bovw.pictures.reading import load_picture
+from bovw.search.ranking import answer_part, describe, merge_parts
 from tests.helpers.pictures import crop_query, textured
 
 COUNT = 12
@@ -245,13 +246,17 @@ def test_tfidf_is_the_cosine_that_scipy_computes(index: ImageIndex, photos: Path
     words, count = len(index.vocabulary), COUNT
     rows = []
     for number in range(count):
-        features = extract(load_picture(photos / f"{number:02d}.png", index.spec), index.spec)
+        features = extract(
+            load_picture(photos / f"{number:02d}.png", index.spec.max_side), index.spec
+        )
         rows.append(np.bincount(encode(features, index.vocabulary).words[:, 0], minlength=words))
     table = scipy.sparse.csr_array(np.array(rows, float))
     documents = np.asarray((table > 0).sum(axis=0)).ravel()
     idf = np.where(documents > 0, np.log1p(count / np.maximum(documents, 1)), 0)
     query = encode(
-        extract(load_picture(textured(5, 480, 360)[50:250, 50:300], index.spec), index.spec),
+        extract(
+            load_picture(textured(5, 480, 360)[50:250, 50:300], index.spec.max_side), index.spec
+        ),
         index.vocabulary,
         2,
     )
@@ -263,11 +268,10 @@ def test_tfidf_is_the_cosine_that_scipy_computes(index: ImageIndex, photos: Path
         / np.sqrt(weighted.power(2).sum(axis=1))
         / np.linalg.norm(vector * (documents > 0))
     )
-    ranking = rank(index.snapshot, [query], SearchOptions(k=count, scoring="tfidf", verify_top=0))
-    found = {
-        name_of(index.snapshot.record(image).path): score
-        for image, score in zip(ranking.image_ids, ranking.scores, strict=True)
-    }
+    options = SearchOptions(k=count, scoring="tfidf", verify_top=0)
+    answers = [answer_part(index._open_collection, [query], options)]
+    matches = describe(answers, merge_parts(answers, options), [query], options)
+    found = {name_of(match.path): match.score for match in matches}
     for number in range(count):
         assert found.get(f"{number:02d}.png", 0.0) == pytest.approx(
             expected[number], rel=1e-9, abs=1e-12
@@ -300,7 +304,7 @@ def test_batches_merges_and_replacements_answer_like_one_go(photos: Path, tmp_pa
     with ImageIndex.create(tmp_path / "many.bovw") as many:
         for file in files:
             many.add([file])
-        assert len(many.snapshot.manifest.segments) < COUNT
+        assert len(many._snapshot.manifest.segments) < COUNT
         for number, file in enumerate(files):
             file.write_bytes((photos / f"{number:02d}.png").read_bytes())
             os.utime(file, ns=(1, number + 1))
@@ -339,9 +343,9 @@ def test_the_same_pictures_give_the_same_bytes_whatever_the_number_of_processes(
 def test_adding_again_changes_nothing(photos: Path, tmp_path: Path) -> None:
     with ImageIndex.create(tmp_path / "i.bovw") as index:
         index.add([photos])
-        before = index.snapshot.manifest
+        before = index._snapshot.manifest
         report = index.add([photos])
-        assert (report.added, report.unchanged, index.snapshot.manifest) == (0, COUNT, before)
+        assert (report.added, report.unchanged, index._snapshot.manifest) == (0, COUNT, before)
 
 
 def test_bad_pictures_are_named_and_the_rest_goes_on(photos: Path, tmp_path: Path) -> None:
@@ -355,7 +359,7 @@ def test_bad_pictures_are_named_and_the_rest_goes_on(photos: Path, tmp_path: Pat
     with ImageIndex.create(tmp_path / "i.bovw") as index:
         report = index.add(
             [tmp_path, tmp_path / "absent.jpg"],
-            progress=lambda done, total, result: seen.append((done, total, str(result))),
+            progress=lambda stage, done, total: seen.append((stage, done, total)),
         )
         assert report.added == len(index) == 1
         reasons = {name_of(error.name): error.reason for error in report.failed}
@@ -410,9 +414,9 @@ def test_states_of_the_folder_have_their_own_errors(photos: Path, tmp_path: Path
     path = tmp_path / "i.bovw"
     with ImageIndex.create(path) as index:
         index.add([photos / "01.png"])
-        with index.directory.lock(), pytest.raises(IndexLockedError):
+        with index._storage.lock(), pytest.raises(IndexLockedError):
             index.add([photos])
-        newest = index.snapshot.manifest
+        newest = index._snapshot.manifest
     with pytest.raises(IndexExistsError):
         ImageIndex.create(path)
     (tmp_path / "other").mkdir()
@@ -421,10 +425,10 @@ def test_states_of_the_folder_have_their_own_errors(photos: Path, tmp_path: Path
         ImageIndex.create(tmp_path / "other")
     manifest = path / manifests.file_name(newest.generation)
     content = manifest.read_text()
-    manifest.write_text(content.replace('"version": 2', '"version": 3'))
-    with pytest.raises(IndexVersionError, match=r"version 3.*use the version that wrote it"):
+    manifest.write_text(content.replace('"version": 3', '"version": 4'))
+    with pytest.raises(IndexVersionError, match=r"version 4.*use the version that wrote it"):
         ImageIndex.open(path)
-    manifest.write_text(content.replace('"version": 2', '"version": 1'))
+    manifest.write_text(content.replace('"version": 3', '"version": 1'))
     with pytest.raises(IndexVersionError, match=r"version 1.*index the pictures again"):
         ImageIndex.open(path)
     manifest.write_text(content.replace('"images": 1', '"images": 2'))
@@ -446,7 +450,8 @@ def test_states_of_the_folder_have_their_own_errors(photos: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "bad", [{"k": 0}, {"instances": 0}, {"verify": -1}, {"words": 0}, {"scoring": "bm25"}]
+    "bad",
+    [{"k": 0}, {"instances": 0}, {"verify_top": -1}, {"words_per_feature": 0}, {"scoring": "bm25"}],
 )
 def test_options_out_of_range_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ParameterError, match=next(iter(bad))):
@@ -529,7 +534,7 @@ def test_damage_inside_a_file_is_an_error_not_a_wrong_answer(
             tmp_path
             / "i.bovw"
             / "segments"
-            / index.snapshot.manifest.segments[0].name
+            / index._snapshot.manifest.segments[0].name
             / "posting_features.npy"
         )
     content = postings.read_bytes()

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -22,6 +22,7 @@ from ..reporting import Failure, Progress
 
 if TYPE_CHECKING:
     from ..pictures.reading import Limits
+    from ..search.options import Scoring
 
 __all__ = [
     "CORES",
@@ -30,7 +31,9 @@ __all__ = [
     "FalseAlarmsOption",
     "IndexOption",
     "JobsOption",
+    "JsonOption",
     "LimitOption",
+    "NulOption",
     "RootOption",
     "complain",
     "explained",
@@ -38,6 +41,8 @@ __all__ = [
     "named_paths",
     "parsed_box",
     "parsed_limits",
+    "parsed_pairs",
+    "parsed_scoring",
     "print_path",
     "progress",
 ]
@@ -53,6 +58,10 @@ JobsOption = Annotated[
         min=0, help="Processes that work at a time; by default one a core; 0: work in this one."
     ),
 ]
+NulOption = Annotated[
+    bool, typer.Option("-0", help="Paths on stdin end with NUL instead of a newline.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 RootOption = Annotated[
     Path | None,
     typer.Option(
@@ -114,6 +123,25 @@ def parsed_limits(texts: list[str]) -> Limits:
                 f"--limit: {text!r} is not one of these with a number above 0: {names}"
             ) from None
     return limits
+
+
+def parsed_pairs(option: str, texts: list[str]) -> dict[str, str]:
+    """KEY=VALUE texts of an option as a dictionary."""
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ParameterError(f"{option}: {text!r} is not KEY=VALUE")
+        pairs[key] = value
+    return pairs
+
+
+def parsed_scoring(text: str) -> Scoring:
+    """The name of a way to score."""
+    from ..search.options import SearchOptions
+
+    # SearchOptions refuses what is none
+    return SearchOptions(scoring=cast("Scoring", text)).scoring
 
 
 def complain(failure: Failure) -> None:

@@ -78,9 +78,14 @@ class FeatureSpec:
         return {"name": self.kind, "max_features": self.max_features, "max_side": self.max_side}
 
     @classmethod
-    def from_json(cls, facts: dict[str, Any]) -> FeatureSpec:
-        """What `to_json` gave. Raises TypeError, KeyError or ParameterError."""
-        return cls(**{("kind" if name == "name" else name): value for name, value in facts.items()})
+    def from_json(cls, facts: Any) -> FeatureSpec:
+        """What `to_json` gave. Raises TypeError or ParameterError if it is something else."""
+        if not isinstance(facts, dict):
+            raise TypeError(f"{facts!r:.60} is no object")
+        rest = {key: value for key, value in facts.items() if key != "name"}
+        if "name" not in facts or "kind" in rest:
+            raise TypeError("the features have no name")
+        return cls(kind=facts["name"], **rest)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tokenize
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -295,9 +296,21 @@ class Vocabulary:
         Raises:
             VocabularyError: a file is missing, damaged or of another format.
         """
-        folder = Directory(path)
+        return cls.read(Directory(path).read, os.fspath(path))
+
+    @classmethod
+    def read(cls, content_of: Callable[[str], bytes], path: str) -> Vocabulary:
+        """Read a vocabulary from wherever its files are.
+
+        Args:
+            content_of: gives the content of a file by its name.
+            path: what to call the place in messages.
+
+        Raises:
+            VocabularyError: as `load`.
+        """
         try:
-            header = json.loads(folder.read("vocabulary.json"))
+            header = json.loads(content_of("vocabulary.json"))
         except FileNotFoundError:
             raise VocabularyError(
                 f"{path}: there is no vocabulary here (vocabulary.json is missing)"
@@ -311,7 +324,7 @@ class Vocabulary:
             raise VocabularyError(f"{path}: the format is {found!r}, this version reads {FORMAT!r}")
         try:
             spec = FeatureSpec.from_json(header["features"])
-            arrays = {name: npy_array(folder.read(f"{name}.npy")) for name in ARRAYS}
+            arrays = {name: npy_array(content_of(f"{name}.npy")) for name in ARRAYS}
             vocabulary = cls(spec=spec, word_scale=float(header["word_scale"]), **arrays)
         except (
             OSError,
@@ -325,7 +338,7 @@ class Vocabulary:
             raise VocabularyError(
                 f"{path}: the vocabulary is damaged: {getattr(error, 'reason', error)}"
             ) from error
-        vocabulary.check(str(path), str(header.get("fingerprint")))
+        vocabulary.check(path, str(header.get("fingerprint")))
         return vocabulary
 
     def check(self, where: str, fingerprint: str) -> None:

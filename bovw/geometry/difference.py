@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,6 +40,10 @@ class Difference:
     box: Box
     contrast: float
     pixels: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"box": list(self.box), "contrast": self.contrast, "pixels": self.pixels}
 
 
 def aligned(

@@ -6,15 +6,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Transform", "corners_of", "decompose", "plausible", "project", "select_transform"]
+__all__ = [
+    "Model",
+    "Transform",
+    "corners_of",
+    "decompose",
+    "plausible",
+    "project",
+    "select_transform",
+]
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float64]
+Model = Literal["similarity", "affine", "homography"]
 
 
 def corners_of(box: tuple[int, int, int, int]) -> NDArray[np.float64]:
@@ -64,7 +74,7 @@ class Transform:
         matrix: (3, 3) float64, from the picture to the other one.
     """
 
-    model: str
+    model: Model
     matrix: Matrix
 
 
@@ -80,8 +90,8 @@ def select_transform(
     """
     reach = pixels * max(1.0, float(np.sqrt(abs(np.linalg.det(start[:2, :2])))))
     models = [
-        Transform(fitted.__name__, refine_transform(query, image, start, reach, fitted))
-        for fitted in (similarity, affine)
+        Transform("similarity", refine_transform(query, image, start, reach, similarity)),
+        Transform("affine", refine_transform(query, image, start, reach, affine)),
     ]
     perspective = homography(query, image, reach)
     if perspective is not None:

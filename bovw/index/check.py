@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from ..reporting import Progress
 from ..storage.base import Storage
 from ..storage.directory import Directory
 from .manifest import Deletion, Manifest, SegmentEntry, read_latest
-from .segment import LiveSegment, Segment
+from .segment import LiveSegment, Segment, id_hashes
 from .snapshot import Snapshot, deletion_files, opened_snapshot
 from .writer import garbage
 
@@ -74,7 +75,8 @@ def check_index(path: str | os.PathLike[str], progress: Progress | None = None) 
             manifest = read_latest(storage)
             report = Check(storage, manifest, progress).report
             if read_latest(storage) == manifest or not (report.damages or report.leftovers):
-                return report  # otherwise a writer has moved on, and removed or added what we were looking at
+                return report
+            # a writer has moved on, and removed or added what we were looking at
     except IndexCorruptError as error:
         return CheckReport(damages=[Damage(error.path, error.reason, 0)])
 
@@ -85,7 +87,7 @@ class Check:
     def __init__(self, storage: Storage, manifest: Manifest, progress: Progress | None) -> None:
         self.storage, self.manifest, self.progress = storage, manifest, progress
         self.report = CheckReport(image_count=sum(entry.live_count for entry in manifest.segments))
-        self.report.leftovers = [str(storage.name_of(name)) for name in garbage(storage, manifest)]
+        self.report.leftovers = [storage.name_of(name) for name in garbage(storage, manifest)]
         self.total = sum(
             storage.size(f"segments/{entry.name}") for entry in manifest.segments
         ) + storage.size("vocabulary")
@@ -96,7 +98,7 @@ class Check:
 
     def damage(self, file: str, reason: str, lost: int) -> None:
         """Note something wrong."""
-        self.report.damages.append(Damage(str(self.storage.name_of(file)), reason, lost))
+        self.report.damages.append(Damage(self.storage.name_of(file), reason, lost))
 
     def check_vocabulary(self) -> int:
         """Whether the vocabulary is the one that the images were made with; how many words it has,
@@ -176,7 +178,7 @@ class Check:
                 self.check_postings(live.segment)
                 if entry.deletion:
                     self.check_deletion(entry, entry.deletion, live)
-            self.check_paths(snapshot)
+            self.check_ids(snapshot)
         except IndexCorruptError as error:
             file = os.path.relpath(error.path, self.storage.path)
             lost = sum(
@@ -187,14 +189,12 @@ class Check:
             self.damage(file, error.reason, lost)
 
     def check_records(self, segment: Segment) -> None:
-        """Whether sizes and path hashes are those of the records."""
+        """Whether sizes and id hashes are those of the records."""
         records = [segment.record(ordinal) for ordinal in range(segment.image_count)]
         lost = segment.entry.live_count
         if [[record.width, record.height] for record in records] != segment.sizes.tolist():
             self.damage(f"{segment.folder}/sizes.npy", "contradicts images.jsonl", lost)
-        if not np.array_equal(
-            path_hashes([record.path for record in records]), segment.path_hashes
-        ):
+        if not np.array_equal(id_hashes([record.id for record in records]), segment.id_hashes):
             self.damage(f"{segment.folder}/path_hashes.npy", "contradicts images.jsonl", lost)
 
     def check_postings(self, segment: Segment) -> None:
@@ -224,15 +224,8 @@ class Check:
         if not np.array_equal(live.segment.documents_of(live.alive), live.documents):
             self.damage(documents, "contradicts the postings", entry.live_count)
 
-    def check_paths(self, snapshot: Snapshot) -> None:
-        """Whether no path is there twice."""
-        paths = [record.path for _, record in snapshot.live_records()]
-        twice = sorted(
-            {
-                path
-                for path, after in zip(sorted(paths), sorted(paths)[1:], strict=False)
-                if path == after
-            }
-        )
-        for path in twice:
-            self.damage("segments", f"{path} is there twice", 1)
+    def check_ids(self, snapshot: Snapshot) -> None:
+        """Whether no id is there twice."""
+        counts = Counter(record.id for _, record in snapshot.live_records())
+        for name in sorted(name for name, count in counts.items() if count > 1):
+            self.damage("segments", f"{name} is there twice", 1)

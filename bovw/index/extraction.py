@@ -40,14 +40,14 @@ class Task:
         id: to record it.
         source: the picture: an absolute path, since processes may be older than the current folder;
             the bytes of a file; or pixels.
-        path: to record its file; None for a picture from memory.
+        path: to record its file; empty for a picture from memory.
         metadata: to record them.
         known: SHA-256 of the content that needs no encoding, because it is known already.
     """
 
     id: str
     source: str | bytes | NDArray[Any]
-    path: str | None
+    path: str
     metadata: dict[str, Any] = field(default_factory=dict)
     known: str = ""
 
@@ -99,7 +99,7 @@ def extract_picture(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted 
         return Failure(name, "changed while it was read: the next run reads it again")
     if not len(features):
         return Failure(name, "has no features: it is blank or very smooth")
-    file = FileStamp(task.path, *stamp_of(before)) if before and task.path is not None else None
+    file = FileStamp(task.path, *stamp_of(before)) if before else None
     record = ImageRecord(task.id, *features.size, sha256, file, task.metadata)
     return Extracted(record, features, values)
 

@@ -117,11 +117,8 @@ def read_latest(storage: Storage) -> Manifest:
         found = generations(storage)
         if found:
             with suppress(FileNotFoundError):
-                return parse(
-                    storage.read(file_name(found[-1])),
-                    found[-1],
-                    str(storage.name_of(file_name)(found[-1])),
-                )
+                name = file_name(found[-1])
+                return parse(storage.read(name), found[-1], storage.name_of(name))
     raise IndexMissingError(
         f"{storage.name_of()}: there is no index here; make one with `bovw index`"
     )

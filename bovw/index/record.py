@@ -62,9 +62,9 @@ class ImageRecord:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def path(self) -> str | None:
-        """The path of its file."""
-        return self.file.path if self.file else None
+    def path(self) -> str:
+        """The path of its file; empty if it has none."""
+        return self.file.path if self.file else ""
 
 
 def require_id(name: object) -> str:

@@ -22,12 +22,12 @@ from .manifest import SegmentEntry, is_file_name
 from .record import ImageRecord, has_values, parse_record
 
 __all__ = [
-    "COUNTED_FEATURES",
     "COUNT_TYPES",
     "FORMATS",
     "LiveSegment",
     "Segment",
     "document_frequencies",
+    "has_counts",
     "id_hashes",
 ]
 
@@ -75,7 +75,7 @@ class Segment:
         self.lines = storage.map_bytes(f"{self.folder}/images.jsonl")
         self.word_starts = starts_of(self.word_counts)
         self._require_sums()
-        if self.feature_count > COUNTED_FEATURES:
+        if has_counts(self.feature_count):
             self.document_frequencies = self._word_counts("document_counts", present)
         else:
             self.document_frequencies = self.documents_of(np.ones(self.image_count, bool))
@@ -179,7 +179,7 @@ class Segment:
     @cached_property
     def _described(self) -> list[int]:
         """The ordinals of the images that have metadata, found without parsing the lines."""
-        marks = [mark.start() for mark in re.finditer(METADATA, memoryview(self.lines))]
+        marks = [mark.start() for mark in re.finditer(METADATA, self.lines.data)]
         ordinals = np.searchsorted(self.line_starts, np.array(marks, np.uint64), side="right") - 1
         return list(dict.fromkeys(ordinals.tolist()))
 
@@ -284,6 +284,11 @@ class LiveSegment:
     def whole(self) -> bool:
         """Whether all images are alive."""
         return bool(self.alive.all())
+
+
+def has_counts(feature_count: int) -> bool:
+    """Whether the document frequencies of a segment of so many features are in a file."""
+    return feature_count > COUNTED_FEATURES
 
 
 def document_frequencies(

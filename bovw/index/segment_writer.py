@@ -21,12 +21,12 @@ from .manifest import SegmentEntry
 from .record import ImageRecord, record_line
 from .segment import (
     COUNT_TYPES,
-    COUNTED_FEATURES,
     FORMATS,
     SCALE_OCTAVES,
     SCALE_STEPS,
     LiveSegment,
     document_frequencies,
+    has_counts,
     id_hashes,
 )
 
@@ -256,7 +256,7 @@ class SegmentFiles:
         present = word_counts > 0
         self.array("word_bits", np.packbits(present, bitorder="little"), "|u1")
         self.array("word_counts", *narrow(word_counts[present]))
-        if word_counts.sum() > COUNTED_FEATURES:
+        if has_counts(int(word_counts.sum())):
             self.array("document_counts", *narrow(document_counts[present]))
 
     def finish(self, images: int, features: int) -> SegmentEntry:

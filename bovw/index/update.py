@@ -131,7 +131,7 @@ class Update:
                 raise ParameterError(f"items: {item!r:.60} is not (id, picture, metadata or None)")
             name, source, metadata = require_id(item[0]), item[1], require_metadata(item[2])
             content = source_content(source, self.limits)
-            path = None
+            path = ""
             if isinstance(content, str):
                 if self.writer.picture_root is None:
                     self.writer.picture_root = chosen_root(self.writer.storage.path, [content])
@@ -197,7 +197,7 @@ class Update:
         gone = {
             record.id: record.path
             for record in records
-            if record.path is not None and is_gone(root.absolute(record.path))
+            if record.path and is_gone(root.absolute(record.path))
         }
         self.writer.delete([image for image, _ in snapshot.find(sorted(gone)).values()])
         self.report.removed = len(gone)
@@ -288,7 +288,7 @@ def images_below(
     """
     wanted = {os.path.realpath(folder) for folder in folders}
     for _, record in snapshot.live_records() if wanted else ():
-        above, before = "" if record.path is None else root.absolute(record.path), ""
+        above, before = record.path and root.absolute(record.path), ""
         while above != before:
             if above in wanted:
                 yield record, above

@@ -17,7 +17,7 @@ from ..features.vocabulary import Vocabulary
 from ..storage.base import Storage, array_bytes
 from . import manifest as manifests
 from .manifest import Deletion, Manifest, SegmentEntry
-from .segment import COUNTED_FEATURES, LiveSegment
+from .segment import LiveSegment, has_counts
 from .segment_writer import IndexedImage, merge_segments, narrow, write_segment
 from .snapshot import Snapshot, deletion_files, newest_snapshot
 
@@ -143,7 +143,7 @@ class Writer:
         gone, name = ~live.alive | newly, f"{live.segment.entry.name}-{self.next_name()}"
         flags, documents = deletion_files(name)
         contents = {flags: array_bytes(gone, "|b1")}
-        if live.segment.feature_count > COUNTED_FEATURES:
+        if has_counts(live.segment.feature_count):
             counts = (
                 live.segment.document_frequencies
                 - live.documents

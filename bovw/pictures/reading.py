@@ -38,7 +38,8 @@ __all__ = [
 # pixels as OpenCV gives them.
 Source = str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any]
 # What stands for the path of a picture that has none.
-ARRAY, BYTES, FILE = ARRAY, "<bytes>", "<file>"
+ARRAY, BYTES, FILE = "<array>", "<bytes>", "<file>"
+NAMELESS = (ARRAY, BYTES, FILE)
 
 Box = tuple[int, int, int, int]
 
@@ -134,7 +135,7 @@ def source_content(source: Source, limits: Limits = LIMITS) -> str | bytes | NDA
 def name_of(source: Source) -> str:
     """What to call a picture: its path, or what stands for one."""
     if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source)
+        return str(os.fspath(source))
     if isinstance(source, np.ndarray):
         return ARRAY
     name = BYTES if isinstance(source, bytes) else getattr(source, "name", FILE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,14 @@ class Comparison:
 
     match: Match
     differences: list[Difference] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values: what `bovw compare --json` prints, beside the names."""
+        facts = self.match.to_dict()
+        for name in ("image", "id", "metadata", "score"):
+            del facts[name]
+        found = self.differences
+        return {**facts, "differences": None if found is None else [one.to_dict() for one in found]}
 
 
 def compare_pictures(
@@ -101,9 +110,8 @@ def match_pictures(
     variant, feature, partner, distance = close_features(variants, document)
     weight = votes(np.ones(len(partner)), distance, SIGMA)
     order = np.lexsort((partner, feature, -weight, variant))
-    variant, feature, partner, weight = (
-        each[order] for each in (variant, feature, partner, weight)
-    )
+    variant, feature, partner = variant[order], feature[order], partner[order]
+    weight = weight[order]
     geometry = FeatureGeometry(
         position=document.xy[partner, 0].astype(np.float64) + 1j * document.xy[partner, 1],
         scale=document.scale[partner].astype(np.float64),

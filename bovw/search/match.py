@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..features.encoding import EncodedImage
 from ..geometry.certainty import is_certain, log_false_alarms
-from ..geometry.transform import corners_of, decompose, project, select_transform
+from ..geometry.transform import Model, corners_of, decompose, project, select_transform
 from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_candidates
 
 __all__ = [
@@ -42,7 +42,7 @@ class Match:
 
     Attributes:
         id: names the image in its index: the path as it is stored, unless it was added with another.
-        path: its file, as a path that can be opened; None for an image without a file.
+        path: its file, as a path that can be opened; empty for an image without a file.
         metadata: what was said of the image when it was added.
         size: (width, height) of the image in pixels, upright.
         score: orders the verified matches of one search, and then the others; not comparable
@@ -70,14 +70,14 @@ class Match:
 
     id: str
     score: float
-    path: str | None = None
+    path: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     size: tuple[int, int] = (0, 0)
     inliers: int = 0
     verified: bool = False
     log_false_alarms: float = math.inf
     mirrored: bool = False
-    model: Literal["similarity", "affine", "homography"] | None = None
+    model: Model | None = None
     rotation: float | None = None
     scale: float | None = None
     outline: NDArray[np.float64] | None = None
@@ -94,7 +94,7 @@ class Match:
     @property
     def name(self) -> str:
         """What to call the image: its path or, without a file, its id."""
-        return self.id if self.path is None else self.path
+        return self.path or self.id
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, rounded: what `bovw search --json` prints of a match."""

@@ -333,7 +333,7 @@ def test_spread_counts_the_rth_strongest_of_a_cell_as_the_36_rth() -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"name": "surf"}, "features: 'surf'.*rootsift, orb"),
+        ({"kind": "surf"}, "features: 'surf'.*rootsift, orb"),
         ({"max_features": 0}, "max_features: 0 is outside"),
         ({"max_features": 65_536}, "max_features: 65536 is outside"),
         ({"max_side": 15}, "max_side: 15 is outside"),
@@ -347,7 +347,7 @@ def test_specs_outside_their_range_are_refused(changes: dict[str, str | int], te
 
 def test_specs_travel_as_json_and_can_be_limited() -> None:
     spec = FeatureSpec("orb", 300, 640)
-    assert FeatureSpec(**spec.to_json()) == spec
+    assert FeatureSpec.from_json(spec.to_json()) == spec
     assert spec.limited() == spec
     assert spec.limited(max_features=10) == FeatureSpec("orb", 10, 640)
     assert spec.limited(max_side=99) == FeatureSpec("orb", 300, 99)

@@ -156,7 +156,7 @@ def make_variant(
         write_picture(photos[1], 100)
         index.add(photos)
         index.remove([photos[4]])
-        assert [entry.live_count for entry in index.snapshot.manifest.segments] == [2, 2, 2, 1]
+        assert [entry.live_count for entry in index._snapshot.manifest.segments] == [2, 2, 2, 1]
     return Variant(
         name, path, {file: content for file, content in files_of(path).items() if file != ".lock"}
     )
@@ -173,7 +173,6 @@ def counted(name: str) -> Iterator[None]:
     """Let segments count their images as those of a variant do."""
     with (
         patch("bovw.index.segment.COUNTED_FEATURES", COUNTED[name]),
-        patch("bovw.index.writer.COUNTED_FEATURES", COUNTED[name]),
     ):
         yield
 

@@ -134,7 +134,7 @@ def found(index: ImageIndex, number: int) -> str:
 
 def stored(index: ImageIndex) -> list[str]:
     """The paths as the index has them."""
-    return sorted(record.path for _, record in index.snapshot.live_records())
+    return sorted(record.path for _, record in index._snapshot.live_records())
 
 
 def names(index: ImageIndex) -> str:
@@ -176,7 +176,7 @@ def test_index_and_pictures_move_together(
             record.path.startswith(f"{new}{os.sep}") and os.path.isfile(record.path)
             for record in index.records()
         )
-        before = index.snapshot.manifest
+        before = index._snapshot.manifest
         report = index.add([new / name for name in pictures], prune=True)
         assert (report.unchanged, report.added, report.changed, report.removed, report.failed) == (
             count,
@@ -185,7 +185,7 @@ def test_index_and_pictures_move_together(
             0,
             [],
         )
-        assert index.snapshot.manifest == before and len(index) == count
+        assert index._snapshot.manifest == before and len(index) == count
 
 
 @pytest.mark.usefixtures("home")
@@ -198,9 +198,9 @@ def test_pictures_that_moved_alone_are_found_with_another_root(vocabulary: Vocab
     with ImageIndex.open("i.bovw", picture_root="disk/elsewhere") as index:
         assert found(index, 3) == "disk/elsewhere/photos/a/c/3.png"
         assert os.path.samefile(index.info().picture_root, "disk/elsewhere")
-        before = index.snapshot.manifest
+        before = index._snapshot.manifest
     with ImageIndex.open("i.bovw") as index:
-        assert index.snapshot.manifest == before  # reading records nothing
+        assert index._snapshot.manifest == before  # reading records nothing
 
 
 @pytest.mark.parametrize("change", ["add", "remove", "merge", "nothing"])

@@ -19,18 +19,20 @@ from bovw.errors import IndexCorruptError
 from bovw.features.encoding import EncodedImage
 from bovw.features.local import FeatureSpec
 from bovw.index.manifest import Manifest
-from bovw.index.merge import LiveSegment, merge_segments
-from bovw.index.segment import ImageRecord, Segment, path_hashes, write_segment
+from bovw.index.record import FileStamp, ImageRecord
+from bovw.index.segment import LiveSegment, Segment, id_hashes
+from bovw.index.segment_writer import IndexedImage, merge_segments, write_segment
 from bovw.index.snapshot import Snapshot
-from bovw.index.weighting import votes
 from bovw.search import scan as scanning
+from bovw.search.collection import Collection
 from bovw.search.scan import close_postings
-from bovw.storage import Directory
+from bovw.search.weighting import votes
+from bovw.storage.directory import Directory
 
 WORDS = 50
 
 
-def image(seed: int, features: int) -> tuple[ImageRecord, EncodedImage]:
+def image(seed: int, features: int) -> IndexedImage:
     rng = np.random.default_rng(seed)
     size = (int(rng.integers(50, 4000)), int(rng.integers(50, 4000)))
     encoded = EncodedImage(
@@ -42,12 +44,12 @@ def image(seed: int, features: int) -> tuple[ImageRecord, EncodedImage]:
         size=size,
         box=(0, 0, *size),
     )
-    return ImageRecord(f"näme\n{seed}\udcff.jpg", seed, seed * 7, f"{seed:064x}", *size), encoded
+    name = f"näme\n{seed}\udcff.jpg"
+    file = FileStamp(name, seed, seed * 7)
+    return IndexedImage(ImageRecord(name, *size, f"{seed:064x}", file), encoded)
 
 
-def written(
-    directory: Directory, name: str, images: list[tuple[ImageRecord, EncodedImage]]
-) -> Segment:
+def written(directory: Directory, name: str, images: list[IndexedImage]) -> Segment:
     return Segment(directory, write_segment(directory, name, images, WORDS), WORDS)
 
 
@@ -59,14 +61,14 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     images = [image(seed, count) for seed, count in enumerate((30, 1, 200))]
     segment = written(directory, "a", images)
-    assert [segment.record(ordinal) for ordinal in range(3)] == [record for record, _ in images]
+    assert [segment.record(ordinal) for ordinal in range(3)] == [each.record for each in images]
     wanted, found = segment.with_hashes(
-        path_hashes(["absent", images[2][0].path, images[0][0].path])
+        id_hashes(["absent", images[2].record.id, images[0].record.id])
     )
     assert (wanted.tolist(), found.tolist()) == ([1, 2], [2, 0])
     everything = sorted(
         (int(word), number, int(signature))
-        for number, (_, encoded) in enumerate(images)
+        for number, encoded in enumerate(each.encoded for each in images)
         for word, signature in zip(encoded.words[:, 0], encoded.signatures[:, 0], strict=True)
     )
     word, feature = segment.read_postings(0, WORDS)
@@ -81,7 +83,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
         )
         == everything
     )
-    for number, (_, encoded) in enumerate(images):
+    for number, encoded in enumerate(each.encoded for each in images):
         features = np.arange(segment.feature_starts[number], segment.feature_starts[number + 1])
         place, scale, angle = segment.geometry(features, np.full(len(features), number))
         side = max(encoded.size)
@@ -89,7 +91,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
         assert np.abs(np.log(scale / encoded.scale)).max() < 0.017
         assert np.abs(np.angle(np.exp(1j * (angle - encoded.angle)))).max() < 0.0124
     documents = np.zeros(WORDS, int)
-    for _, encoded in images:
+    for encoded in (each.encoded for each in images):
         documents[np.unique(encoded.words)] += 1
     np.testing.assert_array_equal(segment.document_frequencies, documents)
     np.testing.assert_array_equal(segment.documents_of(np.ones(3, bool)), documents)
@@ -193,10 +195,12 @@ def test_votes_are_the_best_of_each_feature_whatever_the_chunks(
         for name, low in (("a", 0), ("b", 4))
     ]
     snapshot = Snapshot(Manifest(1, FeatureSpec(), ""), live_segments, WORDS)
-    queries = [near_copy(images[2][1], 1), near_copy(images[7][1], 2)]
+    collection = Collection(snapshot)
+    rarity = collection.statistics.idf
+    queries = [near_copy(images[2].encoded, 1), near_copy(images[7].encoded, 2)]
     expected = np.zeros(16)
     for variant, query in enumerate(queries):
-        for number, (_, encoded) in enumerate(images):
+        for number, encoded in enumerate(each.encoded for each in images):
             for words, signatures in zip(
                 query.words.tolist(), query.signatures.tolist(), strict=True
             ):
@@ -212,12 +216,12 @@ def test_votes_are_the_best_of_each_feature_whatever_the_chunks(
                     if word == same
                 ]
                 best = [
-                    votes(snapshot.idf[[word]], np.array([far]), scanning.SIGMA)[0]
+                    votes(rarity[[word]], np.array([far]), scanning.SIGMA)[0]
                     for word, far in close
                     if far <= scanning.MATCH_DISTANCE
                 ]
                 expected[variant * 8 + number] += max(best, default=0.0) * snapshot.alive[number]
-    table = scanning.VoteTable(snapshot, queries, scanning.scan(snapshot, queries))
+    table = scanning.VoteTable(collection, queries, scanning.scan(collection, queries))
     np.testing.assert_allclose(table.exact(np.arange(16)), expected)
     assert (table.bound >= expected).all() and expected[2] > 0 and expected[15] > 0
     assert table.best(np.ones(8), 3).tolist() == sorted(np.argsort(-expected)[:3].tolist())
@@ -245,8 +249,10 @@ def test_tfidf_lengths_are_those_of_the_whole_vectors(tmp_path: Path) -> None:
         [LiveSegment(segment, everything, segment.documents_of(everything))],
         WORDS,
     )
-    counts = np.array([np.bincount(encoded.words[:, 0], minlength=WORDS) for _, encoded in images])
-    np.testing.assert_allclose(snapshot.lengths, np.linalg.norm(counts * snapshot.idf, axis=1))
+    counts = np.array([np.bincount(each.encoded.words[:, 0], minlength=WORDS) for each in images])
+    collection = Collection(snapshot)
+    lengths = np.linalg.norm(counts * collection.statistics.idf, axis=1)
+    np.testing.assert_allclose(collection.tfidf_lengths, lengths)
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=30), st.integers(1, 40))

@@ -28,7 +28,7 @@ from bovw import (
 from bovw.errors import IndexExistsError, IndexLockedError
 from bovw.index import writer as writers
 from bovw.index.snapshot import Snapshot
-from bovw.storage import Directory
+from bovw.storage.directory import Directory
 from tests.helpers.pictures import textured
 
 COUNT = 10
@@ -75,15 +75,15 @@ class Recorder(ImageIndex):
     def __enter__(self) -> Recorder:
         return self
 
-    def adopt(self, snapshot: Snapshot) -> None:
+    def _adopt(self, snapshot: Snapshot) -> None:
         self.kept[snapshot.manifest.generation] = snapshot
-        super().adopt(snapshot)
+        super()._adopt(snapshot)
 
     def expected(self) -> dict[int, tuple[Answer, ...]]:
         """What each of the generations answers."""
         found = {}
         for generation, snapshot in sorted(self.kept.items()):
-            super().adopt(snapshot)
+            super()._adopt(snapshot)
             found[generation] = answers(self)
         return found
 
@@ -110,7 +110,7 @@ def answers(index: ImageIndex) -> tuple[Answer, ...]:
 
 
 def generation(index: ImageIndex) -> int:
-    return index.snapshot.manifest.generation
+    return index._snapshot.manifest.generation
 
 
 def read_until_finished(path: str, started: Barrier, finished: Event) -> tuple[Seen, Seen]:

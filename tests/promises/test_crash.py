@@ -1,7 +1,7 @@
 """Every step of a writer that changes the file system fails once: the index is as before or as
 after, never in between.
 
-All such steps go through the name `os` in bovw.storage. Here `Disk` stands in for it: it counts the
+All such steps go through the name `os` in bovw.storage.directory. Here `Disk` stands in for it: it counts the
 steps, fails at one of them, and remembers what has been synced, so that it can say what a power cut
 may leave on a real disk.
 """
@@ -22,13 +22,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bovw import ImageIndex, SearchOptions, Vocabulary, check_index, storage, train_vocabulary
+from bovw import ImageIndex, SearchOptions, Vocabulary, check_index, train_vocabulary
 from bovw.errors import BovwError, ImageIndexError, IndexMissingError
 from bovw.features import local as features
 from bovw.features.local import FeatureSpec
 from bovw.index import segment, writer
 from bovw.index.manifest import Manifest, read_latest
-from bovw.storage import Directory
+from bovw.storage import directory as storage
+from bovw.storage.directory import Directory
 from tests.helpers.pictures import Pixels, textured
 
 # Files and folders (these end with a slash) by path, with their contents.
@@ -322,7 +323,7 @@ class Scene:
 
     def state_of(self, index: ImageIndex) -> State:
         """The images of an open index and what searches say."""
-        manifest = index.snapshot.manifest
+        manifest = index._snapshot.manifest
         if (
             manifest not in self.known
         ):  # it has the checksums of everything, and check_index has compared them
@@ -395,7 +396,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "detect", remembered)
     monkeypatch.setattr(storage, "os", Unsynced())
     monkeypatch.setattr(segment, "COUNTED_FEATURES", 0)
-    monkeypatch.setattr(writer, "COUNTED_FEATURES", 0)
 
 
 def picture(path: Path, seed: int) -> Path:
@@ -450,7 +450,7 @@ def scene(
             )  # all of a segment, and most of one
         elif name == "merge":
             index.merge()
-            assert len(index.snapshot.segments) == 1
+            assert len(index._snapshot.segments) == 1
         else:
             index.add(folder, prune=name == "prune")
 

@@ -29,8 +29,9 @@ from bovw.index import extraction
 from bovw.index import segment as segments
 from bovw.index import writer as writers
 from bovw.index.extraction import Extracted, Task
-from bovw.index.segment import ImageRecord
+from bovw.index.record import FileStamp
 from bovw.pictures.reading import Limits, Picture
+from bovw.reporting import Failure
 from tests.helpers.pictures import textured
 
 # Pictures below the folder that is indexed, and the folders themselves: these are always there.
@@ -269,7 +270,10 @@ class IndexMachine(RuleBasedStateMachine):
                 os.path.relpath(record.path, self.folder / "photos"): record
                 for record in index.records()
             }
-            found = {name: (record.sha256, record.mtime) for name, record in records.items()}
+            found = {
+                name: (record.sha256, record.file and record.file.mtime)
+                for name, record in records.items()
+            }
             assert found == {
                 name: (self.world.hashes[content], time) for name, (content, time) in view.items()
             }
@@ -295,24 +299,24 @@ def covered(held: dict[str, Held], names: Sequence[str]) -> list[str]:
 
 
 def remembering(
-    extract_file: Callable[[Task, FeatureSpec, Limits], Extracted],
-) -> Callable[[Task, FeatureSpec, Limits], Extracted]:
-    """`extract_file`, but each content is extracted once: that takes nearly all of the time."""
-    known: dict[bytes, tuple[ImageRecord, Features]] = {}
+    extract_picture: Callable[[Task, FeatureSpec, Limits], Extracted | Failure | None],
+) -> Callable[[Task, FeatureSpec, Limits], Extracted | Failure | None]:
+    """`extract_picture`, but each content is extracted once: that takes nearly all of the time."""
+    known: dict[bytes, Extracted] = {}
 
-    def remembered(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted:
-        content = Path(task.path).read_bytes()
+    def remembered(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted | Failure | None:
+        assert isinstance(task.source, str)
+        content = Path(task.source).read_bytes()
         if content not in known:
-            extracted = extract_file(replace(task, known=""), spec, limits)
-            assert isinstance(extracted, tuple)
+            extracted = extract_picture(replace(task, known=""), spec, limits)
+            assert isinstance(extracted, Extracted)
             known[content] = extracted
-        record, features = known[content]
+        record = known[content].record
         if record.sha256 == task.known:
             return None
-        status = os.stat(task.path)
-        return replace(
-            record, path=task.stored, size_bytes=status.st_size, mtime=status.st_mtime_ns
-        ), features
+        status = os.stat(task.source)
+        file = FileStamp(task.path, status.st_size, status.st_mtime_ns)
+        return replace(known[content], record=replace(record, id=task.id, file=file))
 
     return remembered
 
@@ -335,8 +339,8 @@ def remembering_queries(
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extraction, "extract_file", remembering(extraction.extract_file))
-        patch.setattr("bovw.image_index.extract", remembering_queries(extract))
+        patch.setattr(extraction, "extract_picture", remembering(extraction.extract_picture))
+        patch.setattr("bovw.search.query.extract", remembering_queries(extract))
         patch.setattr(writers, "FAN_IN", 3)
         patch.setattr(writers, "SMALL", 4)
         patch.setattr(os, "fsync", lambda _: None)  # nobody pulls the plug here
@@ -350,7 +354,6 @@ def test_whatever_is_done_the_index_answers_as_one_made_in_one_go(
     world: World, monkeypatch: pytest.MonkeyPatch, counted: int, most: int
 ) -> None:
     monkeypatch.setattr(segments, "COUNTED_FEATURES", counted)
-    monkeypatch.setattr(writers, "COUNTED_FEATURES", counted)
     monkeypatch.setattr(writers, "MAX_FEATURES", most)
     monkeypatch.setattr(IndexMachine, "world", world, raising=False)
     run_state_machine_as_test(

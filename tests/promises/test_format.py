@@ -22,9 +22,9 @@ import pytest
 from numpy.typing import NDArray
 
 from bovw import FeatureSpec, ImageIndex, SearchOptions, check_index
-from bovw.features.encoding import load_picture
 from bovw.features.local import extract
 from bovw.index.segment import Segment
+from bovw.pictures.reading import load_picture
 from tests.fuzz.index import counted, make_variants
 from tests.helpers.pictures import textured
 
@@ -45,7 +45,7 @@ def index(tmp_path: Path) -> Path:
 def names(opened: ImageIndex) -> list[str]:
     """The paths of the images, relative to where the index is."""
     return [
-        os.path.relpath(record.path, opened.directory.path.parent) for record in opened.records()
+        os.path.relpath(record.path, opened._storage.path.parent) for record in opened.records()
     ]
 
 
@@ -57,7 +57,7 @@ def require_recorded_answers(opened: ImageIndex) -> None:
         best = opened.search(
             FIXTURES / "queries" / answer["query"], SearchOptions(crop=answer["crop"])
         ).matches[0]
-        assert os.path.relpath(best.path, opened.directory.path.parent) == answer["image"]
+        assert os.path.relpath(best.path, opened._storage.path.parent) == answer["image"]
         assert (best.verified, best.mirrored) == (answer["verified"], answer["mirrored"])
         assert best.inliers == pytest.approx(answer["inliers"], rel=0.1)
         np.testing.assert_allclose(np.asarray(best.outline), answer["outline"], atol=1)
@@ -253,8 +253,8 @@ def test_a_reader_written_from_the_document_reads_what_bovw_reads(index: Path) -
         image["record"]["path"] for images in segments for image in images if not image["deleted"]
     ] == LIVE
     with ImageIndex.open(index) as opened:
-        assert manifest["root"] == opened.snapshot.manifest.picture_root == "."
-        for images, part in zip(segments, opened.snapshot.live_segments, strict=True):
+        assert manifest["root"] == opened._snapshot.manifest.picture_root == "."
+        for images, part in zip(segments, opened._snapshot.live_segments, strict=True):
             require_equal(images, part.segment, part.alive)
 
 
@@ -266,7 +266,7 @@ def test_words_and_signatures_are_what_the_document_says(index: Path) -> None:
     found = read_index(index)[1][0][0]
     assert found["record"]["path"] == "photos/0.jpg"
     spec = FeatureSpec("rootsift", max_features=150, max_side=256)
-    features = extract(load_picture(FIXTURES / "photos" / "0.jpg", spec), spec)
+    features = extract(load_picture(FIXTURES / "photos" / "0.jpg", spec.max_side), spec)
     words, projection = vocabulary["words"].astype(int), vocabulary["projection"]
     steps = np.rint(features.descriptors * np.float32(1 / vocabulary["word_scale"])).astype(int)
     directions = np.rint(projection * (127 / np.abs(projection).max())).astype(int)
@@ -351,7 +351,7 @@ def sizes_of(segment: Segment) -> dict[str, int]:
 
 def test_the_document_has_the_type_and_shape_of_every_array(index: Path) -> None:
     with ImageIndex.open(index) as opened:
-        for segment in opened.snapshot.segments:
+        for segment in opened._snapshot.segments:
             absent = require_documented_arrays(
                 index / segment.folder, table_after("### Arrays", 4), sizes_of(segment)
             )
@@ -367,7 +367,7 @@ def test_the_files_of_large_segments_are_as_documented(tmp_path: Path) -> None:
     manifest, segments = read_index(variant.folder)
     with counted("counted"), ImageIndex.open(variant.folder) as opened:
         for entry, images, part in zip(
-            manifest["segments"], segments, opened.snapshot.live_segments, strict=True
+            manifest["segments"], segments, opened._snapshot.live_segments, strict=True
         ):
             require_equal(images, part.segment, part.alive)
             place, sizes = variant.folder / part.segment.folder, sizes_of(part.segment)

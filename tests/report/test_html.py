@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from bovw import ImageError, Match, SearchResult
+from bovw import Match, SearchResult
+from bovw.errors import OutputError
 from bovw.report.html import Figure, Page, row
 from tests.helpers.pictures import textured
 
@@ -47,19 +48,19 @@ def answer(paths: list[str], query: str) -> SearchResult:
         Match(
             path,
             10.0,
-            5,
-            True,
-            -9.0,
-            False,
-            "affine",
-            3.0,
-            1.5,
-            OUTLINE,
-            np.eye(3),
-            np.zeros((5, 4)),
+            path,
+            inliers=5,
+            verified=True,
+            log_false_alarms=-9.0,
+            model="affine",
+            rotation=3.0,
+            scale=1.5,
+            outline=OUTLINE,
+            homography=np.eye(3),
+            correspondences=np.zeros((5, 4)),
         )
         if place % 2 == 0
-        else Match(path, 1.0)
+        else Match(path, 1.0, path)
         for place, path in enumerate(paths)
     ]
     return SearchResult(query, (80, 60), (0, 0, 80, 60), 100, {"scan": 0.01}, matches)
@@ -120,5 +121,5 @@ def test_a_result_shows_itself_in_a_notebook(tmp_path: Path) -> None:
 
 
 def test_a_page_that_cannot_be_written_is_our_error(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         Page(tmp_path / "absent" / "page.html")

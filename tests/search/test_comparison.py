@@ -14,11 +14,11 @@ from bovw import (
     Vocabulary,
     compare_pictures,
     draw_comparison,
-    pair,
     shipped_vocabulary,
 )
 from bovw.errors import ParameterError
 from bovw.geometry.transform import project
+from bovw.search import comparison
 from tests.helpers.pictures import crop_query, textured
 
 PATCHES = [(60, 80, 30, 20), (300, 200, 16, 16), (400, 60, 10, 40)]
@@ -134,7 +134,7 @@ def test_a_mirrored_copy_is_laid_on_as_well(vocabulary: Vocabulary) -> None:
 def test_differences_of_large_pictures_are_in_their_own_pixels(
     vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pair, "DETAIL", 240)
+    monkeypatch.setattr(comparison, "DETAIL", 240)
     first = textured(3, 480, 360)
     found = compare_pictures(first, patched(first), vocabulary).differences
     assert found is not None and len(found) >= 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bovw.index.weighting import cosine, idf, length_norm, votes
+from bovw.search.weighting import cosine, idf, length_norm, votes
 
 
 def test_idf_is_the_logarithm_of_one_plus_rarity() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from bovw.errors import BovwError, ImageError, ParameterError
+from bovw.errors import BovwError, ParameterError
+from bovw.reporting import Failure
 from bovw.workers.pool import Work, run_in_processes
 from tests.helpers import tasks as chores
 from tests.helpers.tasks import described, doomed, doubled, endless, obeyed, threads
@@ -39,7 +40,7 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 
 def reason(result: Any) -> str:
-    return result.reason.partition(": ")[2] if isinstance(result, ImageError) else str(result)
+    return result.reason.partition(": ")[2] if isinstance(result, Failure) else str(result)
 
 
 @pytest.mark.parametrize(
