@@ -31,7 +31,7 @@ class AffineMaps:
 
     def rotation(self) -> NDArray[np.complex128]:
         """The rotation nearest to each, as a number of length 1: (h,)."""
-        (a, b), (c, d) = np.moveaxis(self.linear, 0, -1)
+        (a, b), (c, d) = self.linear.transpose(1, 2, 0)
         rotation = (a + d) + 1j * (c - b)
         return np.asarray(rotation / np.maximum(np.abs(rotation), 1e-12))
 
@@ -39,7 +39,7 @@ class AffineMaps:
         self, number: NDArray[np.int64], z: NDArray[np.complex128], y: NDArray[np.complex128]
     ) -> NDArray[np.float64]:
         """How far from y (p,) the transforms of these numbers (p,) put z (p,): (p,)."""
-        (a, b), (c, d) = np.moveaxis(self.linear, 0, -1)
+        (a, b), (c, d) = self.linear.transpose(1, 2, 0)
         x_shift, y_shift = self.shift.T
         fitted_x = a[number] * z.real + b[number] * z.imag + x_shift[number]
         fitted_y = c[number] * z.real + d[number] * z.imag + y_shift[number]

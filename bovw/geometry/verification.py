@@ -146,19 +146,19 @@ def implied_inliers(
     """Which matches (p,) agree with the similarities that other matches, the seeds (p,), imply."""
     # single precision is plenty for a first guess, and halves the memory that these long arrays
     # move
-    query, image = matches.query.astype(np.complex64), matches.image.astype(np.complex64)
     scale = np.exp(matches.log_scale)
     log_scale = matches.log_scale.astype(np.float32)
     rotation = np.exp(1j * matches.turn).astype(np.complex64)
+    fitting = fits_in_pose(
+        log_scale[match] - log_scale[seed], rotation[match] * rotation[seed].conj(), tolerances
+    )
+    query, image = matches.query.astype(np.complex64), matches.image.astype(np.complex64)
     linear = (scale * rotation).astype(np.complex64)
     allowed = ((tolerances.pixels * np.maximum(1, scale)) ** 2).astype(np.float32)
     away = image[match] - image[seed]
     miss = linear[seed] * (query[match] - query[seed]) - away
     reach = allowed[seed] + np.float32(tolerances.slope**2) * squared(away)
-    near: NDArray[np.bool_] = squared(miss) < reach
-    return near & fits_in_pose(
-        log_scale[match] - log_scale[seed], rotation[match] * rotation[seed].conj(), tolerances
-    )
+    return fitting & (squared(miss) < reach)
 
 
 def fits_in_pose(
@@ -179,7 +179,8 @@ def top_per_group(
     Ties go to the first.
     """
     order = np.lexsort((-score, group))
-    rank = np.arange(len(group)) - np.searchsorted(group, group)
+    sizes = np.bincount(group)
+    rank = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     top = np.zeros(len(group), bool)
     top[order[rank < count]] = True
     return top
