@@ -122,6 +122,6 @@ def without_light(picture: NDArray[np.uint8], covered: NDArray[np.bool_]) -> NDA
         for each in (values * share, share)
     )
     height, width = picture.shape
-    light /= np.maximum(seen, 1e-3)
+    light = light / np.maximum(seen, 1e-3)
     around = cv2.resize(light, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(values - around, np.float32)
