@@ -28,7 +28,8 @@ from .match import (
 from .options import SearchOptions, require_rate
 from .query import QueryFeatures, encode_variants, extract_query
 from .ranking import fit_candidates
-from .scan import MATCH_DISTANCE, SIGMA
+from .postings import MATCH_DISTANCE
+from .scan import SIGMA
 from .weighting import votes
 
 __all__ = ["Comparison", "compare_pictures"]
