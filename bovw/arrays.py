@@ -65,14 +65,15 @@ class RunTable:
         edge = np.minimum(starts[owners[:-1] + 1] - firsts[:-1], RUN)
         packed = owners[:-1] << EDGE_BITS | np.where(begun > 1, MIXED, edge)
         narrow = lists < 1 << (32 - EDGE_BITS)
+        self.packed: NDArray[np.unsignedinteger]
         self.packed = packed.astype(np.uint32 if narrow else np.uint64)
 
     def owner_of(self, items: NDArray[np.integer]) -> NDArray[np.int64]:
         """The lists (n,) that items (n,) belong to."""
         packed = self.packed[items >> RUN_BITS]
         edge = packed & MIXED
-        place = (items & (RUN - 1)).astype(np.uint32)
-        owner = np.asarray((packed >> EDGE_BITS) + (place >= edge), np.int64)
+        is_beyond = (items & (RUN - 1)).astype(np.uint32) >= edge
+        owner = np.asarray((packed >> EDGE_BITS) + is_beyond, np.int64)
         mixed = np.flatnonzero(edge == MIXED)
         owner[mixed] = np.searchsorted(self.starts, items[mixed], side="right") - 1
         return owner
