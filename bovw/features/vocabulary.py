@@ -105,7 +105,7 @@ class Vocabulary:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the kind of features and all arrays, as hexadecimal digits: equal
+        """SHA-256 over kind, word_scale and all arrays, as hexadecimal digits: equal
         vocabularies have equal ones.
         """
         digest = hashlib.sha256(json.dumps([self.spec.kind, self.word_scale]).encode())
@@ -137,7 +137,7 @@ class Vocabulary:
             raise ParameterError(f"count: {count} is outside 1..{len(self)}")
         points = self.quantise(descriptors)
         cells = min(max(cells, 1), len(self.cells))
-        while (np.sort(np.diff(self.cell_starts))[:cells].sum()) < count:
+        while np.sort(np.diff(self.cell_starts))[:cells].sum() < count:
             cells += 1
         return self._search.nearest(points, count, cells)
 
