@@ -20,7 +20,6 @@ import numpy as np
 from bovw import ImageIndex, Vocabulary
 from bovw.evaluation.perturbation import PERTURBATIONS, Perturbation, outline_of, perturbed
 from bovw.evaluation.truth import GroundTruth, Query, read_queries, write_queries
-from bovw.features.vocabulary import shipped_vocabulary
 from bovw.pictures.reading import read_colours
 
 HERE = Path(__file__).resolve().parents[1]
@@ -97,7 +96,7 @@ class Collection:
         """An index of all pictures with the vocabulary that bovw ships, made once."""
         path = self.work / f"{features}.bovw"
         clock = time.perf_counter()
-        vocabulary = Vocabulary.load(shipped_vocabulary(features))
+        vocabulary = Vocabulary.shipped(features)
         with (
             ImageIndex.open(path) if path.exists() else ImageIndex.create(path, vocabulary) as index
         ):

@@ -16,7 +16,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from bovw import ImageIndex, SearchOptions, Vocabulary, shipped_vocabulary
+from bovw import ImageIndex, SearchOptions, Vocabulary
 from bovw.errors import (
     BovwError,
     ImageError,
@@ -57,7 +57,7 @@ def index(
     request: pytest.FixtureRequest, photos: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ImageIndex]:
     path = tmp_path_factory.mktemp("index") / "test.bovw"
-    with ImageIndex.create(path, Vocabulary.load(shipped_vocabulary(request.param))) as made:
+    with ImageIndex.create(path, Vocabulary.shipped(request.param)) as made:
         report = made.add([photos])
         assert (report.added, report.failed) == (COUNT, [])
         yield made
@@ -394,7 +394,7 @@ def test_a_query_that_cannot_be_read_is_an_image_error(index: ImageIndex, tmp_pa
 
 
 def test_mismatches_name_both_sides(photos: Path, tmp_path: Path) -> None:
-    orb = Vocabulary.load(shipped_vocabulary("orb"))
+    orb = Vocabulary.shipped("orb")
     with ImageIndex.create(tmp_path / "i.bovw") as index:
         index.add([photos / "01.png"])
         with pytest.raises(IncompatibleError, match=r"rootsift.*orb"):

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import EvaluationError
 from ..features.local import FEATURE_NAMES, FeatureSpec
-from ..features.vocabulary import Vocabulary, shipped_vocabulary
+from ..features.vocabulary import Vocabulary
 from ..image_index import ImageIndex
 from ..pictures.reading import LIMITS, Limits
 from ..reporting import Failure, Progress
@@ -159,9 +159,7 @@ def sweep(
     ):
         settings = list(group)
         vocabulary = (
-            index.vocabulary
-            if spec.name == index.spec.kind
-            else Vocabulary.load(shipped_vocabulary(spec.name))
+            index.vocabulary if spec.name == index.spec.kind else Vocabulary.shipped(spec.name)
         )
         path = os.path.join(folder, f"{spec.name}-{spec.max_features}-{spec.max_side}.bovw")
         with ImageIndex.create(

@@ -23,9 +23,10 @@ from bovw.index.record import FileStamp, ImageRecord
 from bovw.index.segment import LiveSegment, Segment, id_hashes
 from bovw.index.segment_writer import IndexedImage, merge_segments, write_segment
 from bovw.index.snapshot import Snapshot
+from bovw.search import postings
 from bovw.search import scan as scanning
 from bovw.search.collection import Collection
-from bovw.search.scan import close_postings
+from bovw.search.postings import close_postings
 from bovw.search.weighting import votes
 from bovw.storage.directory import Directory
 
@@ -149,9 +150,9 @@ def test_missing_and_foreign_files_are_corruption(tmp_path: Path, file: str) -> 
 def test_the_scan_finds_what_brute_force_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, long_list: int, tiny_list: int
 ) -> None:
-    monkeypatch.setattr(scanning, "LONG_LIST", long_list)
-    monkeypatch.setattr(scanning, "TINY_LIST", tiny_list)
-    monkeypatch.setattr(scanning, "BLOCK", block)
+    monkeypatch.setattr(postings, "LONG_LIST", long_list)
+    monkeypatch.setattr(postings, "TINY_LIST", tiny_list)
+    monkeypatch.setattr(postings, "BLOCK", block)
     directory = Directory(tmp_path)
     segment = written(directory, "a", [image(seed, 150) for seed in range(6)])
     rng = np.random.default_rng(5)
@@ -163,7 +164,7 @@ def test_the_scan_finds_what_brute_force_finds(
     for slot, (word, signature) in enumerate(zip(words.tolist(), signatures.tolist(), strict=True)):
         for posting in range(segment.word_starts[word], segment.word_starts[word + 1]):
             distance = (int(segment.posting_signatures[posting]) ^ signature).bit_count()
-            if distance <= scanning.MATCH_DISTANCE:
+            if distance <= postings.MATCH_DISTANCE:
                 expected.add((slot, posting, distance))
     found = close_postings(segment, words, signatures)
     triples = list(zip(*(live.tolist() for live in found), strict=True))
@@ -218,7 +219,7 @@ def test_votes_are_the_best_of_each_feature_whatever_the_chunks(
                 best = [
                     votes(rarity[[word]], np.array([far]), scanning.SIGMA)[0]
                     for word, far in close
-                    if far <= scanning.MATCH_DISTANCE
+                    if far <= postings.MATCH_DISTANCE
                 ]
                 expected[variant * 8 + number] += max(best, default=0.0) * snapshot.alive[number]
     table = scanning.VoteTable(collection, queries, scanning.scan(collection, queries))

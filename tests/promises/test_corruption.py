@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bovw import ImageIndex, Vocabulary, check_index, shipped_vocabulary
+from bovw import ImageIndex, Vocabulary, check_index
 from bovw.errors import (
     BovwError,
     IncompatibleError,
@@ -365,7 +365,7 @@ def test_opening_says_which_file_is_wrong_and_how(
 
 def test_the_vocabulary_of_another_index_is_refused(mutant: Mutant) -> None:
     shutil.rmtree(mutant.folder / "vocabulary")  # its files are links to those of the sound index
-    Vocabulary.load(shipped_vocabulary("orb")).save(mutant.folder / "vocabulary")
+    Vocabulary.shipped("orb").save(mutant.folder / "vocabulary")
     assert type(opening_error(mutant)) is IncompatibleError
     found = damages(mutant)
     assert found and all(
