@@ -357,9 +357,8 @@ def test_a_tiled_tiff(tmp_path: Path) -> None:
 
 
 def test_lab_pictures_show_their_lightness(tmp_path: Path) -> None:
-    lightness = Image.fromarray(
-        np.dstack([gray_of(image()), *[np.full((64, 90), 128, np.uint8)] * 2]), "LAB"
-    )
+    bands = [gray_of(image()), *[np.full((64, 90), 128, np.uint8)] * 2]
+    lightness = Image.merge("LAB", [Image.fromarray(band) for band in bands])
     lightness.save(tmp_path / "a.tif")
     assert np.array_equal(read_picture(tmp_path / "a.tif", 1000).gray, gray_of(image()))
 
