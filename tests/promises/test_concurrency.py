@@ -13,17 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import pytest
 
 from bovw import (
     CheckReport,
-    FeatureSpec,
     ImageIndex,
     SearchOptions,
     Vocabulary,
     check_index,
-    train_vocabulary,
 )
 from bovw.errors import IndexExistsError, IndexLockedError
 from bovw.index import writer as writers
@@ -177,24 +174,11 @@ def workers(kind: str, count: int) -> Iterator[tuple[Executor, Any]]:
             yield processes, manager
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for number in range(COUNT):
-        cv2.imwrite(str(folder / f"{number}.png"), textured(number, 160, 120))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def vocabulary(photos: Path) -> Vocabulary:
-    return train_vocabulary(sorted(photos.iterdir()), 64, FeatureSpec("rootsift", 60, 256))[0]
-
-
 @pytest.fixture
-def pictures(photos: Path, tmp_path: Path) -> list[str]:
+def pictures(photos: list[Path], tmp_path: Path) -> list[str]:
     """Copies of the pictures, for a test to change."""
     (tmp_path / "photos").mkdir()
-    for file in photos.iterdir():
+    for file in photos[:COUNT]:
         (tmp_path / "photos" / file.name).write_bytes(file.read_bytes())
     return [str(tmp_path / "photos" / f"{number}.png") for number in range(COUNT)]
 

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bovw import ImageIndex, SearchOptions, Vocabulary, check_index, train_vocabulary
+from bovw import ImageIndex, SearchOptions, Vocabulary, check_index
 from bovw.errors import BovwError, ImageIndexError, IndexMissingError
 from bovw.features import local as features
 from bovw.features.local import FeatureSpec
@@ -367,14 +367,6 @@ class Scene:
                 assert self.is_clean() and check_index(self.place / INDEX).damages == [], where
                 assert self.state() == self.states[1], where
         assert self.recovered[key] in states, where
-
-
-@pytest.fixture(scope="module")
-def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
-    folder = tmp_path_factory.mktemp("training")
-    files = [picture(folder / f"{number}.png", number) for number in range(6)]
-    trained, _ = train_vocabulary(files, 64, FeatureSpec(max_features=100))
-    return trained
 
 
 @pytest.fixture(autouse=True)
