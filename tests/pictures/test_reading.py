@@ -602,6 +602,7 @@ print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 """
 
 
+@pytest.mark.slow
 def test_panoramas_are_read_in_bounded_memory(tmp_path: Path) -> None:
     """400 million pixels as JPEG, 108 million as PNG in colour: together below 800 MB, libraries
     included.

@@ -218,6 +218,7 @@ def write(index: ImageIndex, pictures: list[str]) -> None:
     index.remove(pictures[:2])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folding")
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_every_answer_is_that_of_a_committed_generation(
@@ -244,6 +245,7 @@ def test_every_answer_is_that_of_a_committed_generation(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folding")
 def test_opening_never_fails_while_a_writer_commits(path: str, pictures: list[str]) -> None:
     with workers("processes", 2) as (executor, sync), ImageIndex.open(path) as index:
@@ -284,6 +286,7 @@ class Interruption:
         return happened
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folding")
 @pytest.mark.parametrize("merging", [False, True])
 @pytest.mark.parametrize("action", ["open", "refresh", "search", "check"])
@@ -351,6 +354,7 @@ def test_a_check_takes_nothing_that_a_writer_has_just_committed_for_rubbish(
     assert [(report.damages, report.leftovers) for report in reports] == [([], [])] * len(reports)
 
 
+@pytest.mark.slow
 def test_a_second_writer_fails_at_once_or_waits(path: str, pictures: list[str]) -> None:
     half = COUNT // 2
     with (
@@ -380,6 +384,7 @@ def test_a_second_writer_fails_at_once_or_waits(path: str, pictures: list[str]) 
             assert sorted(record.path for record in index.records()) == sorted(pictures)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folding")
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_writers_that_wait_add_every_picture_once(
@@ -397,6 +402,7 @@ def test_writers_that_wait_add_every_picture_once(
     assert check_index(path).damages == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folding")
 def test_threads_share_one_object_and_one_of_them_writes(
     path: str, pictures: list[str], vocabulary: Vocabulary

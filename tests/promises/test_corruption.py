@@ -431,6 +431,7 @@ def test_damage_that_opening_cannot_know_is_not_passed_on_by_a_merge(mutant: Mut
     assert damages(mutant), "the damage is still there, and now it has a right checksum"
 
 
+@pytest.mark.slow
 def test_the_command_says_which_file_is_damaged_and_what_that_costs(
     variants: dict[str, Variant], tmp_path: Path
 ) -> None:
@@ -613,6 +614,7 @@ def test_a_vocabulary_array_of_another_kind_is_damaged(
     assert list(damages(mutant)) == ["vocabulary/words.npy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [11, 12])
 def test_mutants_end_in_a_result_or_an_error_and_a_check_finds_them(
     tmp_path: Path, seed: int
@@ -622,6 +624,7 @@ def test_mutants_end_in_a_result_or_an_error_and_a_check_finds_them(
     assert not violations, "\n".join(map(ascii, map(str, violations)))
 
 
+@pytest.mark.slow
 def test_the_fuzzer_makes_the_same_mutants_again_and_leaves_the_originals_alone(
     tmp_path: Path,
 ) -> None:

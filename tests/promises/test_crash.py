@@ -476,6 +476,7 @@ def failure(
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["add", "add after a crash and fold", "prune", "remove", "merge"])
 def test_a_power_cut_at_any_step_leaves_the_index_as_before_or_as_after(
     name: str, tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
@@ -502,6 +503,7 @@ def test_a_power_cut_at_any_step_leaves_the_index_as_before_or_as_after(
     assert at > (15 if name == "prune" else 50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fault"),
     [(name, ONE_ERROR) for name in ("add and fold", "prune", "remove", "merge")]
@@ -542,6 +544,7 @@ def is_whole(path: Path) -> bool:
     return not report.damages and not report.leftovers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "before", [{}, {"above/": b"", f"above/{INDEX}/": b""}], ids=["new", "in an empty folder"]
 )
@@ -564,6 +567,7 @@ def test_a_power_cut_while_an_index_is_made_leaves_none_or_all_of_it(
     assert at > 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [ONE_ERROR, FULL_DISK, DEAD_DISK], ids=str)
 def test_an_index_that_cannot_be_made_is_our_error_and_leaves_no_files(
     fault: Fault, tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch

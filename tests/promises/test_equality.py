@@ -345,6 +345,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> I
 
 # Few features count as many: the files that only large segments have are there. Or a merge makes
 # several segments.
+@pytest.mark.slow
 @pytest.mark.parametrize(("counted", "most"), [(131_072, 2**32), (0, 2**32), (0, 250)])
 def test_whatever_is_done_the_index_answers_as_one_made_in_one_go(
     world: World, monkeypatch: pytest.MonkeyPatch, counted: int, most: int

@@ -164,6 +164,7 @@ def require_end(session: int) -> None:
     assert not left, f"{len(left)} processes outlived by {PATIENCE} s the one that had started them"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("jobs", "kills"), [(0, 45), (2, 5)])
 def test_runs_that_are_killed_lose_no_committed_image_and_end_like_one_that_is_not(
     tmp_path: Path, vocabulary: Vocabulary, jobs: int, kills: int
