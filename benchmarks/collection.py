@@ -104,7 +104,8 @@ class Collection:
             report = index.add([*self.images, *self.training], jobs=2)
             seconds = time.perf_counter() - clock
             print(
-                f"index: {len(index)} images, {report.added} added, {len(report.failed)} failed, {seconds:.0f} s",
+                f"index: {len(index)} images, {report.added} added, "
+                f"{len(report.failed)} failed, {seconds:.0f} s",
                 file=sys.stderr,
             )
         return path

@@ -21,7 +21,7 @@ from ..errors import IncompatibleError, IndexCorruptError, ParameterError, Vocab
 from ..storage.directory import Directory
 from .local import MIRRORED, FeatureSpec, as_unit_vectors
 
-__all__ = ["SIGNATURE_BITS", "Vocabulary", "shipped_vocabulary"]
+__all__ = ["SIGNATURE_BITS", "Vocabulary", "half_norms", "shipped_vocabulary"]
 
 FORMAT = "bovw-vocabulary-1"
 SIGNATURE_BITS = 64

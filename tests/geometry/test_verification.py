@@ -427,9 +427,8 @@ def test_the_pose_is_that_of_the_transform(
     point = np.array([120.0, 80.0])
     flip = np.diag([-1.0 if mirrored else 1.0, 1.0, 1.0])
     middle = np.array([[1, 0, -point[0]], [0, 1, -point[1]], [0, 0, 1]])
-    bend = np.array(
-        [[1, 0, 0], [0, 1, 0], [tilt, 0, 1]]
-    )  # leaves what is next to the point as it is
+    # leaves what is next to the point as it is
+    bend = np.array([[1, 0, 0], [0, 1, 0], [tilt, 0, 1]])
     found, factor = decompose(
         np.linalg.inv(middle) @ similarity(scale, turn) @ bend @ flip @ middle, point, mirrored
     )

@@ -138,8 +138,8 @@ def replace_by_a_loop(mutant: Mutant, name: str) -> None:
 
 VOCABULARY = ["vocabulary.json", "words.npy", "cells.npy", "cell_starts.npy", "projection.npy"]
 DAMAGES: list[Damaging] = [
-    flip_first, flip_last, flip_middle, cut_off_one_byte, cut_off_half, empty, append_a_line_feed, delete, replace_by_a_folder,
-    replace_by_a_pipe, replace_by_a_loop,
+    flip_first, flip_last, flip_middle, cut_off_one_byte, cut_off_half, empty, append_a_line_feed,
+    delete, replace_by_a_folder, replace_by_a_pipe, replace_by_a_loop,
 ]  # fmt: skip
 
 
@@ -446,7 +446,8 @@ def test_the_command_says_which_file_is_damaged_and_what_that_costs(
     assert (done.returncode, done.stderr) == (1, "")
     first, second = done.stdout.splitlines()
     assert first.endswith(
-        f"i.bovw/{FOLDERS[0]}/places.npy: damaged (its checksum does not match); 2 images cannot be trusted"
+        f"i.bovw/{FOLDERS[0]}/places.npy: damaged (its checksum does not match); "
+        "2 images cannot be trusted"
     )
     assert f"i.bovw/{FOLDERS[3]}/shapes.npy: the file is missing; 1 image" in second
     delete(mutant, MANIFEST)

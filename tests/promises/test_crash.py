@@ -1,9 +1,9 @@
 """Every step of a writer that changes the file system fails once: the index is as before or as
 after, never in between.
 
-All such steps go through the name `os` in bovw.storage.directory. Here `Disk` stands in for it: it counts the
-steps, fails at one of them, and remembers what has been synced, so that it can say what a power cut
-may leave on a real disk.
+All such steps go through the name `os` in bovw.storage.directory. Here `Disk` stands in for it: it
+counts the steps, fails at one of them, and remembers what has been synced, so that it can say what
+a power cut may leave on a real disk.
 """
 
 from __future__ import annotations
@@ -437,9 +437,8 @@ def scene(
 
     def operation(index: ImageIndex) -> None:
         if name == "remove":
-            index.remove(
-                [files[0], files[1], files[3], files[4]]
-            )  # all of a segment, and most of one
+            # all of a segment, and most of one
+            index.remove([files[0], files[1], files[3], files[4]])
         elif name == "merge":
             index.merge()
             assert len(index._snapshot.segments) == 1
@@ -489,7 +488,8 @@ def test_a_power_cut_at_any_step_leaves_the_index_as_before_or_as_after(
         assert isinstance(error, PowerCut) == disk.struck
         left = disk.after_power_cut()
         assert left["everything reached the disk"] == tree_of(about.place)  # the model is right
-        disk.fault = None  # or the process alone was killed, and the power was cut when the next writer had cleaned up
+        # or the process alone was killed, and the power was cut when the next writer had cleaned up
+        disk.fault = None
         failure(monkeypatch, disk, partial(make, about.place / INDEX, vocabulary))
         left["all but the newest of the names after cleaning up were lost"] = (
             disk.after_power_cut()["names but the newest were lost"]
@@ -524,10 +524,9 @@ def test_a_step_that_fails_is_our_error_and_leaves_no_rubbish(
                 break
             assert about.state_of(index) in about.states, where
             assert about.is_clean() or fault == DEAD_DISK, where
-            left = [
-                tree_of(about.place),
-                disk.after_power_cut()["names but the newest were lost"],
-            ]  # trouble seldom comes alone
+            # trouble seldom comes alone
+            lost = disk.after_power_cut()["names but the newest were lost"]
+            left = [tree_of(about.place), lost]
             about.operation(index)
             assert about.state_of(index) == about.states[1] and about.is_clean(), where
         for tree in left:

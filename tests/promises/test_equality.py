@@ -121,7 +121,7 @@ class World:
 
 
 class IndexMachine(RuleBasedStateMachine):
-    """Files in a folder, and several objects of one index of it, each of which may read and write."""
+    """Files in a folder, and several objects of one index of it, each of which reads and writes."""
 
     world: World
 

@@ -385,7 +385,8 @@ from bovw import ImageIndex, SearchOptions, draw_match
 
 def asked(_=None):
     with ImageIndex.open("i.bovw") as index:
-        return [(match.image, match.score) for match in index.search("query.png", SearchOptions(crop=True)).matches]
+        matches = index.search("query.png", SearchOptions(crop=True)).matches
+        return [(match.image, match.score) for match in matches]
 
 def added(name):
     with ImageIndex.open("i.bovw") as index:
@@ -396,7 +397,8 @@ def handles():
     return len(os.listdir("/proc/self/fd"))
 
 def children():
-    return [child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()]
+    tasks = Path("/proc/self/task").iterdir()
+    return [child for task in tasks for child in (task / "children").read_text().split()]
 
 if __name__ == "__main__":
     cv2.setNumThreads(2)

@@ -190,9 +190,8 @@ def test_runs_that_are_killed_lose_no_committed_image_and_end_like_one_that_is_n
             process.kill()
             finished = process.wait() == 0
             assert finished or process.returncode == -signal.SIGKILL
-            killed += not finished and present > min(
-                jobs, 1
-            )  # of several processes, the first shall leave some behind
+            # of several processes, the first shall leave some behind
+            killed += not finished and present > min(jobs, 1)
             require_end(process.pid)
             after, there = place.images("i.bovw"), place.on_disk()
             assert before.keys() <= after.keys()

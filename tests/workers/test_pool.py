@@ -1,4 +1,4 @@
-"""Worker processes: results in order, one item lost to one crash or hang, and nothing left behind."""
+"""Worker processes: results in order, one item lost to one crash or hang, nothing left behind."""
 
 from __future__ import annotations
 
