@@ -140,6 +140,7 @@ def test_a_query_that_shows_two_pictures_finds_both(index: ImageIndex) -> None:
     assert {name_of(match.path) for match in matches if match.verified} == {"02.png", "06.png"}
 
 
+@pytest.mark.slow
 def test_verified_matches_come_first_whatever_is_asked_for(index: ImageIndex) -> None:
     query = np.hstack(
         [textured(2, 480, 360)[50:300, 100:350], textured(6, 480, 360)[20:270, 80:330]]
@@ -294,6 +295,7 @@ def answers(index: ImageIndex) -> list[tuple[str, float, bytes]]:
     return found
 
 
+@pytest.mark.slow
 def test_batches_merges_and_replacements_answer_like_one_go(photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -322,6 +324,7 @@ def test_batches_merges_and_replacements_answer_like_one_go(photos: Path, tmp_pa
     ]
 
 
+@pytest.mark.slow
 def test_the_same_pictures_give_the_same_bytes_whatever_the_number_of_processes(
     photos: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "Outcome",
     "evaluate",
     "evaluate_settings",
+    "names_of",
     "score",
 ]
 

@@ -25,7 +25,7 @@ from ..workers.pool import Work, run_in_processes
 from .perturbation import PERTURBATIONS, outline_of, perturbed
 from .truth import GroundTruth, PathNames, Query
 
-__all__ = ["NEGATIVES", "make_synthetic_queries"]
+__all__ = ["NEGATIVES", "drawn", "make_synthetic_queries"]
 
 # The set of the queries that show nothing of the index.
 NEGATIVES = "negatives"

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from ..errors import ParameterError
 from ..pictures.reading import Box, Picture
 
-__all__ = ["FEATURE_NAMES", "FeatureSpec", "Features", "as_unit_vectors", "extract", "mirror"]
+__all__ = [
+    "FEATURE_NAMES",
+    "MIRRORED",
+    "FeatureSpec",
+    "Features",
+    "as_unit_vectors",
+    "extract",
+    "mirror",
+]
 
 DIMENSIONS = {"rootsift": 128, "orb": 256}
 FEATURE_NAMES = tuple(DIMENSIONS)

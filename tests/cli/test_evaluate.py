@@ -35,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_self_needs_nothing_but_the_index(folder: Path, tmp_path: Path) -> None:
     outputs: list[str | Path] = [
         "--save",
@@ -84,6 +85,7 @@ def test_self_needs_nothing_but_the_index(folder: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_queries_give_a_run_that_others_score_alike(folder: Path, tmp_path: Path) -> None:
     outputs: list[str | Path] = [
         "--run",
@@ -134,6 +136,7 @@ def test_queries_give_a_run_that_others_score_alike(folder: Path, tmp_path: Path
     assert judged.stdout.splitlines()[1].split()[2:] == scored.stdout.splitlines()[1].split()[2:]
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_in_a_recommendation(folder: Path, tmp_path: Path) -> None:
     lines = (folder / "queries.tsv").read_text().splitlines()
     (folder / "two.tsv").write_text(

@@ -204,6 +204,7 @@ def test_what_cannot_be_used_is_told(folder: Path, index: ImageIndex) -> None:
         evaluate(index, GroundTruth([good], str(folder)), jobs=-1)
 
 
+@pytest.mark.slow
 def test_probes_have_true_answers(folder: Path, index: ImageIndex, tmp_path: Path) -> None:
     (tmp_path / "negatives").mkdir()
     cv2.imwrite(str(tmp_path / "negatives" / "new.png"), textured(99, 320, 240))
@@ -233,6 +234,7 @@ def test_probes_have_true_answers(folder: Path, index: ImageIndex, tmp_path: Pat
     assert corner_error is not None and corner_error < 0.01
 
 
+@pytest.mark.slow
 def test_probes_are_the_same_wherever_the_pictures_lie(
     folder: Path, index: ImageIndex, tmp_path: Path
 ) -> None:
@@ -266,6 +268,7 @@ def test_copies_of_a_source_are_neither_right_nor_wrong(index: ImageIndex, tmp_p
             )
 
 
+@pytest.mark.slow
 def test_pictures_that_are_gone_or_changed_are_told(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "photos", tmp_path / "photos")
     with ImageIndex.create(tmp_path / "i.bovw") as index:

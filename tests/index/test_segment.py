@@ -98,6 +98,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(segment.documents_of(np.ones(3, bool)), documents)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_size=5),
@@ -182,6 +183,7 @@ def test_the_image_of_each_feature_is_known_however_small_the_images_are(sizes: 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 500])
 def test_votes_are_the_best_of_each_feature_whatever_the_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
