@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
+from .errors import ImageError, ParameterError
 from .features.local import FeatureSpec
 from .index.record import ImageRecord
-from .pictures.reading import LIMITS, Box, Limits, Source
+from .pictures.reading import LIMITS, Box, Limits, Source, name_of
 from .reporting import Failure
 from .search.options import SearchOptions
+from .search.query import Clock, QueryFeatures, extract_query
 from .search.result import SearchResult
 
-__all__ = ["IndexInfo", "SearchRequest", "Searcher"]
+__all__ = ["Answering", "IndexInfo", "SearchRequest", "Searcher", "answer_request"]
 
 
 @dataclass(frozen=True)
@@ -100,3 +103,86 @@ class Searcher(Protocol):
         limits: Limits = LIMITS,
     ) -> Iterator[SearchResult | Failure]:
         """See `ImageIndex.search_many`."""
+
+
+class FeatureSearcher(Protocol):
+    """What answers queries whose features are known."""
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """How pictures are extracted."""
+
+    def search_features(
+        self,
+        query: QueryFeatures,
+        options: SearchOptions,
+        *,
+        where: Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
+    ) -> SearchResult:
+        """See `IndexReader.search_features`."""
+
+
+class Answering:
+    """An index as whoever answers has it: opened once in each process.
+
+    Attributes:
+        limits: what a query may cost.
+    """
+
+    def __init__(self, opened: Callable[[], FeatureSearcher], limits: Limits) -> None:
+        """Args: `opened` gives the index; it can be pickled."""
+        self._opened = opened
+        self.limits = limits
+        self._last: tuple[tuple[str, str, bool] | None, QueryFeatures, Clock] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            name: value for name, value in vars(self).items() if name not in ("reader", "_last")
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _last=None)
+
+    @cached_property
+    def reader(self) -> FeatureSearcher:
+        """The index."""
+        return self._opened()
+
+    def answer(self, request: SearchRequest) -> SearchResult:
+        """The answer to a request. Raises ImageError or ParameterError."""
+        options = request.options
+        # the mirror image of RootSIFT features costs nothing
+        mirrored = options.mirror or self.reader.spec.kind == "rootsift"
+        key = None  # only a path stands for a picture
+        if isinstance(request.query, str):
+            key = (request.query, repr(request.box), mirrored)
+        if self._last is None or key is None or self._last[0] != key:
+            clock = Clock()
+            features = extract_query(
+                request.query,
+                self.reader.spec,
+                mirrored=mirrored,
+                box=request.box,
+                limits=self.limits,
+                clock=clock,
+            )
+            self._last = (key, features, clock)
+        _, features, clock = self._last
+        return self.reader.search_features(
+            features, options, where=request.where, clock=clock.branch()
+        )
+
+
+def answer_request(
+    request: SearchRequest | Failure, answering: Answering
+) -> SearchResult | Failure:
+    """The answer to a request, or why there is none."""
+    if isinstance(request, Failure):
+        return request
+    try:
+        return answering.answer(request)
+    except ImageError as error:
+        return Failure.of(error)
+    except ParameterError as error:  # its box
+        return Failure(name_of(request.query), str(error))

@@ -28,6 +28,8 @@ ROOMS = [
     "report",
     "index",
     "search",
+    "searcher",
+    "index_reader",
     "image_index",
     "evaluation",
     "cli",

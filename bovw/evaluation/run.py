@@ -22,7 +22,8 @@ from ..pictures.reading import LIMITS, Box, Limits
 from ..reporting import Failure, Progress
 from ..search.match import Match
 from ..search.ranking import SearchOptions, describe, rank
-from ..workers.pool import Work, run_in_processes
+from ..workers.pool import run_in_processes
+from ..workers.process import Work
 from .metrics import measured, ns_score, require_library
 from .truth import GroundTruth, PathNames, Query
 

@@ -21,7 +21,8 @@ from ..image_index import ImageIndex
 from ..pictures.files import content_hash, find_images
 from ..pictures.reading import LIMITS, Limits, read_colours
 from ..reporting import Failure, Progress
-from ..workers.pool import Work, run_in_processes
+from ..workers.pool import run_in_processes
+from ..workers.process import Work
 from .perturbation import PERTURBATIONS, outline_of, perturbed
 from .truth import GroundTruth, PathNames, Query
 

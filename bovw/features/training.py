@@ -16,7 +16,8 @@ from sklearn.cluster import MiniBatchKMeans
 from ..errors import ImageError, ParameterError, VocabularyError
 from ..pictures.reading import LIMITS, Limits, read_picture
 from ..reporting import Failure, OnFailure, Progress
-from ..workers.pool import Work, run_in_processes
+from ..workers.pool import run_in_processes
+from ..workers.process import Work
 from .local import MIRRORED, FeatureSpec, as_unit_vectors, extract
 from .vocabulary import SIGNATURE_BITS, Vocabulary
 from .word_search import half_norms

@@ -20,7 +20,8 @@ from ..features.vocabulary import Vocabulary
 from ..pictures.files import content_hash, unreadable
 from ..pictures.reading import Limits, Picture, load_picture
 from ..reporting import Failure
-from ..workers.pool import Work, run_in_processes
+from ..workers.pool import run_in_processes
+from ..workers.process import Work
 from .record import FileStamp, ImageRecord
 from .segment_writer import IndexedImage
 

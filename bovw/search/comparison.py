@@ -26,9 +26,9 @@ from .match import (
     working_unit,
 )
 from .options import SearchOptions, require_rate
+from .postings import MATCH_DISTANCE
 from .query import QueryFeatures, encode_variants, extract_query
 from .ranking import fit_candidates
-from .postings import MATCH_DISTANCE
 from .scan import SIGMA
 from .weighting import votes
 

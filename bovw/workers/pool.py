@@ -10,12 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-import traceback
-import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +22,8 @@ from typing import Any
 
 from ..errors import BovwError, ParameterError
 from ..reporting import Failure
+from . import process
+from .process import Work
 
 __all__ = ["Work", "run_in_processes"]
 
@@ -42,13 +41,11 @@ SMALL = 1 << 16
 # Bytes that a socket is asked to hold. Linux gives less without a word: twice net.core.wmem_max at
 # most, 416 KB by default.
 BUFFER = 1 << 20
-# Seconds more for what is not an item: to start, and to work on the items of a chunk together.
-GRACE = 60
 # How often a chunk is tried whose process ended, or took too long, at no item of it.
 TRIES = 3
 # What a process runs: with the same modules in reach, but nothing of the program that started it.
 PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[3:]; from bovw.workers.pool import serve; "
+    "import sys; sys.path[:] = sys.argv[3:]; from bovw.workers.process import serve; "
     "serve(int(sys.argv[1]), int(sys.argv[2]))"
 )
 ONE_THREAD = dict.fromkeys(
@@ -61,21 +58,6 @@ ONE_THREAD = dict.fromkeys(
     ],
     "1",
 )
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is to be done with items, which come in chunks. Everything in it is importable and can
-    be pickled.
-
-    Attributes:
-        each: is called with every item. This may hang or end the process.
-        together: is called with the list of what `each` returned for a chunk, and returns the
-            results, one an item.
-    """
-
-    each: Callable[[Any], Any]
-    together: Callable[[list[Any]], list[Any]] = list
 
 
 @dataclass
@@ -199,7 +181,7 @@ class Pool:
             if worker.connection in ready and not worker.receive():
                 again += self.retire(worker)
             elif worker.chunks and worker.waited > self.seconds + (
-                GRACE if worker.at is None else 0
+                process.GRACE if worker.at is None else 0
             ):
                 again += self.retire(
                     worker, f"took too long: more than {self.seconds:g} seconds (limit: seconds)"
@@ -335,55 +317,3 @@ def described(code: int) -> str:
         return f"exit code {code}"
     name = signal.Signals(-code).name
     return f"{name} (was the memory full?)" if code == -signal.SIGKILL else name
-
-
-def serve(descriptor: int, parent: int) -> None:
-    """The whole life of a worker process: work on chunks, until there is nothing more to do."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    connection = Connection(descriptor)
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        work, seconds = received(connection)
-        while True:
-            items = connection.recv()
-            try:
-                message: Any = results_of(work, items, seconds, connection)
-            except Exception as error:
-                error.add_note(traceback.format_exc())
-                message = error
-            connection.send(message)
-
-
-def received(connection: Connection) -> tuple[Work, float]:
-    """The work to be done, and the seconds that an item may take; what keeps it from being loaded
-    here goes back.
-    """
-    try:
-        work, seconds = connection.recv()
-    except Exception as error:
-        connection.send(error)
-        raise
-    return work, seconds
-
-
-def results_of(work: Work, items: list[Any], seconds: float, connection: Connection) -> list[Any]:
-    """Work on a chunk, and say what is begun."""
-    results = []
-    for item in items:
-        connection.send(None)
-        # should nobody be there any more to end it, this signal ends what computes without end,
-        # even where `end_with` gets no turn; it counts processor time, which a suspended run does
-        # not take
-        signal.setitimer(signal.ITIMER_PROF, min(2 * seconds + GRACE, threading.TIMEOUT_MAX))
-        results.append(work.each(item))
-    signal.setitimer(signal.ITIMER_PROF, 0)
-    connection.send(True)
-    return work.together(results)
-
-
-def end_with(parent: int) -> None:
-    """End this process soon after the one that started it, which may be killed without a word."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)

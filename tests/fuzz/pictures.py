@@ -29,7 +29,8 @@ from PIL import Image, features
 from bovw import FeatureSpec, ImageError
 from bovw.features.local import extract
 from bovw.pictures.reading import read_colours, read_picture
-from bovw.workers.pool import Work, run_in_processes
+from bovw.workers.pool import run_in_processes
+from bovw.workers.process import Work
 from tests.fuzz.options import fuzz_options
 
 __all__ = ["fuzz", "sound_pictures"]

@@ -86,8 +86,9 @@ def test_a_column_survives_merging_and_deleting(tmp_path: Path, photos: list[Pat
         assert hashes(index) == expected(photos[:2] + photos[3:])
 
 
+@pytest.mark.usefixtures("declared")
 def test_images_without_the_column_live_beside_those_with_it(
-    tmp_path: Path, photos: list[Path], declared: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An index of before the column, which was written by format 2, goes on; its images lack it."""
     shutil.copytree(FIXTURE, tmp_path / "old")

@@ -12,7 +12,8 @@ import pytest
 
 from bovw.errors import BovwError, ParameterError
 from bovw.reporting import Failure
-from bovw.workers.pool import Work, run_in_processes
+from bovw.workers.pool import run_in_processes
+from bovw.workers.process import Work
 from tests.helpers import tasks as chores
 from tests.helpers.tasks import described, doomed, doubled, endless, obeyed, threads
 
@@ -123,7 +124,7 @@ def test_processes_that_end_for_no_item_are_not_started_for_ever() -> None:
 
 @pytest.mark.slow
 def test_a_chunk_that_hangs_at_no_item_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bovw.workers.pool.GRACE", 0)
+    monkeypatch.setattr("bovw.workers.process.GRACE", 0)
     with pytest.raises(BovwError, match="end too early: took too long: more than 1 seconds"):
         list(run_in_processes(Work(doubled, endless), range(3), 3, 1, 1))
 
