@@ -1,11 +1,11 @@
 """Find the picture that a crop, a detail or a distorted copy came from: classical image search with
 visual words.
 
-    from bovw import ImageIndex, SearchOptions
+    from bovw import ImageIndex
 
-    with ImageIndex.create("photos.bovw") as index:
+    with ImageIndex.open_or_create("photos.bovw") as index:
         index.add(["photos"])
-        result = index.search("crop.jpg", SearchOptions(crop=True))
+        result = index.search("crop.jpg", crop=True)
 
 Names are imported when they are first used, so that importing the package costs nothing.
 """
@@ -18,9 +18,25 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .errors import BovwError, ImageError
+    from .errors import (
+        BovwError,
+        EvaluationError,
+        ImageError,
+        ImageIndexError,
+        IncompatibleError,
+        IndexClosedError,
+        IndexCorruptError,
+        IndexExistsError,
+        IndexLockedError,
+        IndexMissingError,
+        IndexVersionError,
+        MissingLibraryError,
+        OutputError,
+        ParameterError,
+        VocabularyError,
+    )
     from .evaluation.run import Evaluation, evaluate
-    from .evaluation.scores import SetScores, set_scores
+    from .evaluation.scores import SetScores
     from .evaluation.synthetic import make_synthetic_queries
     from .evaluation.truth import GroundTruth, Query, read_queries
     from .features.local import FeatureSpec
@@ -29,14 +45,16 @@ if TYPE_CHECKING:
     from .geometry.difference import Difference
     from .image_index import ImageIndex
     from .index.check import CheckReport, Damage, check_index
+    from .index.record import FileStamp, ImageRecord
     from .index.update import AddReport, RemoveReport
     from .pictures.reading import Limits
+    from .reporting import Failure
     from .search.comparison import Comparison, compare_pictures
-    from .search.drawing import draw_comparison, draw_match
+    from .search.drawing import draw_comparison, draw_match, save_picture
     from .search.match import Match
     from .search.options import SearchOptions
     from .search.result import SearchResult
-    from .searcher import IndexInfo
+    from .searcher import IndexInfo, Searcher, SearchRequest
 
 __all__ = [
     "AddReport",
@@ -46,20 +64,38 @@ __all__ = [
     "Damage",
     "Difference",
     "Evaluation",
+    "EvaluationError",
+    "Failure",
     "FeatureSpec",
+    "FileStamp",
     "GroundTruth",
     "ImageError",
     "ImageIndex",
+    "ImageIndexError",
+    "ImageRecord",
+    "IncompatibleError",
+    "IndexClosedError",
+    "IndexCorruptError",
+    "IndexExistsError",
     "IndexInfo",
+    "IndexLockedError",
+    "IndexMissingError",
+    "IndexVersionError",
     "Limits",
     "Match",
+    "MissingLibraryError",
+    "OutputError",
+    "ParameterError",
     "Query",
     "RemoveReport",
     "SearchOptions",
+    "SearchRequest",
     "SearchResult",
+    "Searcher",
     "SetScores",
     "TrainingReport",
     "Vocabulary",
+    "VocabularyError",
     "__version__",
     "check_index",
     "compare_pictures",
@@ -68,30 +104,32 @@ __all__ = [
     "evaluate",
     "make_synthetic_queries",
     "read_queries",
-    "set_scores",
+    "save_picture",
     "train_vocabulary",
 ]
 
 HOMES = {
-    "index.check": ("CheckReport", "Damage", "check_index"),
-    "geometry.difference": ("Difference",),
-    "errors": ("BovwError", "ImageError"),
+    "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "evaluation.run": ("Evaluation", "evaluate"),
-    "features.local": ("FeatureSpec",),
-    "pictures.reading": ("Limits",),
-    "image_index": ("ImageIndex",),
-    "searcher": ("IndexInfo",),
-    "search.match": ("Match",),
-    "search.comparison": ("Comparison", "compare_pictures"),
+    "evaluation.scores": ("SetScores",),
     "evaluation.synthetic": ("make_synthetic_queries",),
-    "search.drawing": ("draw_comparison", "draw_match"),
-    "search.result": ("SearchResult",),
-    "evaluation.scores": ("SetScores", "set_scores"),
-    "search.options": ("SearchOptions",),
+    "evaluation.truth": ("GroundTruth", "Query", "read_queries"),
+    "features.local": ("FeatureSpec",),
     "features.training": ("TrainingReport", "train_vocabulary"),
-    "evaluation.truth": ("Query", "GroundTruth", "read_queries"),
-    "index.update": ("AddReport", "RemoveReport"),
     "features.vocabulary": ("Vocabulary",),
+    "geometry.difference": ("Difference",),
+    "image_index": ("ImageIndex",),
+    "index.check": ("CheckReport", "Damage", "check_index"),
+    "index.record": ("FileStamp", "ImageRecord"),
+    "index.update": ("AddReport", "RemoveReport"),
+    "pictures.reading": ("Limits",),
+    "reporting": ("Failure",),
+    "search.comparison": ("Comparison", "compare_pictures"),
+    "search.drawing": ("draw_comparison", "draw_match", "save_picture"),
+    "search.match": ("Match",),
+    "search.options": ("SearchOptions",),
+    "search.result": ("SearchResult",),
+    "searcher": ("IndexInfo", "SearchRequest", "Searcher"),
 }
 
 

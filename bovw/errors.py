@@ -42,7 +42,16 @@ __all__ = [
 
 
 class BovwError(Exception):
-    """Base of all errors of this package. The text says what, where, and what to do about it."""
+    """Base of all errors of this package. The text says what, where, and what to do about it.
+
+    Example:
+        >>> from bovw import BovwError, ImageIndex
+        >>> try:
+        ...     ImageIndex.open("absent.bovw")
+        ... except BovwError as error:
+        ...     print(type(error).__name__)
+        IndexMissingError
+    """
 
 
 class ReasonedError(BovwError):
@@ -68,62 +77,185 @@ class ImageError(ReasonedError):
     Attributes:
         path: the picture as it was named, or "<array>", "<bytes>" or "<file>" for one that has no name.
         reason: why, in one line without the path; what comes before a colon is the same for all of its kind.
+
+    Example:
+        >>> from bovw import ImageError, ImageIndex
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     try:
+        ...         index.search("absent.jpg")
+        ...     except ImageError as error:
+        ...         print(error.reason)
+        there is no such file
     """
 
 
 class OutputError(ReasonedError):
-    """A file that cannot be written."""
+    """A file that cannot be written.
+
+    Example:
+        >>> from bovw import OutputError, save_picture
+        >>> import numpy as np
+        >>> try:
+        ...     save_picture("absent/picture.png", np.zeros((8, 8, 3), np.uint8))
+        ... except OutputError as error:
+        ...     print(error.path)
+        absent/picture.png
+    """
 
 
 class VocabularyError(BovwError):
-    """A vocabulary that cannot be trained, read or used."""
+    """A vocabulary that cannot be trained, read or used.
+
+    Example:
+        >>> from bovw import Vocabulary, VocabularyError
+        >>> try:
+        ...     Vocabulary.load("photos")
+        ... except VocabularyError as error:
+        ...     print(error)
+        photos: there is no vocabulary here (vocabulary.json is missing)
+    """
 
 
 class ImageIndexError(BovwError):
-    """Base of all errors about an index."""
+    """Base of all errors about an index.
+
+    Example:
+        >>> from bovw import ImageIndexError, IndexLockedError
+        >>> issubclass(IndexLockedError, ImageIndexError)
+        True
+    """
 
 
 class IndexClosedError(ImageIndexError):
-    """The index was closed, and is used nevertheless."""
+    """The index was closed, and is used nevertheless.
+
+    Example:
+        >>> from bovw import ImageIndex, IndexClosedError
+        >>> index = ImageIndex.open("photos.bovw")
+        >>> index.close()
+        >>> try:
+        ...     index.search("query.jpg")
+        ... except IndexClosedError as error:
+        ...     print("closed")
+        closed
+    """
 
 
 class IndexMissingError(ImageIndexError):
-    """There is no index at that place."""
+    """There is no index at that place.
+
+    Example:
+        >>> from bovw import ImageIndex, IndexMissingError
+        >>> try:
+        ...     ImageIndex.open("absent.bovw")
+        ... except IndexMissingError as error:
+        ...     print("make one")
+        make one
+    """
 
 
 class IndexExistsError(ImageIndexError):
-    """An index is there already and would have been overwritten."""
+    """An index is there already and would have been overwritten.
+
+    Example:
+        >>> from bovw import ImageIndex, IndexExistsError
+        >>> try:
+        ...     ImageIndex.create("photos.bovw")
+        ... except IndexExistsError as error:
+        ...     print("open it instead")
+        open it instead
+    """
 
 
 class IndexLockedError(ImageIndexError):
-    """Another process is writing to the index."""
+    """Another process is writing to the index.
+
+    Example:
+        >>> from bovw import ImageIndex, IndexLockedError
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     try:
+        ...         report = index.add("photos")
+        ...     except IndexLockedError:
+        ...         report = index.add("photos", wait=True)
+    """
 
 
 class IndexCorruptError(ImageIndexError, ReasonedError):
-    """A file of the index is missing, damaged or contradicts another."""
+    """A file of the index is missing, damaged or contradicts another.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bovw import ImageIndex, IndexCorruptError
+        >>> Path("broken.bovw").mkdir()
+        >>> _ = Path("broken.bovw/manifest-00000001.json").write_text("no manifest")
+        >>> try:
+        ...     ImageIndex.open("broken.bovw")
+        ... except IndexCorruptError as error:
+        ...     print(Path(error.path).name)
+        manifest-00000001.json
+    """
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}; `bovw check` says what else is wrong"
 
 
 class IndexVersionError(ImageIndexError):
-    """The index was written in a format that this version does not read."""
+    """The index was written in a format that this version does not read.
+
+    Example:
+        >>> from bovw import ImageIndexError, IndexVersionError
+        >>> issubclass(IndexVersionError, ImageIndexError)
+        True
+    """
 
 
 class EvaluationError(BovwError):
-    """Ground truth, a run or saved scores that cannot be read, written or used; the text names the file and the line."""
+    """Ground truth, a run or saved scores that cannot be read, written or used; the text names the file and the line.
+
+    Example:
+        >>> from bovw import EvaluationError, read_queries
+        >>> try:
+        ...     read_queries("absent.tsv")
+        ... except EvaluationError as error:
+        ...     print(error)
+        absent.tsv: cannot be read: No such file or directory
+    """
 
 
 class IncompatibleError(BovwError):
-    """Features or vocabularies of two sides do not fit together; the text names both."""
+    """Features or vocabularies of two sides do not fit together; the text names both.
+
+    Example:
+        >>> from bovw import ImageIndex, IncompatibleError
+        >>> try:
+        ...     ImageIndex.open_or_create("photos.bovw", max_side=77)
+        ... except IncompatibleError as error:
+        ...     print(str(error).rpartition("/")[2])
+        photos.bovw: the index was made with max_side 1024, asked for is 77: make another index
+    """
 
 
 class MissingLibraryError(BovwError):
-    """A library that only some commands need is not installed; the text says how to install it."""
+    """A library that only some commands need is not installed; the text says how to install it.
+
+    Example:
+        >>> from bovw import BovwError, MissingLibraryError
+        >>> issubclass(MissingLibraryError, BovwError)
+        True
+    """
 
 
 class ParameterError(BovwError, ValueError):
-    """An argument outside its range; the text names the argument and the range."""
+    """An argument outside its range; the text names the argument and the range.
+
+    Example:
+        >>> from bovw import ParameterError, SearchOptions
+        >>> try:
+        ...     SearchOptions(k=0)
+        ... except ParameterError as error:
+        ...     print(error)
+        k: 0 is below 1
+    """
 
 
 def printable(name: str) -> str:

@@ -41,6 +41,14 @@ class ImageIndex(IndexReader):
 
     Attributes:
         vocabulary: the visual words of its images.
+
+    Example:
+        >>> from bovw import ImageIndex
+        >>> with ImageIndex.open_or_create("photos.bovw") as index:
+        ...     report = index.add("photos")
+        ...     match = index.search("query.jpg", crop=True).matches[0]
+        >>> match.path, match.verified
+        ('photos/carcassonne-walls.jpg', True)
     """
 
     @classmethod

@@ -20,6 +20,14 @@ class Failure:
     Attributes:
         name: the path of the file, the id of the image, or the query, as it was given.
         reason: why, in one line; what comes before a colon is the same for all of its kind.
+
+    Example:
+        >>> from bovw import ImageIndex
+        >>> with ImageIndex.in_memory() as index:
+        ...     report = index.add_images([("label 7", b"no picture", None)])
+        >>> failure = report.failed[0]
+        >>> failure.name, failure.reason
+        ('label 7', 'is not an image of a known format')
     """
 
     name: str

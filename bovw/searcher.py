@@ -35,6 +35,13 @@ class IndexInfo:
         spec: how pictures are extracted.
         vocabulary: fingerprint of the vocabulary.
         word_count: size of the vocabulary.
+
+    Example:
+        >>> from bovw import ImageIndex
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     info = index.info()
+        >>> info.image_count, info.word_count
+        (6, 65536)
     """
 
     image_count: int
@@ -59,6 +66,14 @@ class SearchRequest:
         options: how to search.
         box: x, y, width, height of the part of the picture to search with, in pixels.
         where: metadata that the images must have.
+
+    Example:
+        >>> from bovw import ImageIndex, SearchOptions, SearchRequest
+        >>> requests = [SearchRequest("query.jpg", SearchOptions(crop=True, k=k)) for k in (1, 2)]
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     answers = list(index.search_many(requests))
+        >>> [len(answer.matches) for answer in answers]
+        [1, 2]
     """
 
     query: Source
@@ -68,7 +83,16 @@ class SearchRequest:
 
 
 class Searcher(Protocol):
-    """What answers queries: an `ImageIndex`, or whatever behaves like one."""
+    """What answers queries: an `ImageIndex`, or whatever behaves like one.
+
+    Example:
+        >>> from bovw import ImageIndex, Searcher
+        >>> def best(searcher: Searcher, picture: str) -> str:
+        ...     return searcher.search(picture, crop=True).matches[0].id
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     best(index, "query.jpg")
+        'photos/carcassonne-walls.jpg'
+    """
 
     def __len__(self) -> int:
         """How many images can be found."""

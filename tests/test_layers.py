@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import bovw
+from bovw import errors
 
 PACKAGE = Path(bovw.__file__).parent
 # The rooms in their order: a module imports from its own room and from those before it.
@@ -108,19 +110,30 @@ def test_only_training_imports_scikit_learn() -> None:
 
 
 def test_public_names_exist_and_are_documented() -> None:
-    assert set(dir(bovw)) == set(bovw.__all__) == {
-        "AddReport", "BovwError", "CheckReport", "Comparison", "Damage", "Difference", "Evaluation",
-        "FeatureSpec", "ImageError", "ImageIndex", "IndexInfo", "Limits", "Match", "Query",
-        "RemoveReport", "SearchOptions", "SearchResult", "SetScores", "TrainingReport",
-        "GroundTruth", "Vocabulary", "__version__", "check_index", "compare_pictures",
-        "draw_comparison", "draw_match", "evaluate", "make_synthetic_queries", "read_queries",
-        "set_scores", "train_vocabulary",
-    }  # fmt: skip
+    assert dir(bovw) == sorted(bovw.__all__)
+    assert set(errors.__all__) - {"printable"} <= set(bovw.__all__)
+    for name in bovw.__all__:
+        assert name == "__version__" or inspect.getdoc(getattr(bovw, name)), name
+    assert not hasattr(bovw, "no_such_name")
+
+
+def test_attributes_of_public_classes_are_documented() -> None:
+    """What has no underscore is meant, and its class says what it is."""
     for name in bovw.__all__:
         thing = getattr(bovw, name)
-        if name != "__version__":
-            assert inspect.getdoc(thing), name
-    assert not hasattr(bovw, "no_such_name")
+        if not inspect.isclass(thing):
+            continue
+        for base in thing.__mro__:
+            if not base.__module__.startswith("bovw"):
+                continue
+            doc = " ".join(inspect.getdoc(each) or "" for each in thing.__mro__[:-1])
+            tree = ast.parse(inspect.getsource(base).lstrip())
+            for node in ast.walk(tree):
+                is_own = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+                if is_own and isinstance(node.value, ast.Name) and node.value.id == "self":
+                    assert node.attr.startswith("_") or f"{node.attr}" in doc, (name, node.attr)
+            for field in getattr(base, "__dataclass_fields__", {}):
+                assert re.search(rf"\b{field}\b", doc), (name, field)
 
 
 def loaded_by(code: str) -> set[str]:

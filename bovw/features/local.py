@@ -48,6 +48,11 @@ class FeatureSpec:
         max_features: the strongest so many are kept. More finds smaller crops, and costs bytes and
             time in proportion.
         max_side: pictures are shrunk to this long side, in pixels, before extraction.
+
+    Example:
+        >>> from bovw import FeatureSpec
+        >>> FeatureSpec("orb", max_features=500).dimension
+        256
     """
 
     kind: str = "rootsift"

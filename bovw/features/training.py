@@ -41,6 +41,12 @@ class TrainingReport:
         imbalance: W * sum of squared shares of the words: 1 when all are equally frequent; as many
             times longer is a search.
         failed: pictures that could not be read.
+
+    Example:
+        >>> from bovw import train_vocabulary
+        >>> _, report = train_vocabulary(["query.jpg"], words=64)
+        >>> report.image_count, report.descriptor_count >= 4 * 64
+        (1, True)
     """
 
     image_count: int
@@ -89,6 +95,13 @@ def train_vocabulary(
     Raises:
         VocabularyError: fewer than 4 descriptors a word were found.
         ParameterError: an argument outside its range.
+
+    Example:
+        >>> from bovw import ImageIndex, train_vocabulary
+        >>> vocabulary, report = train_vocabulary(["query.jpg"], words=64)
+        >>> with ImageIndex.in_memory(vocabulary) as index:
+        ...     index.add("query.jpg").added
+        1
     """
     spec = spec or FeatureSpec()
     if words < 2 or words % 2:

@@ -47,6 +47,11 @@ class Vocabulary:
         cell_starts: (C + 1,) int64: cell c holds the words cell_starts[c] .. cell_starts[c + 1] -
             1.
         projection: (64, d) float32 with orthonormal rows, for the signatures.
+
+    Example:
+        >>> from bovw import Vocabulary
+        >>> len(Vocabulary.shipped())
+        65536
     """
 
     spec: FeatureSpec

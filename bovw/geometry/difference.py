@@ -35,6 +35,17 @@ class Difference:
         contrast: how strong the difference is at most, as a share of the contrast of the first
             picture.
         pixels: how many pixels differ.
+
+    Example:
+        >>> import cv2
+        >>> from bovw import compare_pictures
+        >>> board = cv2.imread("photos/carcassonne-walls.jpg")
+        >>> changed = board.copy()
+        >>> changed[300:340, 400:430] = 0
+        >>> difference = compare_pictures(board, changed).differences[0]
+        >>> x, y, width, height = difference.box
+        >>> 395 <= x <= 405 and 295 <= y <= 305
+        True
     """
 
     box: Box

@@ -35,6 +35,11 @@ class Damage:
         file: which file.
         reason: what is wrong with it.
         lost: how many images cannot be trusted because of it.
+
+    Example:
+        >>> from bovw import check_index
+        >>> for damage in check_index("photos.bovw").damages:
+        ...     print(damage.file, damage.reason, damage.lost)
     """
 
     file: str
@@ -51,6 +56,12 @@ class CheckReport:
         bytes_read: how much was read.
         damages: what is wrong; nothing if the index is sound.
         leftovers: files that no reader needs, as a crash leaves them; the next writer removes them.
+
+    Example:
+        >>> from bovw import check_index
+        >>> report = check_index("photos.bovw")
+        >>> report.image_count, report.damages
+        (6, [])
     """
 
     image_count: int = 0
@@ -68,6 +79,11 @@ def check_index(path: str | os.PathLike[str], progress: Progress | None = None) 
     Raises:
         IndexMissingError: there is no index.
         IndexVersionError: it was written by another version.
+
+    Example:
+        >>> from bovw import check_index
+        >>> check_index("photos.bovw").damages
+        []
     """
     storage = Directory(path)
     try:

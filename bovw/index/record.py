@@ -34,6 +34,13 @@ class FileStamp:
         path: in an index: relative to its picture root with forward slashes, or absolute.
         size_bytes: its length.
         mtime: its modification time, nanoseconds since 1970.
+
+    Example:
+        >>> from bovw import ImageIndex
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     record = next(index.records())
+        >>> record.file.path, record.file.size_bytes > 0
+        ('photos/biplane-from-above.jpg', True)
     """
 
     path: str
@@ -52,6 +59,13 @@ class ImageRecord:
             hexadecimal.
         file: the file that it was read from; None for one that came from memory.
         metadata: what was said of it when it was added: a JSON object.
+
+    Example:
+        >>> from bovw import ImageIndex
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     record = index.record("photos/carcassonne-walls.jpg")
+        >>> record.id, record.metadata
+        ('photos/carcassonne-walls.jpg', {})
     """
 
     id: str

@@ -38,6 +38,13 @@ class AddReport:
         failed: pictures that were left out, and why; those that could not even be found come first.
             One that was in the index before stays there as it was.
         absent: how many of `failed` could not be found.
+
+    Example:
+        >>> from bovw import ImageIndex
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     report = index.add(["photos", "absent.jpg"])
+        >>> report.added, report.unchanged, [failure.name for failure in report.failed]
+        (0, 6, ['absent.jpg'])
     """
 
     added: int = 0
@@ -55,6 +62,13 @@ class RemoveReport:
     Attributes:
         removed: images that were removed.
         failed: the paths or ids of which there is no image in the index.
+
+    Example:
+        >>> from bovw import ImageIndex
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     report = index.remove_images(["nobody"])
+        >>> report.removed, str(report.failed[0])
+        (0, 'nobody: is not in the index')
     """
 
     removed: int

@@ -56,6 +56,15 @@ class Limits:
         file_bytes: length of the file, which some formats need in memory as a whole.
         seconds: for one picture, in runs with worker processes (`jobs` of 1 or more): nothing else
             can end a decoder that hangs.
+
+    Example:
+        >>> from bovw import ImageError, ImageIndex, Limits
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     try:
+        ...         index.search("query.jpg", limits=Limits(pixels=1000))
+        ...     except ImageError as error:
+        ...         print(error.reason.partition(":")[0])
+        is too large
     """
 
     pixels: int = 500_000_000

@@ -46,6 +46,12 @@ class Comparison:
         match: where the second picture lies in the first, as a search would say it.
         differences: where they differ, in pixels of the first, the largest first; None if the match
             is not verified.
+
+    Example:
+        >>> from bovw import compare_pictures
+        >>> comparison = compare_pictures("photos/carcassonne-walls.jpg", "query.jpg")
+        >>> comparison.match.verified, comparison.differences
+        (True, [])
     """
 
     match: Match
@@ -84,6 +90,12 @@ def compare_pictures(
     Raises:
         ImageError: a picture cannot be read.
         ParameterError: the tolerance is below 0, or the false alarms are out of range.
+
+    Example:
+        >>> from bovw import compare_pictures
+        >>> comparison = compare_pictures("photos/carcassonne-walls.jpg", "query.jpg")
+        >>> round(comparison.match.rotation)
+        25
     """
     if tolerance < 0:
         raise ParameterError(f"tolerance: {tolerance} is below 0")

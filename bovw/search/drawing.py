@@ -45,6 +45,13 @@ def draw_match(
 
     Raises:
         ImageError: a picture cannot be read.
+
+    Example:
+        >>> from bovw import ImageIndex, draw_match
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     match = index.search("query.jpg", crop=True).matches[0]
+        >>> draw_match("query.jpg", match.path, match).shape[2]
+        3
     """
     left, left_scale = panel(query)
     right, right_scale = panel(image)
@@ -100,6 +107,12 @@ def draw_comparison(
 
     Raises:
         ImageError: a picture cannot be read.
+
+    Example:
+        >>> from bovw import compare_pictures, draw_comparison
+        >>> first, second = "photos/carcassonne-walls.jpg", "query.jpg"
+        >>> draw_comparison(first, second, compare_pictures(first, second)).shape[2]
+        3
     """
     match = comparison.match
     if comparison.differences is None or match.homography is None:
@@ -152,7 +165,13 @@ def pixels_of(*points: NDArray[np.float64]) -> list[tuple[int, int]]:
 
 
 def save_picture(path: str | os.PathLike[str], pixels: NDArray[np.uint8]) -> None:
-    """Write BGR pixels to a picture file; the ending says the format. Raises OutputError."""
+    """Write BGR pixels to a picture file; the ending says the format. Raises OutputError.
+
+    Example:
+        >>> import numpy as np
+        >>> from bovw import save_picture
+        >>> save_picture("black.png", np.zeros((8, 8, 3), np.uint8))
+    """
     from PIL import Image
 
     try:

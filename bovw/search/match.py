@@ -66,6 +66,13 @@ class Match:
             where nothing agreed.
         correspondences: (inliers, 4) the positions that agree: x, y in the query and x, y in the
             image.
+
+    Example:
+        >>> from bovw import ImageIndex
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     match = index.search("query.jpg", crop=True).matches[0]
+        >>> match.verified, round(match.rotation), round(match.scale, 1), match.outline.shape
+        (True, 25, 1.7, (4, 2))
     """
 
     id: str

@@ -35,6 +35,11 @@ class SearchOptions:
 
     Raises:
         ParameterError: a value of another type, or outside its range.
+
+    Example:
+        >>> from bovw import SearchOptions
+        >>> SearchOptions(crop=True, k=3).verify_top
+        100
     """
 
     k: int = 10

@@ -25,6 +25,13 @@ class SearchResult:
         timings: seconds of each step.
         matches: best first.
         cpu_seconds: processor time of all steps.
+
+    Example:
+        >>> from bovw import ImageIndex
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     result = index.search("query.jpg", crop=True, k=2)
+        >>> result.query, [match.verified for match in result.matches]
+        ('query.jpg', [True, False])
     """
 
     query: str
