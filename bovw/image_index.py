@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property, partial
@@ -561,7 +561,7 @@ class ImageIndex:
         k: int | None = None,
         jobs: int = 0,
         limits: Limits = LIMITS,
-    ) -> Iterator[SearchResult | Failure]:
+    ) -> Generator[SearchResult | Failure, None, None]:
         """Answer many queries, in their order, in bounded memory: they are taken as answers are
         used up. A query that cannot be used gives a Failure and ends nothing.
 
@@ -589,7 +589,7 @@ class ImageIndex:
 
     def _answers(
         self, requests: Iterable[SearchRequest], answering: Answering, jobs: int
-    ) -> Iterator[SearchResult | Failure]:
+    ) -> Generator[SearchResult | Failure, None, None]:
         """The answers to requests, from this process or from others."""
         names = list[str]()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -98,5 +98,5 @@ class Searcher(Protocol):
         k: int | None = None,
         jobs: int = 0,
         limits: Limits = LIMITS,
-    ) -> Iterator[SearchResult | Failure]:
+    ) -> Generator[SearchResult | Failure, None, None]:
         """See `ImageIndex.search_many`."""

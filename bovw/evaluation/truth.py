@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import EvaluationError
+from ..index.record import ImageRecord
 from ..pictures.reading import Box
 from .trec import read_qrels
 
@@ -24,6 +25,7 @@ __all__ = [
     "Outline",
     "PathNames",
     "Query",
+    "names_by_id",
     "read_qrels_truth",
     "read_queries",
     "read_revisitop",
@@ -47,7 +49,7 @@ class Query:
     """A query with its answers.
 
     Attributes:
-        id: names it, once in a Truth.
+        id: names it, once in a GroundTruth.
         set: what kind of query it is; figures are told for each set.
         path: the picture.
         relevant: the images that it should find. None at all: nothing in the index shows what it
@@ -76,8 +78,11 @@ class Query:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Queries, and the folder that their answers are relative to. `revisitop`: they are scored as
-    that benchmark does.
+    """Queries with their answers.
+
+    Attributes:
+        folder: the folder that the answers are relative to, absolute.
+        revisitop: they are scored as that benchmark does.
     """
 
     queries: list[Query]
@@ -111,6 +116,17 @@ class PathNames:
         if above not in self.known:
             self.known[above] = os.path.relpath(os.path.realpath(above), self.folder)
         return os.path.normpath(os.path.join(self.known[above], name))
+
+
+def names_by_id(records: Iterable[ImageRecord], folder: Path) -> dict[str, str]:
+    """The names of images by their ids: each is named by the path of its file, relative to a
+    folder; an image without a file by its id.
+    """
+    named, here = PathNames(folder), os.getcwd()
+    return {
+        record.id: record.id if record.path is None else named(os.path.join(here, record.path))
+        for record in records
+    }
 
 
 def read_queries(table: Path, images: Path | None = None) -> GroundTruth:
@@ -147,16 +163,8 @@ def read_queries(table: Path, images: Path | None = None) -> GroundTruth:
         path = os.path.join(folder, name)
         own = named(path)
         ignore |= {own}
-        queries[name] = Query(
-            name,
-            row.get("set") or "queries",
-            path,
-            relevant - ignore,
-            ignore,
-            outline,
-            box,
-            own=own,
-        )
+        kind = row.get("set") or "queries"
+        queries[name] = Query(name, kind, path, relevant - ignore, ignore, outline, box, own=own)
     return GroundTruth(grouped(required(queries.values(), table)), named.folder)
 
 
@@ -214,7 +222,8 @@ def write_queries(table: Path, truth: GroundTruth) -> None:
         for name in [*query.relevant, *query.ignore]:
             if "," in name:
                 raise EvaluationError(
-                    f"{os.fspath(table)}: cannot be written: {name} has a comma, which ends a name in this table"
+                    f"{os.fspath(table)}: cannot be written: {name} has a comma, which ends a name "
+                    f"in this table"
                 )
     try:
         with open(table, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
