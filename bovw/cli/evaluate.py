@@ -124,8 +124,10 @@ def itself(
     limit: LimitOption = [],  # noqa: B006 - Typer's way; nobody changes it
     jobs: JobsOption = CORES,
 ) -> None:
-    """Make queries out of pictures of the index and see whether it finds these: no ground truth is
-    needed.
+    """Ask it for its own pictures; no truth is needed.
+
+    Queries are made out of pictures of the index: crops, turned, scaled, blurred, pasted into
+    others, and more.
     """
     from ..evaluation.run import evaluate
     from ..evaluation.synthetic import make_synthetic_queries
@@ -178,7 +180,7 @@ def with_truth(
     limit: LimitOption = [],  # noqa: B006
     jobs: JobsOption = CORES,
 ) -> None:
-    """Search for queries whose answers are known, and score what is found."""
+    """Ask queries whose answers are known."""
     from ..evaluation.run import evaluate
 
     options = search_options(depth, scoring, verify, words, mirror, false_alarms)
@@ -206,7 +208,7 @@ def of_run(
     resamples: ResamplesOption = 1000,
     seed: SeedOption = 0,
 ) -> None:
-    """Score what any system has found for queries whose answers are known; searches nothing."""
+    """Score what any system found; searches nothing."""
     from ..evaluation.metrics import require_library
     from ..evaluation.run import score
     from ..evaluation.trec import read_run
@@ -223,14 +225,15 @@ def sweep_settings(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]",
+            metavar="FILE",
             help="The ground truth; without it queries are made out of pictures of the index.",
         ),
     ] = None,
     form: Annotated[Format | None, FORMAT] = None,
     images: ImagesOption = None,
     sample: Annotated[
-        int | None, typer.Option(min=1, help="Without FILE: out of so many pictures (50).")
+        int | None,
+        typer.Option(min=1, help="Without FILE: make queries out of so many pictures (50)."),
     ] = None,
     among: Annotated[int, typer.Option(min=1, help="Try on a sample of so many pictures.")] = 500,
     path: IndexOption = Path("index.bovw"),
@@ -248,7 +251,10 @@ def sweep_settings(
     limit: LimitOption = [],  # noqa: B006
     jobs: JobsOption = CORES,
 ) -> None:
-    """Try other settings, one at a time, and say which to take."""
+    """Try other settings, and say which to take.
+
+    They differ in one thing each from the present ones, and are tried on a sample of the pictures.
+    """
     from ..evaluation.sweep import sweep
     from ..evaluation.synthetic import make_synthetic_queries
 
@@ -290,7 +296,10 @@ def compare_scores(
     resamples: ResamplesOption = 1000,
     seed: SeedOption = 0,
 ) -> None:
-    """Compare two evaluations, and say which differences mean anything; searches nothing."""
+    """Compare two saved evaluations.
+
+    Says which differences mean anything; searches nothing.
+    """
     from ..evaluation.saved import compared, read_scores
     from ..evaluation.scorecard import comparison_lines
 
