@@ -19,8 +19,8 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .errors import BovwError, ImageError
-    from .evaluation.run import Evaluation, evaluate
-    from .evaluation.scores import SetScores, set_scores
+    from .evaluation.run import evaluate
+    from .evaluation.scores import Evaluation, SetScores
     from .evaluation.synthetic import make_synthetic_queries
     from .evaluation.truth import GroundTruth, Query, read_queries
     from .features.local import FeatureSpec
@@ -68,7 +68,6 @@ __all__ = [
     "evaluate",
     "make_synthetic_queries",
     "read_queries",
-    "set_scores",
     "shipped_vocabulary",
     "train_vocabulary",
 ]
@@ -77,7 +76,7 @@ HOMES = {
     "index.check": ("CheckReport", "Damage", "check_index"),
     "geometry.difference": ("Difference",),
     "errors": ("BovwError", "ImageError"),
-    "evaluation.run": ("Evaluation", "evaluate"),
+    "evaluation.run": ("evaluate",),
     "features.local": ("FeatureSpec",),
     "pictures.reading": ("Limits",),
     "image_index": ("ImageIndex",),
@@ -87,7 +86,7 @@ HOMES = {
     "evaluation.synthetic": ("make_synthetic_queries",),
     "search.drawing": ("draw_comparison", "draw_match"),
     "search.result": ("SearchResult",),
-    "evaluation.scores": ("SetScores", "set_scores"),
+    "evaluation.scores": ("Evaluation", "SetScores"),
     "search.options": ("SearchOptions",),
     "features.training": ("TrainingReport", "train_vocabulary"),
     "evaluation.truth": ("Query", "GroundTruth", "read_queries"),
