@@ -1,4 +1,6 @@
-"""The measures: values worked by hand, and the same as those of trec_eval from rankings with names."""
+"""The measures: values worked by hand, and the same as those of trec_eval from rankings with
+names.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,7 @@ def test_f1_of_nothing_is_nothing() -> None:
 
 
 def test_queries_without_answers_and_without_rankings() -> None:
-    found = measured({"stranger": ["x"]}, {"stranger": set(), "silent": {"a"}})
+    found = measured({"negative": ["x"]}, {"negative": set(), "silent": {"a"}})
     assert set(found) == {"silent"}
     assert set(found["silent"].values()) == {0.0}
 
