@@ -28,6 +28,7 @@ ROOMS = [
     "report",
     "index",
     "search",
+    "searcher",
     "image_index",
     "evaluation",
     "cli",

@@ -220,7 +220,7 @@ def sample_of(searcher: Searcher, truth: GroundTruth, among: int, seed: int) -> 
     pictures = {
         names[record.id]: (os.path.abspath(record.path), record.sha256)
         for record in searcher.records()
-        if record.path is not None
+        if record.path
     }
     named = frozenset().union(*(query.relevant | query.ignore for query in truth.queries))
     needed = named & pictures.keys()

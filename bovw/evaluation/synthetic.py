@@ -144,7 +144,7 @@ def draw_originals(
     paths = {
         names[record.id]: (os.path.abspath(record.path), record.sha256)
         for record in records
-        if record.path is not None
+        if record.path
     }
     originals = []
     for name in drawn({name: sha256 for name, (_, sha256) in paths.items()}, sample, seed):

@@ -124,7 +124,7 @@ def names_by_id(records: Iterable[ImageRecord], folder: Path) -> dict[str, str]:
     """
     named, here = PathNames(folder), os.getcwd()
     return {
-        record.id: record.id if record.path is None else named(os.path.join(here, record.path))
+        record.id: named(os.path.join(here, record.path)) if record.path else record.id
         for record in records
     }
 

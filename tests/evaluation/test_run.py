@@ -28,7 +28,7 @@ def test_an_evaluation_says_what_searches_say(folder: Path, index: ImageIndex) -
     evaluation = evaluate(index, GroundTruth([queries[0], wrong], str(folder)))
     good, bad = evaluation.outcomes
     result = index.search(queries[0].path, SearchOptions(k=1000, crop=True))
-    paths = [match.path or "" for match in result.matches]
+    paths = [match.path for match in result.matches]
     assert good.ranking == [str(Path(path).relative_to(folder)) for path in paths]
     assert [match.to_dict() for match in good.matches] == [
         match.to_dict() for match in result.matches[:10]
