@@ -1,13 +1,11 @@
 """Measure bovw: `python benchmarks PART [options]`. docs/benchmarks.md says what each part shows.
 
-Every part takes --small: few pictures, those of data/, to see that all of it runs. `smoke` does
-that with all parts.
+Every part takes --small: few pictures, of data/, to see that all of it runs.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
@@ -33,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
-        "--small", action="store_true", help="the photographs of data/, and little of all"
+        "--small", action="store_true", help="photographs of data/, and little of all"
     )
     common.add_argument(
         "--work",
@@ -52,40 +50,25 @@ def parser() -> argparse.ArgumentParser:
                 name, parents=[common], description=module.__doc__, formatter_class=RAW
             )
         )
-    parts.add_parser("smoke", parents=[common], help="all parts, small")
     return main_parser
 
 
-def run(part: str, arguments: argparse.Namespace) -> None:
-    """Run one part."""
+def main() -> None:
+    """Run the part that the command line asks for."""
+    arguments = parser().parse_args()
     data = None if arguments.small else data_folder()
     if data is None and not arguments.small:
         print(
-            "the development pictures are not here (set BOVW_BENCH_DATA): nothing to do; --small runs on the photographs of data/"
+            "the development pictures are not here (set BOVW_BENCH_DATA): nothing to do; "
+            "--small runs on the photographs of data/"
         )
         return
     collection = development(data, arguments.work) if data else small(arguments.work)
-    facts = circumstances(part, collection.name)
+    facts = circumstances(arguments.part, collection.name)
     print(heading(facts), flush=True)
-    figures = PARTS[part].run(collection, arguments)
+    figures = PARTS[arguments.part].run(collection, arguments)
     if arguments.json:
         save(arguments.json, facts, figures)
-
-
-def main() -> None:
-    """Run what the command line asks for."""
-    arguments = parser().parse_args()
-    if arguments.part != "smoke":
-        run(arguments.part, arguments)
-        return
-    for part in PARTS:
-        shared = [f"--work={arguments.work}", "--small"]
-        if arguments.json:
-            shared.append(
-                f"--json={arguments.json.with_name(f'{arguments.json.stem}-{part}.json')}"
-            )
-        run(part, parser().parse_args([part, *shared]))
-        print(file=sys.stdout, flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ import numpy as np
 from bovw import ImageIndex, Vocabulary
 from bovw.evaluation.perturbation import PERTURBATIONS, Perturbation, outline_of, perturbed
 from bovw.evaluation.truth import GroundTruth, Query, read_queries, write_queries
-from bovw.features.vocabulary import shipped_vocabulary
 from bovw.pictures.reading import read_colours
 
 HERE = Path(__file__).resolve().parents[1]
@@ -97,14 +96,15 @@ class Collection:
         """An index of all pictures with the vocabulary that bovw ships, made once."""
         path = self.work / f"{features}.bovw"
         clock = time.perf_counter()
-        vocabulary = Vocabulary.load(shipped_vocabulary(features))
+        vocabulary = Vocabulary.shipped(features)
         with (
             ImageIndex.open(path) if path.exists() else ImageIndex.create(path, vocabulary) as index
         ):
             report = index.add([*self.images, *self.training], jobs=2)
             seconds = time.perf_counter() - clock
             print(
-                f"index: {len(index)} images, {report.added} added, {len(report.failed)} failed, {seconds:.0f} s",
+                f"index: {len(index)} images, {report.added} added, "
+                f"{len(report.failed)} failed, {seconds:.0f} s",
                 file=sys.stderr,
             )
         return path
@@ -145,9 +145,9 @@ def development(data: Path, work: Path) -> Collection:
 
 
 def small(work: Path) -> Collection:
-    """The photographs of data/, with crops of them."""
+    """Every other photograph of data/, with crops of them."""
     work, photos = work / "small", HERE / "data" / "photos"
-    images = sorted(str(path) for path in photos.iterdir())
+    images = sorted(str(path) for path in photos.iterdir())[::2]
     crops = work / "crops" / "queries.tsv"
     if not crops.is_file():
         make_crops(images, photos, crops, SMALL_CROPS)

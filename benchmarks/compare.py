@@ -57,12 +57,17 @@ KINDS = {
 }
 FOOTNOTES = """\
 train     time to train a vocabulary, where one must be; bovw ships one, which took 75 s.
-build     time from the files to the index. index: its size on disk, or of the arrays in memory where it is kept there only.
-RSS       growth of this process's memory by building, measured before and after; not the peak, and not that of worker processes.
-query     median time from the query file to the ranked list. search: the same beside reading the query and its features.
-others    recall@1: share of the queries whose first answer is right, without the answers that the ground truth ignores.
-sampled   sift-exact, sift-flann and orb compare a query with each picture in turn, so they get a sample of each kind (--exhaustive-queries)
-          and stand in the second part only, beside the others on that very sample. With few queries a kind its recall is coarse.
+build     time from the files to the index. index: its size on disk, or of the arrays in memory
+          where it is kept there only.
+RSS       growth of this process's memory by building, measured before and after; not the peak,
+          and not that of worker processes.
+query     median time from the query file to the ranked list. search: the same beside reading the
+          query and its features.
+others    recall@1: share of the queries whose first answer is right, without the answers that the
+          ground truth ignores.
+sampled   sift-exact, sift-flann and orb compare a query with each picture in turn, so they get a
+          sample of each kind (--exhaustive-queries) and stand in the second part only, beside the
+          others on that very sample. With few queries a kind its recall is coarse.
 crops     bovw is told which queries are crops (--crop); the other systems have no such option.
 pycolmap  its interface reads the index anew for each query: that time is not counted."""
 
@@ -278,7 +283,8 @@ def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]
     sampled = sample(queries, slow)
     training = collection.training or collection.images
     print(
-        f"{len(paths)} pictures, {len(queries)} queries, of these {len(sampled)} for the slow systems",
+        f"{len(paths)} pictures, {len(queries)} queries, "
+        f"of these {len(sampled)} for the slow systems",
         flush=True,
     )
     runs = []

@@ -23,7 +23,6 @@ from collection import Collection
 from bovw import ImageIndex, SearchOptions, Vocabulary
 from bovw.features.encoding import encode_all, load_picture
 from bovw.features.local import extract
-from bovw.features.vocabulary import shipped_vocabulary
 from bovw.index.segment import ImageRecord
 from bovw.search.ranking import Clock
 
@@ -158,7 +157,7 @@ def build_times(images: list[str]) -> dict[str, float]:
     """Milliseconds a picture of the parts of indexing, in this thread: extraction, encoding,
     writing and committing.
     """
-    vocabulary = Vocabulary.load(shipped_vocabulary("rootsift"))
+    vocabulary = Vocabulary.shipped("rootsift")
     clock = Clock()
     features = [extract(load_picture(path, vocabulary.spec), vocabulary.spec) for path in images]
     clock.lap("read and extract")

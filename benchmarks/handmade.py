@@ -99,7 +99,10 @@ class SiftExact(Exhaustive):
     """The reference: exact neighbours."""
 
     name = "sift-exact"
-    settings = "SIFT (defaults, 1024 px), BFMatcher 2 neighbours in each picture, ratio 0.75, findHomography USAC_MAGSAC 5 px"
+    settings = (
+        "SIFT (defaults, 1024 px), BFMatcher 2 neighbours in each picture, ratio 0.75, "
+        "findHomography USAC_MAGSAC 5 px"
+    )
 
     def detect(self, gray: NDArray[Any]) -> tuple[Any, Any]:
         """Key points and descriptors."""
@@ -138,7 +141,10 @@ class Orb(Exhaustive):
     """The faster feature."""
 
     name = "orb"
-    settings = "ORB (2000 features, 1024 px), BFMatcher Hamming 2 neighbours in each picture, ratio 0.75, findHomography USAC_MAGSAC 5 px"
+    settings = (
+        "ORB (2000 features, 1024 px), BFMatcher Hamming 2 neighbours in each picture, ratio 0.75, "
+        "findHomography USAC_MAGSAC 5 px"
+    )
 
     def detect(self, gray: NDArray[Any]) -> tuple[Any, Any]:
         """Key points and descriptors."""
@@ -157,7 +163,10 @@ class OpencvWords(System):
     """OpenCV's own bag of words."""
 
     name = "opencv-bow"
-    settings = "SIFT (defaults, 1024 px), BOWKMeansTrainer 1000 words, BOWImgDescriptorExtractor with FLANN, histogram intersection"
+    settings = (
+        "SIFT (defaults, 1024 px), BOWKMeansTrainer 1000 words, "
+        "BOWImgDescriptorExtractor with FLANN, histogram intersection"
+    )
     trained = True
     words = 1000
 

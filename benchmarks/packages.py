@@ -21,7 +21,7 @@ def perceptual_hash(path: str) -> Any:
 
 
 def crop_resistant_hash(path: str) -> Any:
-    """The hashes of the segments of a picture by imagehash. At the top level, for other processes."""
+    """The hashes of a picture's segments by imagehash. At the top level, for other processes."""
     return import_module("imagehash").crop_resistant_hash(ImageOps.exif_transpose(Image.open(path)))
 
 
@@ -67,7 +67,10 @@ class CropResistantHash(PerceptualHash):
     name = "imagehash-crop"
     # The example of its README has 1000 x 1000, which takes 5 s a picture instead of 0.3 s: not
     # compared.
-    settings = "crop_resistant_hash (defaults: segments of at least 500 pixels at 300 x 300), its own distance"
+    settings = (
+        "crop_resistant_hash (defaults: segments of at least 500 pixels at 300 x 300), "
+        "its own distance"
+    )
 
     def describe(self, path: str) -> Any:
         """The hashes of the segments of a picture."""
@@ -121,7 +124,10 @@ class Pimmi(System):
     """SIFT in faiss, with geometric verification."""
 
     name = "pimmi"
-    settings = "index and search as in its README (IVF1024,Flat, 1000 neighbours, ratio 0.8); SIFT contrast 0.04, 3 layers, 2000 features, 1023 px"
+    settings = (
+        "index and search as in its README (IVF1024,Flat, 1000 neighbours, ratio 0.8); "
+        "SIFT contrast 0.04, 3 layers, 2000 features, 1023 px"
+    )
 
     def __init__(self, work: Path) -> None:
         """Needs pimmi."""
@@ -186,7 +192,10 @@ class Colmap(System):
     """The vocabulary tree of COLMAP, with its own SIFT."""
 
     name = "pycolmap"
-    settings = "COLMAP SIFT (1024 px), VisualIndex with 16,384 words, VocabTreePairGenerator, best 100 spatially verified"
+    settings = (
+        "COLMAP SIFT (1024 px), VisualIndex with 16,384 words, VocabTreePairGenerator, "
+        "best 100 spatially verified"
+    )
     trained = True
     words = 16384
     # COLMAP numbers the pictures of a database from 1; those of the index lie above, so that one
@@ -268,9 +277,8 @@ class Colmap(System):
         with self.colmap.Database.open(path) as database:
             clock = time.perf_counter()
             generator = self.colmap.VocabTreePairGenerator(options, database, [1])
-            self.uncounted = (
-                time.perf_counter() - clock
-            )  # it reads the index from disk and adds the query to it
+            # it reads the index from disk and adds the query to it
+            self.uncounted = time.perf_counter() - clock
             return [self.paths[number] for _, number in generator.next() if number in self.paths]
 
     def size(self) -> int:

@@ -68,7 +68,8 @@ def heading(facts: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     return (
         f"{facts['benchmark']}: {facts['data']}\n"
-        f"{machine['cores']} cores, {machine['processor']}, {machine['memory_gb']} GB, {machine['system']}; {facts['date']}\n{versions}"
+        f"{machine['cores']} cores, {machine['processor']}, {machine['memory_gb']} GB, "
+        f"{machine['system']}; {facts['date']}\n{versions}"
     )
 
 

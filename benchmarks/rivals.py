@@ -44,7 +44,10 @@ class BovwVerified(Bovw):
     """The default."""
 
     name = "bovw"
-    settings = "as shipped: 65,536 words, Hamming embedding, mirrored as well, best 100 verified, 60 returned (default: 10)"
+    settings = (
+        "as shipped: 65,536 words, Hamming embedding, mirrored as well, best 100 verified, "
+        "60 returned (default: 10)"
+    )
 
 
 class BovwTfidf(Bovw):

@@ -281,11 +281,13 @@ def show(row: dict[str, Any], names: list[str]) -> None:
     )
     cold, warm = (statistics.median(row[f"shell {state}"]) for state in ("cold", "warm"))
     print(
-        f"{row['images']:,} images, {row['features']:,} features, {row['segments']} segments, added at {row['rate']:,} images/s: "
-        f"{row['bytes'] / row['images']:,.0f} bytes an image; opens in {row['open']:.2f} s; {row['memory']:.0f} MB beside the page cache\n"
+        f"{row['images']:,} images, {row['features']:,} features, {row['segments']} segments, "
+        f"added at {row['rate']:,} images/s: {row['bytes'] / row['images']:,.0f} bytes an image; "
+        f"opens in {row['open']:.2f} s; {row['memory']:.0f} MB beside the page cache\n"
         f"  queries/s by one thread and two: {rates}\n"
         f"  `bovw search --crop`: {cold:.2f} s cold, {warm:.2f} s warm; "
-        f"scan {row['limit']['scan']} GB/s, plain sum {row['limit']['sum']} GB/s ({row['limit']['sum'] / row['limit']['scan']:.1f} x)\n"
+        f"scan {row['limit']['scan']} GB/s, plain sum {row['limit']['sum']} GB/s "
+        f"({row['limit']['sum'] / row['limit']['scan']:.1f} x)\n"
         f"  {'':40s} {'recall@1':>8s} "
         + " ".join(f"{step:>8s}" for step in (*STEPS, "all", "95 %", "99 %"))
         + "   ms"
@@ -302,7 +304,8 @@ def show(row: dict[str, Any], names: list[str]) -> None:
         before = row["before merging"]
         medians = ", ".join(f"{name} {before[name]['all'][0]:.1f}" for name in names)
         print(
-            f"  merged in {row['merge']:,} s; with the {before['segments']} segments before, ms in all: {medians}"
+            f"  merged in {row['merge']:,} s; with the {before['segments']} segments before, "
+            f"ms in all: {medians}"
         )
 
 

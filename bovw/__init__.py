@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .evaluation.truth import GroundTruth, Query, read_queries
     from .features.local import FeatureSpec
     from .features.training import TrainingReport, train_vocabulary
-    from .features.vocabulary import Vocabulary, shipped_vocabulary
+    from .features.vocabulary import Vocabulary
     from .geometry.difference import Difference
     from .image_index import ImageIndex
     from .index.check import CheckReport, Damage, check_index
@@ -68,7 +68,6 @@ __all__ = [
     "evaluate",
     "make_synthetic_queries",
     "read_queries",
-    "shipped_vocabulary",
     "train_vocabulary",
 ]
 
@@ -91,7 +90,7 @@ HOMES = {
     "features.training": ("TrainingReport", "train_vocabulary"),
     "evaluation.truth": ("Query", "GroundTruth", "read_queries"),
     "index.update": ("AddReport", "RemoveReport"),
-    "features.vocabulary": ("Vocabulary", "shipped_vocabulary"),
+    "features.vocabulary": ("Vocabulary",),
 }
 
 

@@ -11,6 +11,10 @@ __all__ = ["RunTable", "list_blocks", "ranges", "starts_of"]
 
 # Items that are worked on at a time, by whatever goes through all of them.
 BLOCK = 1_000_000
+# Items in a run of a RunTable; how many bits say where in it the next list begins; and what they
+# say if several do.
+RUN_BITS, EDGE_BITS = 8, 9
+RUN, MIXED = 1 << RUN_BITS, (1 << EDGE_BITS) - 1
 
 
 def ranges(
@@ -39,28 +43,37 @@ def list_blocks(starts: NDArray[np.int64], limit: int = BLOCK) -> Iterator[tuple
         first = last
 
 
-# Items in a run, and the mark of a run in which several lists begin.
-RUN, MIXED = 256, 511
-
-
 class RunTable:
-    """Tells which list an item belongs to, of lists laid end to end."""
+    """Tells which list an item belongs to, of lists laid end to end: for most items with one look.
+
+    A bisection of the starts would jump through memory for each item. Instead there is one number
+    for each run of RUN items: its upper bits are the list of the run's first item, the lower
+    EDGE_BITS how many items of the run come before the next list begins: RUN if none does, MIXED if
+    several do. Only items of such a run are looked for by bisection.
+
+    With lists that begin at 0, 300 and 310, of 512 items in all, there are two runs: (list 0, 256),
+    and (list 0, MIXED).
+    """
 
     def __init__(self, starts: NDArray[np.int64]) -> None:
+        """Args: `starts` (lists + 1,), where each begins and where the last ends; from 0 on."""
         self.starts = starts
         items, lists = int(starts[-1]), len(starts) - 1
         firsts = np.append(np.arange(0, items, RUN), max(items - 1, 0))
         owners = np.searchsorted(starts, firsts, side="right") - 1
         begun = np.diff(owners)
         edge = np.minimum(starts[owners[:-1] + 1] - firsts[:-1], RUN)
-        packed = owners[:-1] << 9 | np.where(begun > 1, MIXED, edge)
-        self.packed = packed.astype(np.uint32 if lists < 1 << 23 else np.uint64)
+        packed = owners[:-1] << EDGE_BITS | np.where(begun > 1, MIXED, edge)
+        narrow = lists < 1 << (32 - EDGE_BITS)
+        self.packed: NDArray[np.unsignedinteger]
+        self.packed = packed.astype(np.uint32 if narrow else np.uint64)
 
     def owner_of(self, items: NDArray[np.integer]) -> NDArray[np.int64]:
         """The lists (n,) that items (n,) belong to."""
-        packed = self.packed[items >> 8]
-        edge = packed & 511
-        owner = np.asarray((packed >> 9) + ((items & 255).astype(np.uint32) >= edge), np.int64)
+        packed = self.packed[items >> RUN_BITS]
+        edge = packed & MIXED
+        is_beyond = (items & (RUN - 1)).astype(np.uint32) >= edge
+        owner = np.asarray((packed >> EDGE_BITS) + is_beyond, np.int64)
         mixed = np.flatnonzero(edge == MIXED)
         owner[mixed] = np.searchsorted(self.starts, items[mixed], side="right") - 1
         return owner

@@ -19,7 +19,7 @@ from .errors import (
     ParameterError,
 )
 from .features.local import FeatureSpec
-from .features.vocabulary import Vocabulary, shipped_vocabulary
+from .features.vocabulary import Vocabulary
 from .index.manifest import Manifest, read_latest
 from .index.paths import PictureRoot, stored_root
 from .index.record import FileStamp, ImageRecord
@@ -125,7 +125,7 @@ class ImageIndex:
         max_side: int | None,
     ) -> ImageIndex:
         """Make an empty index in a storage."""
-        vocabulary = vocabulary or Vocabulary.load(shipped_vocabulary())
+        vocabulary = vocabulary or Vocabulary.shipped()
         spec = vocabulary.spec.limited(max_features, max_side)
         root = None if picture_root is None else stored_root(storage.path, os.fspath(picture_root))
         manifest = Manifest(1, spec, vocabulary.fingerprint, picture_root=root)

@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 HERE = Path(__file__).parents[1]
 
@@ -25,51 +28,55 @@ def benchmarks(*arguments: str, data: str | None = None) -> subprocess.Completed
     )
 
 
-def test_all_parts_run_and_report(tmp_path: Path) -> None:
-    done = benchmarks(
-        "smoke", "--work", str(tmp_path / "work"), "--json", str(tmp_path / "report.json")
-    )
+def report_of(part: str, folder: Path) -> dict[str, Any]:
+    """The report of a part of the benchmarks that ran on few pictures."""
+    file = folder / "report.json"
+    done = benchmarks(part, "--small", "--work", str(folder / "work"), "--json", str(file))
     assert done.returncode == 0, done.stderr
-    reports = {
-        part: json.loads((tmp_path / f"report-{part}.json").read_text())
-        for part in ("accuracy", "reliability", "scale", "compare", "costs")
-    }
-    for part, report in reports.items():
-        assert report["benchmark"] == part
-        assert report["machine"]["cores"] == os.cpu_count()
-        assert {"bovw", "Python", "numpy", "opencv-contrib-python"} <= set(report["versions"])
-        assert "data/" in report["data"]
-    accuracy = {line["set"]: line for line in reports["accuracy"]["figures"]}
-    assert accuracy["crop25"]["verified"][0] > 0.9
-    negatives = {line["index"]: line for line in reports["reliability"]["figures"]["negatives"]}
-    assert (
-        negatives["all"]["queries"]
-        == negatives["others"]["queries"] + negatives["images"]["queries"]
-        > 20
-    )
-    assert all(
-        line["verified"]["0.0001"] <= line["verified"]["0.1"] <= 0.1 * line["queries"]
-        for line in negatives.values()
-    )
-    assert all(line["right"]["0.01"] > 0.8 for line in reports["reliability"]["figures"]["recall"])
-    assert [row["images"] for row in reports["scale"]["figures"]] == [100, 500]
-    assert all(
-        row["crop queries, as by default"]["recall"] == 1 for row in reports["scale"]["figures"]
-    )
-    systems = {system["name"]: system for system in reports["compare"]["figures"]["systems"]}
-    assert not any(
-        systems[name]["skipped"]
-        for name in (
-            "bovw",
-            "bovw-tfidf",
-            "sift-exact",
-            "sift-flann",
-            "orb",
-            "opencv-bow",
-            "colour",
-        )
-    )
-    assert reports["costs"]["figures"]["build_ms"]["encode"] > 0
+    report: dict[str, Any] = json.loads(file.read_text())
+    assert report["benchmark"] == part
+    assert report["machine"]["cores"] == os.cpu_count()
+    assert {"bovw", "Python", "numpy", "opencv-contrib-python"} <= set(report["versions"])
+    assert "data/" in report["data"]
+    return report
+
+
+@pytest.mark.slow
+def test_accuracy(tmp_path: Path) -> None:
+    lines = {line["set"]: line for line in report_of("accuracy", tmp_path)["figures"]}
+    assert lines["crop25"]["verified"][0] > 0.9
+
+
+@pytest.mark.slow
+def test_reliability(tmp_path: Path) -> None:
+    figures = report_of("reliability", tmp_path)["figures"]
+    negatives = {line["index"]: line for line in figures["negatives"]}
+    queries = {name: line["queries"] for name, line in negatives.items()}
+    assert queries["all"] == queries["others"] + queries["images"] > 20
+    for line in negatives.values():
+        verified = line["verified"]
+        assert verified["0.0001"] <= verified["0.1"] <= 0.1 * line["queries"]
+    assert all(line["right"]["0.01"] > 0.8 for line in figures["recall"])
+
+
+@pytest.mark.slow
+def test_scale(tmp_path: Path) -> None:
+    rows = report_of("scale", tmp_path)["figures"]
+    assert [row["images"] for row in rows] == [100, 500]
+    assert all(row["crop queries, as by default"]["recall"] == 1 for row in rows)
+
+
+@pytest.mark.slow
+def test_compare(tmp_path: Path) -> None:
+    figures = report_of("compare", tmp_path)["figures"]
+    skipped = {system["name"]: system["skipped"] for system in figures["systems"]}
+    always = ("bovw", "bovw-tfidf", "sift-exact", "sift-flann", "orb", "opencv-bow", "colour")
+    assert not any(skipped[name] for name in always)
+
+
+@pytest.mark.slow
+def test_costs(tmp_path: Path) -> None:
+    assert report_of("costs", tmp_path)["figures"]["build_ms"]["encode"] > 0
 
 
 def test_without_the_development_pictures_there_is_nothing_to_do(tmp_path: Path) -> None:

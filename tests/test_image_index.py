@@ -16,7 +16,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from bovw import ImageIndex, SearchOptions, Vocabulary, shipped_vocabulary
+from bovw import ImageIndex, SearchOptions, Vocabulary
 from bovw.errors import (
     BovwError,
     ImageError,
@@ -57,7 +57,7 @@ def index(
     request: pytest.FixtureRequest, photos: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ImageIndex]:
     path = tmp_path_factory.mktemp("index") / "test.bovw"
-    with ImageIndex.create(path, Vocabulary.load(shipped_vocabulary(request.param))) as made:
+    with ImageIndex.create(path, Vocabulary.shipped(request.param)) as made:
         report = made.add([photos])
         assert (report.added, report.failed) == (COUNT, [])
         yield made
@@ -140,6 +140,7 @@ def test_a_query_that_shows_two_pictures_finds_both(index: ImageIndex) -> None:
     assert {name_of(match.path) for match in matches if match.verified} == {"02.png", "06.png"}
 
 
+@pytest.mark.slow
 def test_verified_matches_come_first_whatever_is_asked_for(index: ImageIndex) -> None:
     query = np.hstack(
         [textured(2, 480, 360)[50:300, 100:350], textured(6, 480, 360)[20:270, 80:330]]
@@ -294,6 +295,7 @@ def answers(index: ImageIndex) -> list[tuple[str, float, bytes]]:
     return found
 
 
+@pytest.mark.slow
 def test_batches_merges_and_replacements_answer_like_one_go(photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -322,6 +324,7 @@ def test_batches_merges_and_replacements_answer_like_one_go(photos: Path, tmp_pa
     ]
 
 
+@pytest.mark.slow
 def test_the_same_pictures_give_the_same_bytes_whatever_the_number_of_processes(
     photos: Path, tmp_path: Path
 ) -> None:
@@ -394,7 +397,7 @@ def test_a_query_that_cannot_be_read_is_an_image_error(index: ImageIndex, tmp_pa
 
 
 def test_mismatches_name_both_sides(photos: Path, tmp_path: Path) -> None:
-    orb = Vocabulary.load(shipped_vocabulary("orb"))
+    orb = Vocabulary.shipped("orb")
     with ImageIndex.create(tmp_path / "i.bovw") as index:
         index.add([photos / "01.png"])
         with pytest.raises(IncompatibleError, match=r"rootsift.*orb"):

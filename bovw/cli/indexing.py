@@ -324,7 +324,7 @@ def opened_or_created(
     """The index at a path, made if there is none. What is asked for must fit the index that is
     there.
     """
-    from ..features.vocabulary import Vocabulary, shipped_vocabulary
+    from ..features.vocabulary import Vocabulary
     from ..image_index import ImageIndex
 
     vocabulary = Vocabulary.load(vocab) if vocab else None
@@ -333,7 +333,7 @@ def opened_or_created(
     try:
         target = ImageIndex.open(path, picture_root=root)
     except IndexMissingError:
-        vocabulary = vocabulary or Vocabulary.load(shipped_vocabulary(features or "rootsift"))
+        vocabulary = vocabulary or Vocabulary.shipped(features or "rootsift")
         return ImageIndex.create(
             path, vocabulary, picture_root=root, max_features=max_features, max_side=max_side
         )

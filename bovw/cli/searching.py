@@ -152,11 +152,11 @@ def compare(
     """Compare two pictures without an index: is the second in the first, where, and where do they
     differ?
     """
-    from ..features.vocabulary import Vocabulary, shipped_vocabulary
+    from ..features.vocabulary import Vocabulary
     from ..search.comparison import compare_pictures
     from .output import comparison_line, comparison_text
 
-    vocabulary = Vocabulary.load(shipped_vocabulary(features))
+    vocabulary = Vocabulary.shipped(features)
     comparison = compare_pictures(
         first, second, vocabulary, tolerance=tolerance, mirror_too=mirror, false_alarms=false_alarms
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..geometry.transform import corners_of, project
 
-__all__ = ["PERTURBATIONS", "Perturbation", "perturbed"]
+__all__ = ["PERTURBATIONS", "Perturbation", "outline_of", "perturbed"]
 
 Pixels = NDArray[np.uint8]
 Matrix = NDArray[np.float64]

@@ -23,7 +23,7 @@ from .metrics import measured, ns_score, require_library
 from .scores import FALSE_ALARM, NS, PLACED, VERIFIED, Evaluation, Outcome
 from .truth import GroundTruth, PathNames, Query, names_by_id
 
-__all__ = ["evaluate", "evaluate_settings", "score", "score_answer"]
+__all__ = ["absent_images", "evaluate", "evaluate_settings", "score", "score_answer"]
 
 # So many of the first images are looked at for what is called verified, and where the query lies in
 # them.

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import EvaluationError
 from ..features.local import FEATURE_NAMES, FeatureSpec
-from ..features.vocabulary import Vocabulary, shipped_vocabulary
+from ..features.vocabulary import Vocabulary
 from ..image_index import ImageIndex
 from ..pictures.reading import LIMITS, Limits
 from ..reporting import Failure, Progress
@@ -203,7 +203,7 @@ def trial_index(index: ImageIndex, spec: FeatureSpec, path: str) -> ImageIndex:
     """An empty index for the pictures of another one, which extracts them in this way."""
     vocabulary = index.vocabulary
     if spec.kind != index.spec.kind:
-        vocabulary = Vocabulary.load(shipped_vocabulary(spec.kind))
+        vocabulary = Vocabulary.shipped(spec.kind)
     return ImageIndex.create(
         path,
         vocabulary,

@@ -27,7 +27,7 @@ from ..workers.pool import Work, run_in_processes
 from .perturbation import PERTURBATIONS, outline_of, perturbed
 from .truth import GroundTruth, Query, names_by_id
 
-__all__ = ["NEGATIVES", "make_synthetic_queries"]
+__all__ = ["NEGATIVES", "drawn", "make_synthetic_queries"]
 
 # The set of the queries that show nothing of what is searched.
 NEGATIVES = "negatives"

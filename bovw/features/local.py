@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from ..errors import ParameterError
 from ..pictures.reading import Box, Picture
 
-__all__ = ["FEATURE_NAMES", "FeatureSpec", "Features", "as_unit_vectors", "extract", "mirror"]
+__all__ = [
+    "FEATURE_NAMES",
+    "MIRRORED",
+    "FeatureSpec",
+    "Features",
+    "as_unit_vectors",
+    "extract",
+    "mirror",
+]
 
 DIMENSIONS = {"rootsift": 128, "orb": 256}
 FEATURE_NAMES = tuple(DIMENSIONS)
@@ -53,7 +61,8 @@ class FeatureSpec:
             )
         if type(self.max_features) is not int or type(self.max_side) is not int:
             raise ParameterError(
-                f"max_features, max_side: {self.max_features!r}, {self.max_side!r} are not whole numbers"
+                f"max_features, max_side: {self.max_features!r}, {self.max_side!r} "
+                "are not whole numbers"
             )
         if not 1 <= self.max_features <= 65_535:
             raise ParameterError(f"max_features: {self.max_features} is outside 1..65535")
@@ -149,12 +158,10 @@ def detect(gray: NDArray[Any], spec: FeatureSpec) -> tuple[NDArray[np.float32], 
         detector(spec).detectAndCompute(gray, None) if min(gray.shape) >= MIN_SIDE else ((), None)
     )
     if found is None or not len(keypoints):
-        return np.zeros((0, 5), np.float32), np.zeros(
-            (0, 32), np.uint8
-        ) if spec.kind == "orb" else np.zeros((0, 128), np.float32)
-    return np.array(
-        [(*k.pt, k.size, k.angle, k.response) for k in keypoints], np.float32
-    ), np.asarray(found)
+        none = np.zeros((0, 32), np.uint8) if spec.kind == "orb" else np.zeros((0, 128), np.float32)
+        return np.zeros((0, 5), np.float32), none
+    rows = [(*k.pt, k.size, k.angle, k.response) for k in keypoints]
+    return np.array(rows, np.float32), np.asarray(found)
 
 
 def detector(spec: FeatureSpec) -> cv2.Feature2D:
@@ -213,9 +220,8 @@ def root_sift(sift: NDArray[Any]) -> NDArray[np.float32]:
     length.
     """
     sift = sift.astype(np.float32)
-    return np.asarray(
-        np.sqrt(sift / np.maximum(sift.sum(axis=1, keepdims=True), 1e-12)), np.float32
-    )
+    total = np.maximum(sift.sum(axis=1, keepdims=True), 1e-12)
+    return np.asarray(np.sqrt(sift / total), np.float32)
 
 
 def as_unit_vectors(descriptors: NDArray[Any]) -> NDArray[np.float32]:
@@ -224,7 +230,6 @@ def as_unit_vectors(descriptors: NDArray[Any]) -> NDArray[np.float32]:
     ORB's bits become +-1/16: the squared distance is then a 64th of the Hamming distance.
     """
     if descriptors.dtype == np.uint8:
-        return (
-            np.unpackbits(descriptors, axis=1).astype(np.float32) - np.float32(0.5)
-        ) / np.float32(8)
+        bits = np.unpackbits(descriptors, axis=1).astype(np.float32)
+        return (bits - np.float32(0.5)) / np.float32(8)
     return descriptors.astype(np.float32, copy=False)

@@ -18,7 +18,8 @@ from ..pictures.reading import LIMITS, Limits, read_picture
 from ..reporting import Failure, OnFailure, Progress
 from ..workers.pool import Work, run_in_processes
 from .local import MIRRORED, FeatureSpec, as_unit_vectors, extract
-from .vocabulary import SIGNATURE_BITS, Vocabulary, half_norms
+from .vocabulary import SIGNATURE_BITS, Vocabulary
+from .word_search import half_norms
 
 __all__ = ["TrainingReport", "train_vocabulary"]
 
@@ -128,19 +129,15 @@ def build(
     projection = random_projection(spec.dimension, seed)
     if spec.kind == "orb":
         centres, cells, starts, counts = cluster(sample, words, seed, progress)
-        return Vocabulary(
-            spec, np.packbits(centres > 0, axis=1), 1.0, cells, starts, projection
-        ), counts
+        bits = np.packbits(centres > 0, axis=1)
+        return Vocabulary(spec, bits, 1.0, cells, starts, projection), counts
     centres, cells, starts, counts = cluster(folded(sample), words // 2, seed, progress)
     scale = float(np.float32(centres.max() / 255))
     stored = np.clip(np.rint(centres / scale), 0, 255).astype(np.uint8)
-    stored, cells = (
-        np.concatenate([stored, stored[:, MIRRORED]]),
-        np.concatenate([cells, cells[:, MIRRORED]]),
-    )
-    return Vocabulary(
-        spec, stored, scale, cells, np.concatenate([starts, starts[1:] + words // 2]), projection
-    ), counts
+    stored = np.concatenate([stored, stored[:, MIRRORED]])
+    cells = np.concatenate([cells, cells[:, MIRRORED]])
+    starts = np.concatenate([starts, starts[1:] + words // 2])
+    return Vocabulary(spec, stored, scale, cells, starts, projection), counts
 
 
 def sample_descriptors(
@@ -226,7 +223,7 @@ def folded(sample: NDArray[Any]) -> NDArray[Any]:
     first two mirrored.
     """
     rows = sample.reshape(-1, 2, 64).sum(axis=2, dtype=np.float32)
-    return np.where((rows[:, :1] < rows[:, 1:]), sample[:, MIRRORED], sample)
+    return np.where(rows[:, :1] < rows[:, 1:], sample[:, MIRRORED], sample)
 
 
 def kmeans_centres(sample: NDArray[Any], count: int, seed: int, rounds: int) -> NDArray[np.float32]:

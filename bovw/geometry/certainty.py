@@ -46,39 +46,43 @@ def log_false_alarms(
         fits: of each candidate, or None.
         areas: (count,) of the candidates in square working pixels.
     """
-    alarms = np.zeros(matches.count)
-    found = np.array([number for number, fit in enumerate(fits) if fit], np.int64)
-    if len(found):
+    log_alarms = np.zeros(matches.count)
+    candidates = np.array([number for number, fit in enumerate(fits) if fit], np.int64)
+    if len(candidates):
         known = [fit for fit in fits if fit]
-        rows = np.concatenate([each.inliers for each in known])
-        owner = np.repeat(np.arange(len(known)), [len(each.inliers) for each in known])
-        matrices = np.stack([each.matrix for each in known])
-        reach = np.maximum(1.0, np.sqrt(np.abs(np.linalg.det(matrices[:, :2, :2]))))
-        missed = (
-            np.abs(transformed(matrices[owner], matches.query[rows]) - matches.image[rows])
-            / reach[owner]
+        log_alarms[candidates] = log_chances(matches, known, candidates, areas[candidates], images)
+    return np.asarray((log_alarms + np.log(max(images, 1))) / np.log(10))
+
+
+def log_chances(
+    matches: Matches,
+    fits: Sequence[GeometricFit],
+    candidates: NDArray[np.int64],
+    areas: Numbers,
+    images: int,
+) -> Numbers:
+    """ln of a bound on how often an image agrees by chance as well as each of f candidates does:
+    (f,), 0 at most.
+
+    Args:
+        candidates: (f,) which candidates of `matches` the fits are of.
+        areas: (f,) of these.
+    """
+    matrices = np.stack([fit.matrix for fit in fits])
+    reach = np.maximum(1.0, np.sqrt(np.abs(np.linalg.det(matrices[:, :2, :2]))))
+    cells = count_cells(matches, fits, matrices, reach)
+    starts = matches.starts()
+    tentative = np.minimum(np.diff(starts)[candidates], Tolerances().matches)
+    uniform = uniform_share(reach, areas)
+    bound = log_bound(cells, tentative, uniform * FITTING).min(axis=0)
+    # nobody asks for more than one false alarm, so what is worse already needs no second model
+    for number in np.flatnonzero(bound + np.log(len(RADII) * max(images, 1)) < 0):
+        strongest = starts[candidates[number]] + np.arange(min(tentative[number], SHUFFLED))
+        share = uniform[:, number] + shuffled_share(
+            matches, strongest, matrices[number], reach[number]
         )
-        missed = np.minimum(missed, RADII[-1])  # an inlier, whatever refining has made of it
-        cells = np.stack(
-            [
-                cells_within(matches, rows[near], owner[near], len(known))
-                for near in (missed <= radius for radius in RADII)
-            ]
-        )
-        starts = matches.starts()
-        first, tentative = starts[found], np.minimum(np.diff(starts)[found], Tolerances().matches)
-        fall = np.pi * (np.array(RADII)[:, None] * reach) ** 2 / areas[found]
-        best = log_bound(cells, tentative, fall * FITTING).min(axis=0)
-        for number in np.flatnonzero(
-            best + np.log(len(RADII) * max(images, 1)) < 0
-        ):  # nobody asks for more than one false alarm
-            strongest = first[number] + np.arange(min(tentative[number], SHUFFLED))
-            share = fall[:, number] + shuffled_share(
-                matches, strongest, matrices[number], reach[number]
-            )
-            best[number] = log_bound(cells[:, number], tentative[number], share * FITTING).min()
-        alarms[found] = np.minimum(best + np.log(len(RADII)), 0.0)
-    return np.asarray((alarms + np.log(max(images, 1))) / np.log(10))
+        bound[number] = log_bound(cells[:, number], tentative[number], share * FITTING).min()
+    return np.asarray(np.minimum(bound + np.log(len(RADII)), 0.0))
 
 
 def is_certain(log_alarms: Numbers | float, allowed: float) -> NDArray[np.bool_]:
@@ -90,8 +94,9 @@ def log_bound(cells: NDArray[np.integer], matches: NDArray[np.integer], chance: 
     """ln of a bound on how often so many random matches of a picture agree in so many distinct
     places, elementwise; 0 at most.
 
-    Two places fix the transform, which may be any of C(matches, 2); each other match agrees with probability `chance`, and
-    the binomial tail is bounded by exp(-n KL(k / n || chance)) (Chernoff). Fewer than three places prove nothing.
+    Two places fix the transform, which may be any of C(matches, 2); each other match agrees with
+    probability `chance`, and the binomial tail is bounded by exp(-n KL(k / n || chance))
+    (Chernoff). Fewer than three places prove nothing.
     """
     trials, hits = np.maximum(matches - 2.0, 1.0), cells - 2.0
     chance = np.minimum(chance, 0.5)
@@ -101,6 +106,24 @@ def log_bound(cells: NDArray[np.integer], matches: NDArray[np.integer], chance: 
     return np.where(
         (hits > 0) & (share > chance), np.minimum(choices - trials * divergence, 0.0), 0.0
     )
+
+
+def count_cells(
+    matches: Matches, fits: Sequence[GeometricFit], matrices: Numbers, reach: Numbers
+) -> NDArray[np.int64]:
+    """In how many distinct places the inliers of each of f fits agree, for each radius: (radii, f).
+
+    Args:
+        matrices: (f, 3, 3) of the fits.
+        reach: (f,) their magnifications, if above 1.
+    """
+    rows = np.concatenate([fit.inliers for fit in fits])
+    owner = np.repeat(np.arange(len(fits)), [len(fit.inliers) for fit in fits])
+    missed = transformed(matrices[owner], matches.query[rows]) - matches.image[rows]
+    # an inlier is within the last radius, whatever refining has made of it
+    distance = np.minimum(np.abs(missed) / reach[owner], RADII[-1])
+    within = [distance <= radius for radius in RADII]
+    return np.stack([cells_within(matches, rows[near], owner[near], len(fits)) for near in within])
 
 
 def transformed(matrices: Numbers, points: NDArray[np.complex128]) -> NDArray[np.complex128]:
@@ -120,36 +143,47 @@ def cells_within(
     """In how many distinct places the matches of each owner are, in the query or in the image,
     whichever is less: (count,).
     """
-    return np.minimum(
-        *(distinct_cells(side[rows], owner, count) for side in (matches.query, matches.image))
-    )
+    query = distinct_cells(matches.query[rows], owner, count)
+    return np.minimum(query, distinct_cells(matches.image[rows], owner, count))
 
 
 def distinct_cells(
     points: NDArray[np.complex128], owner: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
     """How many squares of a grid hold points (n,) of each owner: (count,)."""
-    x, y = (
-        np.floor(points.real / CELL).astype(np.int64),
-        np.floor(points.imag / CELL).astype(np.int64),
-    )
+    x = np.floor(points.real / CELL).astype(np.int64)
+    y = np.floor(points.imag / CELL).astype(np.int64)
     squares = np.unique((owner << 42) + (x + ORIGIN << 21) + y + ORIGIN)
     return np.bincount(squares >> 42, minlength=count)
+
+
+def uniform_share(reach: Numbers, areas: Numbers) -> Numbers:
+    """The share of a picture that lies within each radius of a place: (radii, f).
+
+    Args:
+        reach: (f,) what the radii of each candidate are multiplied with.
+        areas: (f,) of the candidates.
+    """
+    return np.asarray(np.pi * (np.array(RADII)[:, None] * reach) ** 2 / areas)
 
 
 def shuffled_share(
     matches: Matches, rows: NDArray[np.int64], matrix: Numbers, reach: float
 ) -> Numbers:
-    """How many pairs of matches lie within each of the radii when each has the partner of the
-    other, over all pairs: (radii,).
+    """The share of pairs of matches that lie within each radius when each has the partner of the
+    other: (radii,).
 
     Pairs of neighbours and of matches of one feature count as missing them: where all is right,
     they agree as well.
+
+    Args:
+        rows: (n,) the matches of one candidate that are paired.
+        matrix: (3, 3) its transform.
+        reach: what the radii are multiplied with.
     """
     query, image, feature = matches.query[rows], matches.image[rows], matches.query_feature[rows]
     missed = squared(transformed(matrix, query)[:, None] - image) / reach**2
-    missed[(squared(query[:, None] - query) < NEIGHBOUR**2) | (feature[:, None] == feature)] = (
-        np.inf
-    )
+    neighbours = squared(query[:, None] - query) < NEIGHBOUR**2
+    missed[neighbours | (feature[:, None] == feature)] = np.inf
     pairs = max(len(rows) * (len(rows) - 1), 1)
     return np.array([np.count_nonzero(missed < radius**2) / pairs for radius in RADII])

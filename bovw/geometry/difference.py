@@ -81,12 +81,8 @@ def differences(
         tolerance: in pixels.
     """
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * tolerance + 1, 2 * tolerance + 1))
-    inside = (
-        cv2.erode(
-            covered.astype(np.uint8), np.ones((2 * tolerance + 5, 2 * tolerance + 5)), borderValue=0
-        )
-        > 0
-    )
+    margin = np.ones((2 * tolerance + 5, 2 * tolerance + 5))
+    inside = cv2.erode(covered.astype(np.uint8), margin, borderValue=0) > 0
     if not inside.any():
         return []
     one, other = without_light(first, covered), without_light(second, covered)
@@ -103,9 +99,8 @@ def differences(
     contrast = max(float(high - low), 1.0)
     noise = float(np.median(np.abs((one - other)[inside]))) * 1.4826
     differs = ((miss > max(OVERLOOKED * contrast, NOISE * noise)) & inside).astype(np.uint8)
-    count, label = cv2.connectedComponents(
-        cv2.dilate(differs, np.ones((2 * JOIN + 1, 2 * JOIN + 1), np.uint8))
-    )
+    joining = np.ones((2 * JOIN + 1, 2 * JOIN + 1), np.uint8)
+    count, label = cv2.connectedComponents(cv2.dilate(differs, joining))
     found = []
     for number in range(1, count):
         y, x = np.nonzero((label == number) & (differs > 0))
@@ -126,9 +121,7 @@ def without_light(picture: NDArray[np.uint8], covered: NDArray[np.bool_]) -> NDA
         cv2.GaussianBlur(cv2.resize(each, small, interpolation=cv2.INTER_AREA), (0, 0), sigma)
         for each in (values * share, share)
     )
-    around = cv2.resize(
-        light / np.maximum(seen, 1e-3),
-        (picture.shape[1], picture.shape[0]),
-        interpolation=cv2.INTER_LINEAR,
-    )
+    height, width = picture.shape
+    light = light / np.maximum(seen, 1e-3)
+    around = cv2.resize(light, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(values - around, np.float32)

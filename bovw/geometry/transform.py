@@ -12,15 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "Model",
-    "Transform",
-    "corners_of",
-    "decompose",
-    "plausible",
-    "project",
-    "select_transform",
-]
+__all__ = ["Model", "Transform", "corners_of", "decompose", "project", "select_transform"]
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float64]
@@ -43,7 +35,7 @@ def project(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.float64]
         return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:])
 
 
-def plausible(matrix: Matrix, corners: NDArray[np.float64]) -> bool:
+def is_plausible(matrix: Matrix, corners: NDArray[np.float64]) -> bool:
     """Whether a homography maps the corners (4, 2) of a picture to a sane quadrilateral.
 
     Sane: in front of the camera, convex, turning the same way, corner angles of 20 to 160 degrees,
@@ -83,27 +75,25 @@ def select_transform(
 ) -> Transform:
     """The simplest transform that explains matched points (n, 2) -> (n, 2) about as well as any.
 
-    A similarity, an affine transform and a homography (MAGSAC++: Barath et al., CVPR 2020) compete,
-    all started from `start`, which is affine. A richer one must put over a tenth more points within
-    `pixels` (times the magnification, if above 1), since it carries places outside the matched
-    points further astray; and it must be plausible for the `corners` of the query.
+    A similarity and an affine transform, both refined from `start`, a homography (MAGSAC++: Barath
+    et al., CVPR 2020) and `start` itself, which is affine, compete. A richer one must put over a
+    tenth more points within `pixels` (times the magnification of `start`, if above 1), since it
+    carries places outside the matched points further astray; and all but `start` must be plausible
+    for the `corners` (4, 2) of the query.
     """
     reach = pixels * max(1.0, float(np.sqrt(abs(np.linalg.det(start[:2, :2])))))
     models = [
-        Transform("similarity", refine_transform(query, image, start, reach, similarity)),
-        Transform("affine", refine_transform(query, image, start, reach, affine)),
+        Transform("similarity", refine_transform(query, image, start, reach, fit_similarity)),
+        Transform("affine", refine_transform(query, image, start, reach, fit_affine)),
     ]
-    perspective = homography(query, image, reach)
-    if perspective is not None:
-        models.append(Transform("homography", perspective))
-    sane = [
-        *(model for model in models if plausible(model.matrix, corners)),
-        Transform("affine", start),
-    ]
-    counts = [within(model.matrix, query, image, reach) for model in sane]
-    return next(
-        model for model, count in zip(sane, counts, strict=True) if count >= 0.9 * max(counts)
-    )
+    homography = fit_homography(query, image, reach)
+    if homography is not None:
+        models.append(Transform("homography", homography))
+    models = [model for model in models if is_plausible(model.matrix, corners)]
+    models.append(Transform("affine", start))
+    counts = [count_within(model.matrix, query, image, reach) for model in models]
+    enough = 0.9 * max(counts)
+    return next(model for model, count in zip(models, counts, strict=True) if count >= enough)
 
 
 def decompose(matrix: Matrix, point: NDArray[np.float64], mirrored: bool) -> tuple[float, float]:
@@ -130,10 +120,10 @@ def refine_transform(
     image: Points,
     start: Matrix,
     pixels: float,
-    fitted: Callable[[Points, Points], Matrix],
+    fit: Callable[[Points, Points], Matrix],
 ) -> Matrix:
     """Least squares on the points that the transform puts within `pixels`, repeated while it
-    reaches more of them.
+    reaches more of them. It begins with the points within three times that of `start`.
     """
     best, most = start, 0
     for _ in range(5):
@@ -141,15 +131,15 @@ def refine_transform(
         near = np.hypot(miss[:, 0], miss[:, 1]) < (pixels if most else 3 * pixels)
         if near.sum() < 3:
             break
-        model = fitted(query[near], image[near])
-        count = within(model, query, image, pixels)
+        model = fit(query[near], image[near])
+        count = count_within(model, query, image, pixels)
         if count <= most:
             break
         best, most = model, count
     return best
 
 
-def similarity(query: Points, image: Points) -> Matrix:
+def fit_similarity(query: Points, image: Points) -> Matrix:
     """The similarity (3, 3) of least squares from points (n, 2) to points (n, 2)."""
     z, y = query @ (1, 1j), image @ (1, 1j)
     centred = z - z.mean()
@@ -158,7 +148,7 @@ def similarity(query: Points, image: Points) -> Matrix:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag], [0, 0, 1]])
 
 
-def affine(query: Points, image: Points) -> Matrix:
+def fit_affine(query: Points, image: Points) -> Matrix:
     """The affine transform (3, 3) of least squares; of smallest norm where the points do not fix
     one.
     """
@@ -171,7 +161,7 @@ def affine(query: Points, image: Points) -> Matrix:
     return matrix
 
 
-def homography(query: Points, image: Points, pixels: float) -> Matrix | None:
+def fit_homography(query: Points, image: Points, pixels: float) -> Matrix | None:
     """A homography (3, 3) from points (n, 2) to points (n, 2), or None: too few points, or
     degenerate ones.
     """
@@ -188,7 +178,7 @@ def homography(query: Points, image: Points, pixels: float) -> Matrix | None:
     return np.asarray(found, np.float64) / float(found[2, 2])
 
 
-def within(matrix: Matrix, query: Points, image: Points, pixels: float) -> int:
+def count_within(matrix: Matrix, query: Points, image: Points, pixels: float) -> int:
     """How many points a transform puts within `pixels` of their partners."""
     miss = project(matrix, query) - image
     return int((np.hypot(miss[:, 0], miss[:, 1]) < pixels).sum())

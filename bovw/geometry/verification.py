@@ -7,12 +7,13 @@ flat array, grouped by candidate. Nothing here knows about indexes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import ranges
+from .fitting import AffineMaps, columns, fit_transforms
 
 __all__ = ["GeometricFit", "Matches", "Tolerances", "squared", "verify_candidates"]
 
@@ -33,7 +34,7 @@ class Tolerances:
         hypotheses: so many of an image's strongest matches propose a transform.
         matches: so many of an image's strongest matches are looked at.
         refined: so many of an image's best hypotheses are refined.
-        affine_from: distinct inliers from which an affine transform is fitted; a similarity below.
+        affine_inliers: from so many inliers on an affine transform is fitted, a similarity below.
     """
 
     pixels: float = 8.0
@@ -43,7 +44,7 @@ class Tolerances:
     hypotheses: int = 48
     matches: int = 400
     refined: int = 3
-    affine_from: int = 6
+    affine_inliers: int = 6
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,22 @@ class GeometricFit:
     matrix: Matrix
 
 
+@dataclass(frozen=True)
+class Hypotheses:
+    """Transforms that a match of their candidate implies, h of them, and what may support them.
+
+    Attributes:
+        seed: (h,) int64, the match that each comes from; ascending.
+        number, match: (p,) int64, all pairs of a hypothesis and a match of its candidate, sorted.
+        inlying: (p,) bool, whether that match supports that hypothesis.
+    """
+
+    seed: NDArray[np.int64]
+    number: NDArray[np.int64]
+    match: NDArray[np.int64]
+    inlying: NDArray[np.bool_]
+
+
 def verify_candidates(matches: Matches, tolerances: Tolerances) -> list[GeometricFit | None]:
     """The best agreement of each candidate, None where no three matches agree.
 
@@ -101,181 +118,141 @@ def verify_candidates(matches: Matches, tolerances: Tolerances) -> list[Geometri
     their inliers (LO-RANSAC: Chum, Matas, Kittler, DAGM 2003). No random numbers: all proposals are
     tried.
     """
+    hypotheses = propose(matches, tolerances)
+    if not len(hypotheses.seed):
+        return [None] * matches.count
+    hypotheses, maps = refine(matches, hypotheses, tolerances)
+    return select_best(matches, hypotheses, maps)
+
+
+def propose(matches: Matches, tolerances: Tolerances) -> Hypotheses:
+    """The similarities that strong matches imply, those of each candidate with most support."""
     starts = matches.starts()
     sizes = np.minimum(np.diff(starts), tolerances.matches)
-    proposals, seeds = propose(matches, starts, sizes, tolerances)
-    result: list[GeometricFit | None] = [None] * matches.count
-    if not len(proposals):
-        return result
-    owner = matches.candidate[seeds]
-    pair_proposal, pair_match = ranges(starts[owner], sizes[owner])
-    inside, linear, shift = refine(matches, proposals, seeds, pair_proposal, pair_match, tolerances)
-    chosen = distinct(matches, pair_proposal[inside], pair_match[inside])
-    pair_proposal, pair_match = pair_proposal[inside][chosen], pair_match[inside][chosen]
-    weights = np.bincount(pair_proposal, weights=matches.weight[pair_match], minlength=len(seeds))
-    counts = np.bincount(pair_proposal, minlength=len(seeds))
-    bounds = np.searchsorted(pair_proposal, np.arange(len(seeds) + 1))
-    weights[counts < 3] = 0
-    for number in np.lexsort(
-        (np.arange(len(seeds)), weights)
-    ):  # the best of a candidate comes last and stays
-        if weights[number] > 0:
-            matrix = np.eye(3)
-            matrix[:2, :2], matrix[:2, 2] = linear[number], shift[number]
-            inliers = pair_match[bounds[number] : bounds[number + 1]]
-            result[owner[number]] = GeometricFit(float(weights[number]), inliers, matrix)
-    return result
+    proposing = np.where(sizes >= 3, np.minimum(sizes, tolerances.hypotheses), 0)
+    _, seed = ranges(starts[:-1], proposing)
+    owner = matches.candidate[seed]
+    number, match = ranges(starts[owner], sizes[owner])
+    inlying = implied_inliers(matches, seed[number], match, tolerances)
+    support = np.bincount(number, weights=inlying * matches.weight[match], minlength=len(seed))
+    best = top_per_group(owner, support, tolerances.refined)
+    owner = owner[best]
+    return Hypotheses(seed[best], *ranges(starts[owner], sizes[owner]), inlying[best[number]])
 
 
-def propose(
-    matches: Matches, starts: NDArray[np.int64], sizes: NDArray[np.int64], tolerances: Tolerances
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """The best supported proposals: for each its support over the matches of its candidate (flat),
-    and its match.
-    """
-    _, seeds = ranges(
-        starts[:-1], np.where(sizes >= 3, np.minimum(sizes, tolerances.hypotheses), 0)
-    )
-    owner = matches.candidate[seeds]
-    row, item = ranges(starts[owner], sizes[owner])
-    scale = np.exp(matches.log_scale)
-    rotation = np.exp(1j * matches.turn).astype(np.complex64)
+def implied_inliers(
+    matches: Matches, seed: NDArray[np.int64], match: NDArray[np.int64], tolerances: Tolerances
+) -> NDArray[np.bool_]:
+    """Which matches (p,) agree with the similarities that other matches, the seeds (p,), imply."""
     # single precision is plenty for a first guess, and halves the memory that these long arrays
     # move
-    linear = (scale * rotation).astype(np.complex64)
-    query, image = matches.query.astype(np.complex64), matches.image.astype(np.complex64)
+    scale = np.exp(matches.log_scale)
     log_scale = matches.log_scale.astype(np.float32)
-    allowed = ((tolerances.pixels * np.maximum(1, scale)) ** 2).astype(np.float32)
-    seed = seeds[row]
-    away = image[item] - image[seed]
-    miss = linear[seed] * (query[item] - query[seed]) - away
-    supports = (
-        (squared(miss) < allowed[seed] + np.float32(tolerances.slope**2) * squared(away))
-        & (np.abs(log_scale[item] - log_scale[seed]) < tolerances.log_scale)
-        & ((rotation[item] * rotation[seed].conj()).real > np.cos(tolerances.turn))
+    rotation = np.exp(1j * matches.turn).astype(np.complex64)
+    fitting = fits_in_pose(
+        log_scale[match] - log_scale[seed], rotation[match] * rotation[seed].conj(), tolerances
     )
-    support = np.bincount(row, weights=supports * matches.weight[item], minlength=len(seeds))
-    order = np.lexsort((np.arange(len(seeds)), -support, owner))
-    first = np.searchsorted(owner[order], np.arange(matches.count))
-    rank = np.arange(len(order)) - first[owner[order]]
-    kept = np.zeros(len(seeds), bool)
-    kept[order[rank < tolerances.refined]] = True
-    return supports[kept[row]], seeds[kept]
+    query, image = matches.query.astype(np.complex64), matches.image.astype(np.complex64)
+    linear = (scale * rotation).astype(np.complex64)
+    allowed = ((tolerances.pixels * np.maximum(1, scale)) ** 2).astype(np.float32)
+    away = image[match] - image[seed]
+    miss = linear[seed] * (query[match] - query[seed]) - away
+    reach = allowed[seed] + np.float32(tolerances.slope**2) * squared(away)
+    return fitting & (squared(miss) < reach)
 
 
-def squared(z: NDArray[np.complexfloating]) -> NDArray[np.floating]:
-    """|z|^2, which spares the square root of |z|."""
-    return z.real**2 + z.imag**2
+def fits_in_pose(
+    log_scale: NDArray[np.floating], rotation: NDArray[np.complexfloating], tolerances: Tolerances
+) -> NDArray[np.bool_]:
+    """Whether matches turn and scale as a transform does, by the difference of the logarithms of
+    scale and the quotient of the rotations (as numbers of length 1).
+    """
+    same_turn = rotation.real > np.cos(tolerances.turn)
+    return np.asarray((np.abs(log_scale) < tolerances.log_scale) & same_turn)
+
+
+def top_per_group(
+    group: NDArray[np.int64], score: NDArray[np.number], count: int
+) -> NDArray[np.bool_]:
+    """Flags of the `count` highest scores of each group, where `group` (n,) ascends: (n,).
+
+    Ties go to the first.
+    """
+    order = np.lexsort((-score, group))
+    sizes = np.bincount(group)
+    rank = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    top = np.zeros(len(group), bool)
+    top[order[rank < count]] = True
+    return top
 
 
 def refine(
-    matches: Matches,
-    inside: NDArray[np.bool_],
-    seeds: NDArray[np.int64],
-    row: NDArray[np.int64],
-    item: NDArray[np.int64],
-    tolerances: Tolerances,
-) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+    matches: Matches, hypotheses: Hypotheses, tolerances: Tolerances
+) -> tuple[Hypotheses, AffineMaps]:
     """Three rounds of weighted least squares and re-counting, the first at twice the tolerance.
 
-    Returns which pairs (row, item) are inliers, and the transforms: linear parts (rows, 2, 2),
-    shifts (rows, 2).
+    Returns the hypotheses with the inliers of the last round, and their transforms.
     """
-    count = len(seeds)
-    query, image, weight = matches.query[item], matches.image[item], matches.weight[item]
+    seed, number, match = hypotheses.seed, hypotheses.number, hypotheses.match
+    weight, log_scale = matches.weight[match], matches.log_scale[match]
+    rotation = np.exp(1j * matches.turn)[match]
     # places are counted relative to the seed, which keeps the normal equations well conditioned
-    base_query, base_image = matches.query[seeds], matches.image[seeds]
-    z, y = query - base_query[row], image - base_image[row]
-    turn = np.exp(1j * matches.turn)
-    linear, shift = np.zeros((count, 2, 2)), np.zeros((count, 2))
+    query_seed, image_seed = matches.query[seed], matches.image[seed]
+    z, y = matches.query[match] - query_seed[number], matches.image[match] - image_seed[number]
+    inlying = hypotheses.inlying
     for widening in (2.0, 1.0, 1.0):
-        linear, shift = fit_transforms(
-            z, y, np.where(inside, weight, 0.0), row, count, tolerances.affine_from
+        maps = fit_transforms(
+            z, y, np.where(inlying, weight, 0.0), number, len(seed), tolerances.affine_inliers
         )
-        magnification = np.sqrt(np.abs(np.linalg.det(linear)))
-        rotation = (linear[:, 0, 0] + linear[:, 1, 1]) + 1j * (linear[:, 1, 0] - linear[:, 0, 1])
-        rotation /= np.maximum(np.abs(rotation), 1e-12)
-        fitted_x = linear[row, 0, 0] * z.real + linear[row, 0, 1] * z.imag + shift[row, 0]
-        fitted_y = linear[row, 1, 0] * z.real + linear[row, 1, 1] * z.imag + shift[row, 1]
-        inside = (
-            (
-                np.hypot(fitted_x - y.real, fitted_y - y.imag)
-                < widening * tolerances.pixels * np.maximum(1, magnification)[row]
-            )
-            & (
-                np.abs(matches.log_scale[item] - np.log(np.maximum(magnification, 1e-12))[row])
-                < tolerances.log_scale
-            )
-            & ((rotation.conj()[row] * turn[item]).real > np.cos(tolerances.turn))
+        magnification = maps.magnification()
+        reach = widening * tolerances.pixels * np.maximum(1, magnification)
+        log_magnification = np.log(np.maximum(magnification, 1e-12))
+        inlying = (maps.distances(number, z, y) < reach[number]) & fits_in_pose(
+            log_scale - log_magnification[number],
+            maps.rotation().conj()[number] * rotation,
+            tolerances,
         )
-    moved = np.einsum("rij,rj->ri", linear, np.stack([base_query.real, base_query.imag], axis=1))
-    return inside, linear, shift - moved + np.stack([base_image.real, base_image.imag], axis=1)
+    moved = np.einsum("hij,hj->hi", maps.linear, columns(query_seed))
+    shift = maps.shift - moved + columns(image_seed)
+    return replace(hypotheses, inlying=inlying), AffineMaps(maps.linear, shift)
 
 
-def fit_transforms(
-    z: NDArray[np.complex128],
-    y: NDArray[np.complex128],
-    weight: NDArray[np.float64],
-    row: NDArray[np.int64],
-    count: int,
-    affine_from: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weighted least squares z -> y for each row: affine where enough points carry it, a similarity
-    elsewhere.
-    """
-
-    def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(row, weights=values * weight, minlength=count).astype(np.float64)
-
-    mass = np.maximum(total(np.ones(len(z))), 1e-12)
-    mean_z = np.stack([total(z.real), total(z.imag)], axis=1) / mass[:, None]
-    mean_y = np.stack([total(y.real), total(y.imag)], axis=1) / mass[:, None]
-    zx, zy = z.real - mean_z[row, 0], z.imag - mean_z[row, 1]
-    yx, yy = y.real - mean_y[row, 0], y.imag - mean_y[row, 1]
-    xx, xy_, yy_ = total(zx * zx), total(zx * zy), total(zy * zy)
-    cross = np.stack(
-        [
-            np.stack([total(yx * zx), total(yx * zy)], axis=1),
-            np.stack([total(yy * zx), total(yy * zy)], axis=1),
-        ],
-        axis=1,
-    )
-    variance = np.maximum(xx + yy_, 1e-9)
-    real, imaginary = (
-        (cross[:, 0, 0] + cross[:, 1, 1]) / variance,
-        (cross[:, 1, 0] - cross[:, 0, 1]) / variance,
-    )
-    similar = np.stack(
-        [np.stack([real, -imaginary], axis=1), np.stack([imaginary, real], axis=1)], axis=1
-    )
-    determinant = xx * yy_ - xy_ * xy_
-    solid = determinant > 1e-4 * variance * variance
-    inverse = np.stack([np.stack([yy_, -xy_], axis=1), np.stack([-xy_, xx], axis=1)], axis=1)
-    affine = cross @ (inverse / np.where(solid, determinant, 1.0)[:, None, None])
-    points = np.bincount(row, weights=weight > 0, minlength=count)
-    use = solid & (points >= affine_from) & upright_enough(affine)
-    linear = np.where(use[:, None, None], affine, similar)
-    return linear, mean_y - np.einsum("rij,rj->ri", linear, mean_z)
-
-
-def upright_enough(linear: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of the linear maps (n, 2, 2) neither mirror nor stretch one direction over 3 times the
-    other.
-    """
-    determinant = linear[:, 0, 0] * linear[:, 1, 1] - linear[:, 0, 1] * linear[:, 1, 0]
-    square = (linear**2).sum(axis=(1, 2))
-    # singular values s >= t: s^2 + t^2 = square, s * t = |determinant|
-    return np.asarray((determinant > 0) & (square < (3 + 1 / 3) * np.abs(determinant)), np.bool_)
+def select_best(
+    matches: Matches, hypotheses: Hypotheses, maps: AffineMaps
+) -> list[GeometricFit | None]:
+    """Of each candidate the hypothesis whose inliers weigh most, of at least three."""
+    number, match = hypotheses.number[hypotheses.inlying], hypotheses.match[hypotheses.inlying]
+    chosen = distinct(matches, number, match)
+    number, match = number[chosen], match[chosen]
+    count = len(hypotheses.seed)
+    weights = np.bincount(number, weights=matches.weight[match], minlength=count)
+    weights[np.bincount(number, minlength=count) < 3] = 0
+    bounds = np.searchsorted(number, np.arange(count + 1))
+    owner = matches.candidate[hypotheses.seed]
+    result: list[GeometricFit | None] = [None] * matches.count
+    # the best of a candidate comes last and stays
+    for best in np.argsort(weights, kind="stable"):
+        if weights[best] > 0:
+            matrix = np.eye(3)
+            matrix[:2, :2], matrix[:2, 2] = maps.linear[best], maps.shift[best]
+            inliers = match[bounds[best] : bounds[best + 1]]
+            result[owner[best]] = GeometricFit(float(weights[best]), inliers, matrix)
+    return result
 
 
 def distinct(
     matches: Matches, row: NDArray[np.int64], item: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Which pairs remain when each feature of either side counts once a row: the strongest match of
-    each.
+    """Which pairs (row, item) remain when each feature of either side counts once a row: the
+    strongest match of each.
     """
     base = int(max(matches.query_feature.max(initial=0), matches.image_feature.max(initial=0))) + 1
     _, first = np.unique(row * base + matches.query_feature[item], return_index=True)
     kept = np.sort(first)
     _, first = np.unique(row[kept] * base + matches.image_feature[item[kept]], return_index=True)
     return kept[np.sort(first)]
+
+
+def squared(z: NDArray[np.complexfloating]) -> NDArray[np.floating]:
+    """|z|^2, which spares the square root of |z|."""
+    return z.real**2 + z.imag**2

@@ -24,7 +24,7 @@ from ..workers.pool import Work, run_in_processes
 from .record import FileStamp, ImageRecord
 from .segment_writer import IndexedImage
 
-__all__ = ["CHUNK", "PRODUCERS", "Extracted", "Task", "encode_pictures"]
+__all__ = ["CHUNK", "PRODUCERS", "Extracted", "Task", "encode_pictures", "stamp_of"]
 
 # Pictures that a process encodes together.
 CHUNK = 8

@@ -24,6 +24,8 @@ from .record import ImageRecord, has_values, parse_record
 __all__ = [
     "COUNT_TYPES",
     "FORMATS",
+    "SCALE_OCTAVES",
+    "SCALE_STEPS",
     "LiveSegment",
     "Segment",
     "document_frequencies",

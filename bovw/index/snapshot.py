@@ -18,7 +18,7 @@ from .manifest import Manifest, SegmentEntry, read_latest
 from .record import ImageRecord
 from .segment import COUNT_TYPES, LiveSegment, Segment, id_hashes
 
-__all__ = ["Snapshot", "deletion_files", "newest_snapshot"]
+__all__ = ["Snapshot", "deletion_files", "newest_snapshot", "opened_snapshot"]
 
 
 class Snapshot:

@@ -145,9 +145,8 @@ def decoding_bytes(image: ImageFile.ImageFile, size: tuple[int, int]) -> int:
             small.
     """
     assert image.fp is not None
-    shrunk: int = 4 ** getattr(
-        image, "_reduce", 0
-    )  # a JPEG 2000 image has its full size until it is decoded
+    # a JPEG 2000 image has its full size until it is decoded
+    shrunk: int = 4 ** getattr(image, "_reduce", 0)
     pixels = image.width * image.height // shrunk
     stored = STORED.get(image.mode, 4) * (2 if has_deep_colours(image) else 1)
     needed = pixels * (stored + (3 if image.mode == "P" else 1))
@@ -188,9 +187,8 @@ def has_several_scans(image: JpegImageFile) -> bool:
     """
     if image.info.get("progressive") or image.format != "JPEG" or image.fp is None:
         return bool(image.info.get("progressive"))
-    scan = image.fp.read(
-        3
-    )  # opening ends just behind the marker of the first scan: length (2 bytes), number of its channels
+    # opening ends just behind the marker of the first scan: length (2 bytes), number of channels
+    scan = image.fp.read(3)
     return len(scan) == 3 and scan[2] < len(image.layer)
 
 

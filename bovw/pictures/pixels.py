@@ -70,9 +70,8 @@ def colour_values(image: Image.Image, side: int) -> NDArray[np.uint8]:
     """
     load(image)
     if image.mode == "RGB" and max(image.size) >= 4 * side:
-        image = Image.Image.reduce(
-            image, max(image.size) // (2 * side)
-        )  # not its own, which JPEG 2000 images shadow
+        # not its own method, which JPEG 2000 images shadow
+        image = Image.Image.reduce(image, max(image.size) // (2 * side))
     width, height = image.size
     colours = np.empty((height, width, 3), np.uint8)
     for top, bottom in bands(width, height):

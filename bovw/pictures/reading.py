@@ -251,7 +251,8 @@ def require_pixels(path: str, size: tuple[int, int], limits: Limits) -> None:
     if size[0] * size[1] > limits.pixels:
         raise ImageError(
             path,
-            f"is too large: {size[0]} x {size[1]} pixels, more than {limits.pixels:,} (limit: pixels)",
+            f"is too large: {size[0]} x {size[1]} pixels, "
+            f"more than {limits.pixels:,} (limit: pixels)",
         )
 
 
@@ -260,7 +261,8 @@ def require_memory(path: str, needed: int, limits: Limits) -> None:
     if needed > limits.memory:
         raise ImageError(
             path,
-            f"is too large: decoding takes {needed:,} bytes of memory, more than {limits.memory:,} (limit: memory)",
+            f"is too large: decoding takes {needed:,} bytes of memory, "
+            f"more than {limits.memory:,} (limit: memory)",
         )
 
 

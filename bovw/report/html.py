@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import ImageError, OutputError, printable
 from ..pictures.reading import read_colours
 
-__all__ = ["STYLE", "Figure", "Page", "row"]
+__all__ = ["STYLE", "Figure", "Page", "escaped", "row"]
 
 THUMBNAIL = 240
 QUALITY = 80
@@ -27,19 +27,23 @@ HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy"
+      content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width">
 <title>{title}</title>
 </head>
 <body>
 """
 STYLE = """<style>
-.bovw { font: 14px/1.4 system-ui, sans-serif; color: #222; border-top: 1px solid #ccc; padding: 12px 0 }
+.bovw { font: 14px/1.4 system-ui, sans-serif; color: #222; border-top: 1px solid #ccc;
+        padding: 12px 0 }
 .bovw h2 { font-size: 16px; margin: 0 0 4px; overflow-wrap: anywhere }
 .bovw .row { display: flex; flex-wrap: wrap; gap: 14px; align-items: flex-start }
 .bovw figure { margin: 0; width: 240px; overflow-wrap: anywhere }
-.bovw .picture { position: relative; overflow: hidden; display: inline-block; line-height: 0; background: #eee }
-.bovw .picture img { width: auto; height: auto; max-width: 240px; max-height: 240px; min-width: 60px; image-rendering: auto }
+.bovw .picture { position: relative; overflow: hidden; display: inline-block; line-height: 0;
+                 background: #eee }
+.bovw .picture img { width: auto; height: auto; max-width: 240px; max-height: 240px;
+                     min-width: 60px; image-rendering: auto }
 .bovw .picture svg { position: absolute; inset: 0; width: 100%; height: 100% }
 .bovw polygon { fill: none; stroke-width: 3; vector-effect: non-scaling-stroke }
 .bovw .yes polygon { stroke: #00a028 } .bovw .yes b { color: #00801f }
@@ -48,9 +52,11 @@ STYLE = """<style>
 .bovw .missing { color: #a00 }
 .bovw h1 { font-size: 18px; margin: 0 }
 .bovw table { border-collapse: collapse }
-.bovw td, .bovw th { text-align: right; padding: 2px 10px; border-bottom: 1px solid #eee; white-space: nowrap }
+.bovw td, .bovw th { text-align: right; padding: 2px 10px; border-bottom: 1px solid #eee;
+                     white-space: nowrap }
 .bovw td:first-child, .bovw th:first-child { text-align: left }
-.bovw dl { display: grid; grid-template-columns: max-content auto; gap: 0 2em } .bovw dt { font-weight: bold } .bovw dd { margin: 0 }
+.bovw dl { display: grid; grid-template-columns: max-content auto; gap: 0 2em }
+.bovw dt { font-weight: bold } .bovw dd { margin: 0 }
 </style>
 """
 
@@ -76,7 +82,7 @@ class Figure:
 
 
 class Page:
-    """A page that is written row by row, so that their number does not matter. A context manager."""
+    """A page that is written row by row, so their number does not matter. A context manager."""
 
     def __init__(self, path: str | os.PathLike[str], title: str = "bovw search") -> None:
         """Begin the page. Raises OutputError if the file cannot be written."""
@@ -111,14 +117,20 @@ class Page:
 def row(title: str, facts: str, figures: Sequence[Figure]) -> str:
     """A titled row of pictures as HTML; STYLE says how it looks."""
     shown = "\n".join(map(framed, figures))
-    return f'<div class="bovw"><h2>{escaped(title)}</h2><p>{escaped(facts)}</p>\n<div class="row">\n{shown}\n</div></div>\n'
+    return (
+        f'<div class="bovw"><h2>{escaped(title)}</h2><p>{escaped(facts)}</p>\n'
+        f'<div class="row">\n{shown}\n</div></div>\n'
+    )
 
 
 def framed(figure: Figure) -> str:
     """One picture with its caption."""
     caption = "<br>".join(map(escaped, figure.lines))
     picture = "" if figure.path is None else thumbnail(figure.path, figure.outline)
-    return f'<figure class="{figure.kind}">{picture}<figcaption><b>{escaped(figure.verdict)}</b><br>{caption}</figcaption></figure>'
+    return (
+        f'<figure class="{figure.kind}">{picture}'
+        f"<figcaption><b>{escaped(figure.verdict)}</b><br>{caption}</figcaption></figure>"
+    )
 
 
 def thumbnail(path: str, outline: NDArray[np.float64] | None) -> str:
@@ -132,7 +144,10 @@ def thumbnail(path: str, outline: NDArray[np.float64] | None) -> str:
     drawing = ""
     if outline is not None and np.isfinite(outline).all():
         points = " ".join(f"{x + 0.5:.1f},{y + 0.5:.1f}" for x, y in outline.tolist())
-        drawing = f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none"><polygon points="{points}"/></svg>'
+        drawing = (
+            f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none">'
+            f'<polygon points="{points}"/></svg>'
+        )
     return f'<span class="picture"><img alt="" src="data:image/jpeg;base64,{data}">{drawing}</span>'
 
 

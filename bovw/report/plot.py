@@ -61,12 +61,14 @@ def bars(title: str, rows: Sequence[tuple[str, Mean]]) -> str:
             f'<text x="{LABEL - 8}" y="{y + 12}" text-anchor="end" {TEXT}>{escaped(label)}</text>'
         )
         parts.append(
-            f'<rect x="{LABEL}" y="{y + 2}" width="{rate.mean * BAR:.1f}" height="{LINE - 8}" fill="#8fb8de"/>'
+            f'<rect x="{LABEL}" y="{y + 2}" width="{rate.mean * BAR:.1f}" height="{LINE - 8}" '
+            f'fill="#8fb8de"/>'
         )
         if rate.low is not None and rate.high is not None:
             x1, x2 = LABEL + rate.low * BAR, LABEL + rate.high * BAR
             parts.append(
-                f'<path d="M{x1:.1f} {y + 5}v8M{x1:.1f} {y + 9}H{x2:.1f}M{x2:.1f} {y + 5}v8" stroke="#123" fill="none"/>'
+                f'<path d="M{x1:.1f} {y + 5}v8M{x1:.1f} {y + 9}H{x2:.1f}M{x2:.1f} {y + 5}v8" '
+                f'stroke="#123" fill="none"/>'
             )
         parts.append(f'<text x="{LABEL + BAR + 14}" y="{y + 12}" {TEXT}>{rate.mean:.3f}</text>')
     return framed(LABEL + BAR + 70, height, parts)
@@ -92,17 +94,21 @@ def scatter(title: str, cost: str, points: Sequence[Point]) -> str:
     for step in range(5):
         value = lowest + (1 - lowest) * step / 4
         parts.append(
-            f'<line x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{y_of(value):.1f}" y2="{y_of(value):.1f}" stroke="#ddd"/>'
+            f'<line x1="{MARGIN}" x2="{WIDTH - MARGIN}" '
+            f'y1="{y_of(value):.1f}" y2="{y_of(value):.1f}" stroke="#ddd"/>'
         )
         parts.append(
-            f'<text x="{MARGIN - 8}" y="{y_of(value) + 4:.1f}" text-anchor="end" {TEXT}>{value:.3f}</text>'
+            f'<text x="{MARGIN - 8}" y="{y_of(value) + 4:.1f}" '
+            f'text-anchor="end" {TEXT}>{value:.3f}</text>'
         )
         amount = right * step / 4
         parts.append(
-            f'<text x="{x_of(amount):.1f}" y="{HEIGHT - MARGIN + 18}" text-anchor="middle" {TEXT}>{amount:,.0f}</text>'
+            f'<text x="{x_of(amount):.1f}" y="{HEIGHT - MARGIN + 18}" '
+            f'text-anchor="middle" {TEXT}>{amount:,.0f}</text>'
         )
     parts.append(
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 12}" text-anchor="middle" {TEXT}>{escaped(cost)}</text>'
+        f'<text x="{WIDTH / 2}" y="{HEIGHT - 12}" '
+        f'text-anchor="middle" {TEXT}>{escaped(cost)}</text>'
     )
     taken: list[tuple[float, float, float]] = []
     for point in sorted(points, key=lambda point: (not point.marked, point.cost)):
@@ -116,9 +122,8 @@ def scatter(title: str, cost: str, points: Sequence[Point]) -> str:
             parts.append(
                 f'<path d="M{x:.1f} {ends[0]:.1f}V{ends[1]:.1f}" stroke="{colour}" opacity=".35"/>'
             )
-        parts.insert(
-            0, f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>'
-        )  # what comes later lies above
+        # what comes later lies above
+        parts.insert(0, f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
         label_x, label_y = x + 7, free(taken, x + 7, y - 5, LETTER * len(point.label))
         parts.append(
             f'<text x="{label_x:.1f}" y="{label_y:.1f}" {SMALL}>{escaped(point.label)}</text>'

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..arrays import ranges
 from ..errors import ParameterError
 from ..features.encoding import EncodedImage, encode
-from ..features.vocabulary import Vocabulary, shipped_vocabulary
+from ..features.vocabulary import Vocabulary
 from ..geometry.certainty import is_certain
 from ..geometry.difference import Difference, aligned, differences
 from ..pictures.reading import Source, load_picture, name_of, source_content
@@ -28,7 +28,8 @@ from .match import (
 from .options import SearchOptions, require_rate
 from .query import QueryFeatures, encode_variants, extract_query
 from .ranking import fit_candidates
-from .scan import MATCH_DISTANCE, SIGMA
+from .postings import MATCH_DISTANCE
+from .scan import SIGMA
 from .weighting import votes
 
 __all__ = ["Comparison", "compare_pictures"]
@@ -87,7 +88,7 @@ def compare_pictures(
     if tolerance < 0:
         raise ParameterError(f"tolerance: {tolerance} is below 0")
     require_rate(false_alarms)
-    vocabulary = vocabulary or Vocabulary.load(shipped_vocabulary())
+    vocabulary = vocabulary or Vocabulary.shipped()
     name, one, other = name_of(first), source_content(first), source_content(second)
     image = extract_query(one, vocabulary.spec, mirrored=False)
     query = extract_query(other, vocabulary.spec, mirrored=mirror_too)

@@ -15,7 +15,7 @@ from ..pictures.reading import picture_from_array, read_colours
 from .comparison import Comparison
 from .match import Match
 
-__all__ = ["draw_comparison", "draw_match"]
+__all__ = ["draw_comparison", "draw_match", "save_picture"]
 
 PANEL = 720
 MARGIN = 24

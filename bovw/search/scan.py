@@ -11,23 +11,15 @@ from numpy.typing import NDArray
 
 from ..arrays import ranges
 from ..features.encoding import EncodedImage
-from ..index.segment import Segment
 from .collection import Collection
+from .postings import MATCH_DISTANCE, close_postings
 from .weighting import cosine, votes
 
-__all__ = ["MATCH_DISTANCE", "SIGMA", "Hits", "VoteTable", "cosine_scores", "least_of", "scan"]
+__all__ = ["SIGMA", "Hits", "VoteTable", "cosine_scores", "least_of", "scan"]
 
-# A posting counts as a match up to this Hamming distance of its signature: 1.6 % of random ones do.
-MATCH_DISTANCE = 23
 SIGMA = 16.0
-# Postings that are looked at together, so that what is worked out of them stays in the processor's
-# cache.
-BLOCK = 1 << 16
 # Postings after which what they gave is put into narrow types.
 CHUNK = 1 << 24
-# Posting lists of at least this length, on average over a block, are read where they lie; shorter
-# ones are copied together first, and the shortest number by number.
-LONG_LIST, TINY_LIST = 1024, 48
 # Values of which only the highest is looked at first.
 VALUES = 64
 
@@ -211,81 +203,6 @@ def highest(values: NDArray[np.float64], count: int) -> tuple[NDArray[np.int64],
     # so many blocks reach this, thus at least so many values
     least = float(np.partition(blocks, -count)[-count])
     return np.flatnonzero(values >= least), least
-
-
-def close_postings(
-    segment: Segment, words: NDArray[np.integer], signatures: NDArray[np.uint64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    """For each (word, signature) the postings of the word within MATCH_DISTANCE.
-
-    Returns flat arrays: which word_slot, which posting, at what distance; in the order in which the
-    postings lie in the segment.
-    """
-    order = np.argsort(words, kind="stable")
-    starts, lengths = segment.word_starts[words[order]], segment.word_counts[words[order]]
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    if not total:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8)
-    # the lists are laid end to end, and cut into blocks: pieces of lists
-    shift = starts - ends + lengths
-    blocks = np.arange(0, total, BLOCK)
-    cuts = np.union1d(ends, np.append(blocks, 0))
-    slot = np.searchsorted(ends, cuts[:-1], side="right")
-    posting, own = cuts[:-1] + shift[slot], signatures[order[slot]]
-    size = min(BLOCK, total)
-    near, distance, is_close = (
-        np.empty(size, np.uint64),
-        np.empty(size, np.uint8),
-        np.empty(size, bool),
-    )
-    found, distances = [], []
-    for first, last in pairwise([*np.searchsorted(cuts, blocks).tolist(), len(cuts) - 1]):
-        at = cuts[first : last + 1] - cuts[first]
-        filled = slice(0, int(at[-1]))
-        differences(
-            segment.posting_signatures, posting[first:last], at, own[first:last], near[filled]
-        )
-        np.bitwise_count(near[filled], out=distance[filled])
-        np.less_equal(distance[filled], MATCH_DISTANCE, out=is_close[filled])
-        rows = is_close[filled].nonzero()[0]
-        distances.append(distance[rows])
-        found.append(rows + cuts[first])
-    close = np.concatenate(found)
-    before = np.searchsorted(close, ends)
-    of_each = np.diff(before, prepend=0)
-    return np.repeat(order, of_each), close + np.repeat(shift, of_each), np.concatenate(distances)
-
-
-def differences(
-    signatures: NDArray[np.uint64],
-    starts: NDArray[np.int64],
-    at: NDArray[np.int64],
-    own: NDArray[np.uint64],
-    out: NDArray[np.uint64],
-) -> None:
-    """In which bits pieces of `signatures` differ from one signature each: those from starts[i]
-    from own[i], to out[at[i] : at[i + 1]].
-    """
-    if len(out) >= LONG_LIST * len(starts):
-        bounds = at.tolist()
-        for start, first, last, signature in zip(
-            starts.tolist(), bounds, bounds[1:], own, strict=False
-        ):
-            np.bitwise_xor(signatures[start : start + last - first], signature, out=out[first:last])
-        return
-    lengths = at[1:] - at[:-1]
-    if len(out) >= TINY_LIST * len(starts):
-        lists = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
-        np.concatenate([signatures[first:last] for first, last in lists], out=out)
-    else:
-        np.take(
-            signatures,
-            np.arange(len(out)) + np.repeat(starts - at[:-1], lengths),
-            out=out,
-            mode="clip",
-        )
-    out ^= np.repeat(own, lengths)
 
 
 def cosine_scores(collection: Collection, query: EncodedImage) -> NDArray[np.float64]:

@@ -169,7 +169,7 @@ class Storage(ABC):
 
 
 def array_header(dtype: Any, shape: tuple[int, ...]) -> bytes:
-    """How an array file begins: .npy format 1.0, padded to 128 bytes whatever the version of NumPy."""
+    """How an array file begins: .npy format 1.0, 128 bytes whatever the version of NumPy."""
     text = f"{{'descr': '{np.dtype(dtype).str}', 'fortran_order': False, 'shape': {shape}, }}"
     return (
         b"\x93NUMPY\x01\x00"

@@ -210,7 +210,8 @@ class Directory(Storage):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise IndexLockedError(
-                    f"{self.path}: another process is writing to this index; try again when it has finished, or wait for it (--wait)"
+                    f"{self.path}: another process is writing to this index; "
+                    "try again when it has finished, or wait for it (--wait)"
                 ) from None
             yield
         finally:

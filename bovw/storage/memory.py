@@ -1,4 +1,4 @@
-"""An index in memory, for references that come from elsewhere and for tests: nothing is left behind."""
+"""An index in memory, for references from elsewhere and for tests: nothing is left behind."""
 
 from __future__ import annotations
 

@@ -47,7 +47,10 @@ GRACE = 60
 # How often a chunk is tried whose process ended, or took too long, at no item of it.
 TRIES = 3
 # What a process runs: with the same modules in reach, but nothing of the program that started it.
-PROGRAM = "import sys; sys.path[:] = sys.argv[3:]; from bovw.workers.pool import serve; serve(int(sys.argv[1]), int(sys.argv[2]))"
+PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[3:]; from bovw.workers.pool import serve; "
+    "serve(int(sys.argv[1]), int(sys.argv[2]))"
+)
 ONE_THREAD = dict.fromkeys(
     [
         "OMP_NUM_THREADS",
@@ -216,7 +219,8 @@ class Pool:
             chunk.tries += 1
             if chunk.tries == TRIES:
                 raise BovwError(
-                    f"worker processes end too early: {reason or described(code)}; try fewer jobs, or 0 to see why"
+                    f"worker processes end too early: {reason or described(code)}; "
+                    "try fewer jobs, or 0 to see why"
                 )
         else:
             chunk.lost[worker.at] = Failure(
@@ -256,9 +260,8 @@ class Worker:
                 str(os.getpid()),
                 *sys.path,
             ]
-            quiet = (
-                subprocess.DEVNULL
-            )  # decoders write what they think of a file wherever they like
+            # decoders write what they think of a file wherever they like
+            quiet = subprocess.DEVNULL
             try:
                 self.process = subprocess.Popen(
                     command,
@@ -271,7 +274,8 @@ class Worker:
             except OSError as error:
                 self.connection.close()
                 raise BovwError(
-                    f"{sys.executable}: a worker process cannot be started: {error.strerror}; try jobs 0"
+                    f"{sys.executable}: a worker process cannot be started: "
+                    f"{error.strerror}; try jobs 0"
                 ) from error
         self.chunks: deque[Chunk] = deque()
         self.begun, self.waited = 0, 0.0
@@ -329,7 +333,8 @@ def described(code: int) -> str:
     """An exit code in words."""
     if code >= 0:
         return f"exit code {code}"
-    return f"{signal.Signals(-code).name}{' (was the memory full?)' if code == -signal.SIGKILL else ''}"
+    name = signal.Signals(-code).name
+    return f"{name} (was the memory full?)" if code == -signal.SIGKILL else name
 
 
 def serve(descriptor: int, parent: int) -> None:

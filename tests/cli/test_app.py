@@ -54,6 +54,7 @@ def answers(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_index_again_skips_what_it_has_and_names_what_it_leaves_out(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -169,6 +170,7 @@ def test_a_report_shows_all_queries_and_what_was_found(folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_two_pictures_are_compared_without_an_index(folder: Path) -> None:
     changed = cv2.imread(str(folder / "photos/bild 2 é.jpg"))
     assert changed is not None
@@ -226,6 +228,7 @@ def test_a_box_of_the_query(folder: Path) -> None:
     np.testing.assert_allclose(outline, [[100, 50], [299, 50], [299, 199], [100, 199]], atol=1)
 
 
+@pytest.mark.slow
 def test_orb_works_through_every_command(folder: Path, tmp_path: Path) -> None:
     trained = run(
         "train-vocab",
@@ -253,6 +256,7 @@ def test_orb_works_through_every_command(folder: Path, tmp_path: Path) -> None:
     assert other.returncode == 1 and "features orb, asked for is rootsift" in other.stderr
 
 
+@pytest.mark.slow
 def test_training_with_too_few_descriptors_says_how_many_there_are(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -264,6 +268,7 @@ def test_training_with_too_few_descriptors_says_how_many_there_are(
     assert not (tmp_path / "v").exists()
 
 
+@pytest.mark.slow
 def test_training_that_fails_still_reports_the_pictures_that_it_left_out(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -355,6 +360,7 @@ def test_a_box_that_does_not_fit_one_query_does_not_stop_the_others(folder: Path
     assert "blank.png: box:" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupted_index_run_says_so_and_goes_on_later(folder: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     for number in range(40):
@@ -392,6 +398,7 @@ def test_an_interrupted_index_run_says_so_and_goes_on_later(folder: Path, tmp_pa
     )
 
 
+@pytest.mark.slow
 def test_the_life_of_an_index(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "photos", tmp_path / "a" / "photos")
     here = tmp_path / "a"

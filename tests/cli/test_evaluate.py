@@ -33,6 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_self_needs_nothing_but_the_index(folder: Path, tmp_path: Path) -> None:
     scores, page, kept = tmp_path / "scores.json", tmp_path / "page.html", tmp_path / "kept"
     outputs: list[str | Path] = ["--save", scores, "--report", page, "--keep", kept]
@@ -80,6 +81,7 @@ def test_negatives_have_no_answers(folder: Path, tmp_path: Path) -> None:
     assert [row["values"].keys() for row in rows] == [{"FalseAlarm"}] * 25
 
 
+@pytest.mark.slow
 def test_queries_give_a_run_that_others_score_alike(folder: Path, tmp_path: Path) -> None:
     ranked, qrels, scores = tmp_path / "run.trec", tmp_path / "qrels", tmp_path / "scores.json"
     outputs: list[str | Path] = ["--run", ranked, "--save-qrels", qrels, "--save", scores]
@@ -115,6 +117,7 @@ def test_queries_have_limits(folder: Path) -> None:
     assert done.stderr.count("is too large: 150 x 120 pixels, more than 100") == 4
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_in_a_recommendation(folder: Path, tmp_path: Path) -> None:
     lines = (folder / "queries.tsv").read_text().splitlines()
     (folder / "two.tsv").write_text(

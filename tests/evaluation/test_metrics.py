@@ -1,6 +1,4 @@
-"""The measures: values worked by hand, and the same as those of trec_eval from rankings with
-names.
-"""
+"""The measures: values worked by hand, and those of trec_eval from rankings with names."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from bovw.evaluation.truth import read_queries, write_queries
 from tests.helpers.pictures import textured
 
 
+@pytest.mark.slow
 def test_queries_have_true_answers(folder: Path, index: ImageIndex, tmp_path: Path) -> None:
     (tmp_path / "negatives").mkdir()
     cv2.imwrite(str(tmp_path / "negatives" / "new.png"), textured(99, 320, 240))
@@ -49,6 +50,7 @@ def test_queries_have_true_answers(folder: Path, index: ImageIndex, tmp_path: Pa
     assert corner_error is not None and corner_error < 0.01
 
 
+@pytest.mark.slow
 def test_queries_are_the_same_wherever_the_pictures_lie(
     folder: Path, index: ImageIndex, tmp_path: Path
 ) -> None:
@@ -84,6 +86,7 @@ def test_copies_of_an_original_are_neither_right_nor_wrong(
             )
 
 
+@pytest.mark.slow
 def test_pictures_that_are_gone_or_changed_are_told(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "photos", tmp_path / "photos")
     with ImageIndex.create(tmp_path / "i.bovw") as index:

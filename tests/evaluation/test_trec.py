@@ -41,6 +41,7 @@ def test_any_name_becomes_one_field_and_comes_back(name: str) -> None:
     assert unescaped_name(escaped_name(name)) == name
 
 
+@pytest.mark.slow
 @given(st.text(min_size=1))
 def test_any_text_comes_back(name: str) -> None:
     try:

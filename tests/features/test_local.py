@@ -64,6 +64,7 @@ def blob_errors(
     return errors[found], features.scale[nearest[found]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(900, 700), (901, 697)])
 @pytest.mark.parametrize("box", [None, (50, 30, 801, 611), (45, 31, 800, 612)])
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ unnoticed.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import pickle
@@ -21,7 +22,7 @@ from bovw.errors import IncompatibleError, ParameterError, VocabularyError
 from bovw.features.encoding import encode, encode_all
 from bovw.features.local import FEATURE_NAMES, FeatureSpec, as_unit_vectors, extract, mirror
 from bovw.features.training import build, random_projection
-from bovw.features.vocabulary import ARRAYS, SIGNATURE_BITS, Vocabulary, shipped_vocabulary
+from bovw.features.vocabulary import ARRAYS, SIGNATURE_BITS, Vocabulary, shipped_folder
 from bovw.pictures.reading import picture_from_array
 from tests.helpers.pictures import textured
 
@@ -238,6 +239,20 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path, name: str) -> None:
     )
 
 
+def test_a_pickle_has_the_arrays_alone() -> None:
+    one = VOCABULARIES["rootsift"]
+    fresh = dataclasses.replace(one)
+    size = len(pickle.dumps(fresh))
+    words = fresh.nearest(clustered("rootsift", 20, 1), 2, 4)
+    fresh.signatures(clustered("rootsift", 20, 1), words)
+    assert fresh.fingerprint == one.fingerprint
+    content = pickle.dumps(fresh)
+    assert len(content) == size
+    loaded = pickle.loads(content)
+    assert np.array_equal(loaded.nearest(clustered("rootsift", 20, 1), 2, 4), words)
+    assert loaded.fingerprint == one.fingerprint
+
+
 def test_fingerprints_tell_vocabularies_apart() -> None:
     one = VOCABULARIES["rootsift"]
     words = one.words.copy()
@@ -410,7 +425,7 @@ def test_absent_folder_and_a_file_instead_of_a_folder(tmp_path: Path) -> None:
 
 @ALL_NAMES
 def test_shipped_vocabularies_are_sound(name: str) -> None:
-    vocabulary = Vocabulary.load(shipped_vocabulary(name))
+    vocabulary = Vocabulary.shipped(name)
     assert vocabulary.spec.kind == name
     assert len(vocabulary) == {"rootsift": 65_536, "orb": 16_384}[name]
     descriptors = clustered(name, 20, 9)
@@ -425,18 +440,18 @@ def test_shipped_vocabularies_are_sound(name: str) -> None:
 
 
 def test_shipped_vocabularies_are_small() -> None:
-    folders = [shipped_vocabulary(name) for name in FEATURE_NAMES]
+    folders = [shipped_folder(name) for name in FEATURE_NAMES]
     assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 24 * 2**20
 
 
 def test_no_vocabulary_for_unknown_features() -> None:
     with pytest.raises(ParameterError, match="surf"):
-        shipped_vocabulary("surf")
+        Vocabulary.shipped("surf")
 
 
 @pytest.mark.parametrize("features", FEATURE_NAMES)
 def test_a_picture_is_encoded_alone_as_in_a_batch_to_the_last_bit(features: str) -> None:
-    vocabulary = Vocabulary.load(shipped_vocabulary(features))
+    vocabulary = Vocabulary.shipped(features)
     spec = vocabulary.spec.limited(max_features=150)
     pictures = [
         extract(picture_from_array(textured(seed, 300, 200), 1024), spec) for seed in range(6)

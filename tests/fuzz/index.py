@@ -63,12 +63,14 @@ for _ in range(300):
 # What Python does not write, but may be asked to read: it takes the place of a string.
 RAW = {"@deep": "[" * 100_000 + "]" * 100_000, "@long": "9" * 5_000}
 HOSTILE: list[Any] = [
-    0, 1, -1, 3, 255, 65_536, 2**31, 2**32, 2**63 - 1, 2**63, 2**64, 10**30, 10**400, -(2**31), -(2**63), 0.5, 3.0, 100.5, 1e308, -1e308,
-    float("nan"), float("inf"), float("-inf"), None, True, False, "", "x", "0", "orb", "\0", "/", ".", "..", "../../..", "/dev/null",
+    0, 1, -1, 3, 255, 65_536, 2**31, 2**32, 2**63 - 1, 2**63, 2**64, 10**30, 10**400,
+    -(2**31), -(2**63), 0.5, 3.0, 100.5, 1e308, -1e308, float("nan"), float("inf"), float("-inf"),
+    None, True, False, "", "x", "0", "orb", "\0", "/", ".", "..", "../../..", "/dev/null",
     "\ud800", "\udcff", "a" * 5_000, [], {}, [1], [[]], {"x": 1}, DEEP, "@deep", "@long",
 ]  # fmt: skip
 SHAPES = [
-    "()", "(0,)", "(-1,)", "(-1, -1)", "(4611686018427387904,)", "(1180591620717411303424,)", "(65536, 65536, 65536, 65536)", "(1.5,)",
+    "()", "(0,)", "(-1,)", "(-1, -1)", "(4611686018427387904,)", "(1180591620717411303424,)",
+    "(65536, 65536, 65536, 65536)", "(1.5,)",
     "('a',)", "(True,)", "None", "[64]", "((64,), 128)",
 ]  # fmt: skip
 TYPES = [
@@ -115,7 +117,8 @@ class Violation:
     what: str
 
     def __str__(self) -> str:
-        return f"--seed {self.seed} --first {self.number} --count 1 ({self.variant}): {self.mutations}: {self.what}"
+        command = f"--seed {self.seed} --first {self.number} --count 1"
+        return f"{command} ({self.variant}): {self.mutations}: {self.what}"
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ def make_variants(folder: Path) -> list[Variant]:
 def make_variant(
     name: str, vocabulary: Vocabulary, photos: Sequence[Path], folder: Path
 ) -> Variant:
-    """An index of four segments: a changed picture and a removed one make deletions in two of them."""
+    """An index of four segments: a changed and a removed picture make deletions in two of them."""
     path = folder / f"{name}.bovw"
     write_picture(photos[1], 1)
     with counted(name), ImageIndex.create(path, vocabulary, picture_root=folder) as index:
@@ -268,7 +271,9 @@ def extend(mutant: Mutant, name: str) -> str:
 def change_header(mutant: Mutant, name: str) -> str:
     """Let an array file begin with another type or shape."""
     name = mutant.one(mutant.files(".npy"))
-    text = f"{{'descr': {mutant.one(TYPES)}, 'fortran_order': {mutant.one(['False', 'True', '3'])}, 'shape': {mutant.one(SHAPES)}, }}"
+    dtype, order = mutant.one(TYPES), mutant.one(["False", "True", "3"])
+    shape = mutant.one(SHAPES)
+    text = f"{{'descr': {dtype}, 'fortran_order': {order}, 'shape': {shape}, }}"
     text = mutant.one([text, text, text, "{" * 117, text.replace("descr", "x"), text[:-1]])
     mutant.write(
         name,
@@ -390,9 +395,8 @@ def changed_value(mutant: Mutant, body: Any) -> tuple[Any, str]:
         return whole["all"], f"{key} removed"
     if action == 1:
         other, other_key = mutant.one(places)
-        container[key] = json.loads(
-            json.dumps(other[other_key])
-        )  # a copy, as a list that holds itself cannot be written
+        # a copy, as a list that holds itself cannot be written
+        container[key] = json.loads(json.dumps(other[other_key]))
         return whole["all"], f"{key} set to that of {other_key}"
     if action == 2 and isinstance(container, list):
         container.append(container[key])
@@ -446,7 +450,8 @@ def change_version(mutant: Mutant, name: str) -> str:
 
 
 MUTATORS: list[Callable[[Mutant, str], str]] = [
-    flip, flip, overwrite, overwrite, change_json, change_json, change_json, truncate, extend, delete, replace, swap,
+    flip, flip, overwrite, overwrite, change_json, change_json, change_json, truncate, extend,
+    delete, replace, swap,
     swap_segments, replace_folder, change_header, change_counts, change_version,
 ]  # fmt: skip
 # What goes wrong when a second mutation, or a checksum above one, does not find what it needs any
@@ -570,7 +575,8 @@ def outcome(step: Callable[[], Result], attempts: int = 2) -> tuple[Result | Bov
         place = traceback.extract_tb(error.__traceback__)[-1]
         return (
             None,
-            f"{type(error).__name__}: {error!s:.120} in {os.path.basename(place.filename)}:{place.name}",
+            f"{type(error).__name__}: {error!s:.120} in "
+            f"{os.path.basename(place.filename)}:{place.name}",
         )
 
 
@@ -684,7 +690,8 @@ def main() -> None:
         told = len(violations)
         if (number + 1) % 1000 == 0:
             write(
-                f"{number + 1 - arguments.first} mutants, {time.perf_counter() - started:.0f} s, {told} violations"
+                f"{number + 1 - arguments.first} mutants, "
+                f"{time.perf_counter() - started:.0f} s, {told} violations"
             )
 
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
@@ -696,7 +703,8 @@ def main() -> None:
     ).most_common():
         write(f"{times:6d} x {what}")
     write(
-        f"{arguments.count} mutants of seed {arguments.seed}, {time.perf_counter() - started:.0f} s: {len(violations)} violations"
+        f"{arguments.count} mutants of seed {arguments.seed}, "
+        f"{time.perf_counter() - started:.0f} s: {len(violations)} violations"
     )
     sys.exit(1 if violations else 0)
 

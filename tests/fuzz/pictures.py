@@ -106,9 +106,8 @@ def sound_pictures() -> dict[str, bytes]:
     for name, format, image, options in kinds:
         if format not in absent:
             stream = io.BytesIO()
-            pages = [
-                page.copy() for page in options.get("append_images", [])
-            ]  # saving leaves traces in an image
+            # saving leaves traces in an image
+            pages = [page.copy() for page in options.get("append_images", [])]
             image.copy().save(
                 stream, format, **{**options, **({"append_images": pages} if pages else {})}
             )

@@ -18,6 +18,11 @@ def similarity(scale: float, turn: float, shift: tuple[float, float] = (30.0, -2
     return np.array([[cos, -sin, shift[0]], [sin, cos, shift[1]], [0, 0, 1]])
 
 
+def corner_error(found: Matrix, true: Matrix) -> float:
+    """How far apart two transforms put a corner at most."""
+    return float(np.hypot(*(project(found, CORNERS) - project(true, CORNERS)).T).max())
+
+
 def complex_of(points: Matrix) -> NDArray[np.complex128]:
     return points[:, 0] + 1j * points[:, 1]
 

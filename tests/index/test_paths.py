@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import pytest
 
-from bovw import FeatureSpec, ImageIndex, SearchOptions, Vocabulary, draw_match, train_vocabulary
+from bovw import ImageIndex, SearchOptions, Vocabulary, draw_match
 from bovw.index.paths import PictureRoot, chosen_root, stored_root
 from tests.helpers.pictures import textured
 
@@ -57,16 +56,8 @@ FOLDER_SPELLINGS = [
 
 
 @pytest.fixture(scope="module")
-def contents() -> list[bytes]:
-    return [cv2.imencode(".png", textured(seed, 160, 120))[1].tobytes() for seed in range(10)]
-
-
-@pytest.fixture(scope="module")
-def vocabulary(contents: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
-    folder = tmp_path_factory.mktemp("training")
-    for number, content in enumerate(contents):
-        (folder / f"{number}.png").write_bytes(content)
-    return train_vocabulary(sorted(folder.iterdir()), 64, FeatureSpec("rootsift", 60, 256))[0]
+def contents(photos: list[Path]) -> list[bytes]:
+    return [path.read_bytes() for path in photos]
 
 
 Paint = Callable[..., None]

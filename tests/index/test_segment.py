@@ -23,9 +23,10 @@ from bovw.index.record import FileStamp, ImageRecord
 from bovw.index.segment import LiveSegment, Segment, id_hashes
 from bovw.index.segment_writer import IndexedImage, merge_segments, write_segment
 from bovw.index.snapshot import Snapshot
+from bovw.search import postings
 from bovw.search import scan as scanning
 from bovw.search.collection import Collection
-from bovw.search.scan import close_postings
+from bovw.search.postings import close_postings
 from bovw.search.weighting import votes
 from bovw.storage.directory import Directory
 
@@ -97,6 +98,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(segment.documents_of(np.ones(3, bool)), documents)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_size=5),
@@ -149,9 +151,9 @@ def test_missing_and_foreign_files_are_corruption(tmp_path: Path, file: str) -> 
 def test_the_scan_finds_what_brute_force_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, long_list: int, tiny_list: int
 ) -> None:
-    monkeypatch.setattr(scanning, "LONG_LIST", long_list)
-    monkeypatch.setattr(scanning, "TINY_LIST", tiny_list)
-    monkeypatch.setattr(scanning, "BLOCK", block)
+    monkeypatch.setattr(postings, "LONG_LIST", long_list)
+    monkeypatch.setattr(postings, "TINY_LIST", tiny_list)
+    monkeypatch.setattr(postings, "BLOCK", block)
     directory = Directory(tmp_path)
     segment = written(directory, "a", [image(seed, 150) for seed in range(6)])
     rng = np.random.default_rng(5)
@@ -163,7 +165,7 @@ def test_the_scan_finds_what_brute_force_finds(
     for slot, (word, signature) in enumerate(zip(words.tolist(), signatures.tolist(), strict=True)):
         for posting in range(segment.word_starts[word], segment.word_starts[word + 1]):
             distance = (int(segment.posting_signatures[posting]) ^ signature).bit_count()
-            if distance <= scanning.MATCH_DISTANCE:
+            if distance <= postings.MATCH_DISTANCE:
                 expected.add((slot, posting, distance))
     found = close_postings(segment, words, signatures)
     triples = list(zip(*(live.tolist() for live in found), strict=True))
@@ -181,6 +183,7 @@ def test_the_image_of_each_feature_is_known_however_small_the_images_are(sizes: 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 500])
 def test_votes_are_the_best_of_each_feature_whatever_the_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
@@ -218,7 +221,7 @@ def test_votes_are_the_best_of_each_feature_whatever_the_chunks(
                 best = [
                     votes(rarity[[word]], np.array([far]), scanning.SIGMA)[0]
                     for word, far in close
-                    if far <= scanning.MATCH_DISTANCE
+                    if far <= postings.MATCH_DISTANCE
                 ]
                 expected[variant * 8 + number] += max(best, default=0.0) * snapshot.alive[number]
     table = scanning.VoteTable(collection, queries, scanning.scan(collection, queries))

@@ -228,7 +228,7 @@ def sixteen(gray: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
 
 def save_colours_of_sixteen_bits(path: Path, pixels: NDArray[np.uint16]) -> None:
-    """Write RGB pixels; a compressed TIFF and a PNG by the ending, an uncompressed TIFF for .tiff."""
+    """Write RGB pixels: by the ending a PNG, a compressed TIFF, or an uncompressed one (.tiff)."""
     assert cv2.imwrite(
         str(path),
         pixels[..., ::-1],
@@ -317,12 +317,8 @@ def test_every_format_gives_the_same_picture(tmp_path: Path, kind: str) -> None:
     if seen.shape[0] > seen.shape[1]:
         expected = np.rot90(expected, -1)
     assert picture.size == seen.shape[::-1] == expected.shape[::-1]
-    clear = kind in (
-        "png alpha",
-        "webp pages",
-        "tiff deflate",
-        "avif alpha",
-    )  # where the picture is its own alpha
+    # where the picture is its own alpha
+    clear = kind in ("png alpha", "webp pages", "tiff deflate", "avif alpha")
     if clear:
         expected = expected * expected / 255 + 128 * (1 - expected / 255)
     assert np.corrcoef(seen.ravel(), expected.ravel())[0, 1] > (
@@ -357,9 +353,8 @@ def test_a_tiled_tiff(tmp_path: Path) -> None:
 
 
 def test_lab_pictures_show_their_lightness(tmp_path: Path) -> None:
-    lightness = Image.fromarray(
-        np.dstack([gray_of(image()), *[np.full((64, 90), 128, np.uint8)] * 2]), "LAB"
-    )
+    bands = [gray_of(image()), *[np.full((64, 90), 128, np.uint8)] * 2]
+    lightness = Image.merge("LAB", [Image.fromarray(band) for band in bands])
     lightness.save(tmp_path / "a.tif")
     assert np.array_equal(read_picture(tmp_path / "a.tif", 1000).gray, gray_of(image()))
 
@@ -474,7 +469,7 @@ def test_more_pixels_than_allowed_are_refused_before_they_are_decoded(tmp_path: 
 def test_large_pictures_below_the_limit_are_read_without_a_warning(
     tmp_path: Path, side: int
 ) -> None:
-    """Pillow warns from 89 million pixels on and refuses from 179 million on, below our own limit."""
+    """Pillow warns from 89 million pixels on and refuses from 179 million on: below our limit."""
     assert side * side < LIMITS.pixels
     Image.new("L", (side, side), 90).save(tmp_path / "a.jpg")
     picture = read_picture(tmp_path / "a.jpg", 100)
@@ -603,6 +598,7 @@ print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 """
 
 
+@pytest.mark.slow
 def test_panoramas_are_read_in_bounded_memory(tmp_path: Path) -> None:
     """400 million pixels as JPEG, 108 million as PNG in colour: together below 800 MB, libraries
     included.

@@ -13,17 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import pytest
 
 from bovw import (
     CheckReport,
-    FeatureSpec,
     ImageIndex,
     SearchOptions,
     Vocabulary,
     check_index,
-    train_vocabulary,
 )
 from bovw.errors import IndexExistsError, IndexLockedError
 from bovw.index import writer as writers
@@ -177,24 +174,11 @@ def workers(kind: str, count: int) -> Iterator[tuple[Executor, Any]]:
             yield processes, manager
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for number in range(COUNT):
-        cv2.imwrite(str(folder / f"{number}.png"), textured(number, 160, 120))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def vocabulary(photos: Path) -> Vocabulary:
-    return train_vocabulary(sorted(photos.iterdir()), 64, FeatureSpec("rootsift", 60, 256))[0]
-
-
 @pytest.fixture
-def pictures(photos: Path, tmp_path: Path) -> list[str]:
+def pictures(photos: list[Path], tmp_path: Path) -> list[str]:
     """Copies of the pictures, for a test to change."""
     (tmp_path / "photos").mkdir()
-    for file in photos.iterdir():
+    for file in photos[:COUNT]:
         (tmp_path / "photos" / file.name).write_bytes(file.read_bytes())
     return [str(tmp_path / "photos" / f"{number}.png") for number in range(COUNT)]
 
@@ -234,6 +218,7 @@ def write(index: ImageIndex, pictures: list[str]) -> None:
     index.remove(pictures[:2])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folding")
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_every_answer_is_that_of_a_committed_generation(
@@ -260,6 +245,7 @@ def test_every_answer_is_that_of_a_committed_generation(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folding")
 def test_opening_never_fails_while_a_writer_commits(path: str, pictures: list[str]) -> None:
     with workers("processes", 2) as (executor, sync), ImageIndex.open(path) as index:
@@ -300,6 +286,7 @@ class Interruption:
         return happened
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folding")
 @pytest.mark.parametrize("merging", [False, True])
 @pytest.mark.parametrize("action", ["open", "refresh", "search", "check"])
@@ -367,6 +354,7 @@ def test_a_check_takes_nothing_that_a_writer_has_just_committed_for_rubbish(
     assert [(report.damages, report.leftovers) for report in reports] == [([], [])] * len(reports)
 
 
+@pytest.mark.slow
 def test_a_second_writer_fails_at_once_or_waits(path: str, pictures: list[str]) -> None:
     half = COUNT // 2
     with (
@@ -396,6 +384,7 @@ def test_a_second_writer_fails_at_once_or_waits(path: str, pictures: list[str]) 
             assert sorted(record.path for record in index.records()) == sorted(pictures)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folding")
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_writers_that_wait_add_every_picture_once(
@@ -413,6 +402,7 @@ def test_writers_that_wait_add_every_picture_once(
     assert check_index(path).damages == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folding")
 def test_threads_share_one_object_and_one_of_them_writes(
     path: str, pictures: list[str], vocabulary: Vocabulary

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bovw import ImageIndex, Vocabulary, check_index, shipped_vocabulary
+from bovw import ImageIndex, Vocabulary, check_index
 from bovw.errors import (
     BovwError,
     IncompatibleError,
@@ -138,8 +138,8 @@ def replace_by_a_loop(mutant: Mutant, name: str) -> None:
 
 VOCABULARY = ["vocabulary.json", "words.npy", "cells.npy", "cell_starts.npy", "projection.npy"]
 DAMAGES: list[Damaging] = [
-    flip_first, flip_last, flip_middle, cut_off_one_byte, cut_off_half, empty, append_a_line_feed, delete, replace_by_a_folder,
-    replace_by_a_pipe, replace_by_a_loop,
+    flip_first, flip_last, flip_middle, cut_off_one_byte, cut_off_half, empty, append_a_line_feed,
+    delete, replace_by_a_folder, replace_by_a_pipe, replace_by_a_loop,
 ]  # fmt: skip
 
 
@@ -365,7 +365,7 @@ def test_opening_says_which_file_is_wrong_and_how(
 
 def test_the_vocabulary_of_another_index_is_refused(mutant: Mutant) -> None:
     shutil.rmtree(mutant.folder / "vocabulary")  # its files are links to those of the sound index
-    Vocabulary.load(shipped_vocabulary("orb")).save(mutant.folder / "vocabulary")
+    Vocabulary.shipped("orb").save(mutant.folder / "vocabulary")
     assert type(opening_error(mutant)) is IncompatibleError
     found = damages(mutant)
     assert found and all(
@@ -431,6 +431,7 @@ def test_damage_that_opening_cannot_know_is_not_passed_on_by_a_merge(mutant: Mut
     assert damages(mutant), "the damage is still there, and now it has a right checksum"
 
 
+@pytest.mark.slow
 def test_the_command_says_which_file_is_damaged_and_what_that_costs(
     variants: dict[str, Variant], tmp_path: Path
 ) -> None:
@@ -445,7 +446,8 @@ def test_the_command_says_which_file_is_damaged_and_what_that_costs(
     assert (done.returncode, done.stderr) == (1, "")
     first, second = done.stdout.splitlines()
     assert first.endswith(
-        f"i.bovw/{FOLDERS[0]}/places.npy: damaged (its checksum does not match); 2 images cannot be trusted"
+        f"i.bovw/{FOLDERS[0]}/places.npy: damaged (its checksum does not match); "
+        "2 images cannot be trusted"
     )
     assert f"i.bovw/{FOLDERS[3]}/shapes.npy: the file is missing; 1 image" in second
     delete(mutant, MANIFEST)
@@ -613,6 +615,7 @@ def test_a_vocabulary_array_of_another_kind_is_damaged(
     assert list(damages(mutant)) == ["vocabulary/words.npy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [11, 12])
 def test_mutants_end_in_a_result_or_an_error_and_a_check_finds_them(
     tmp_path: Path, seed: int
@@ -622,6 +625,7 @@ def test_mutants_end_in_a_result_or_an_error_and_a_check_finds_them(
     assert not violations, "\n".join(map(ascii, map(str, violations)))
 
 
+@pytest.mark.slow
 def test_the_fuzzer_makes_the_same_mutants_again_and_leaves_the_originals_alone(
     tmp_path: Path,
 ) -> None:

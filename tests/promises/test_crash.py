@@ -1,9 +1,9 @@
 """Every step of a writer that changes the file system fails once: the index is as before or as
 after, never in between.
 
-All such steps go through the name `os` in bovw.storage.directory. Here `Disk` stands in for it: it counts the
-steps, fails at one of them, and remembers what has been synced, so that it can say what a power cut
-may leave on a real disk.
+All such steps go through the name `os` in bovw.storage.directory. Here `Disk` stands in for it: it
+counts the steps, fails at one of them, and remembers what has been synced, so that it can say what
+a power cut may leave on a real disk.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bovw import ImageIndex, SearchOptions, Vocabulary, check_index, train_vocabulary
+from bovw import ImageIndex, SearchOptions, Vocabulary, check_index
 from bovw.errors import BovwError, ImageIndexError, IndexMissingError
 from bovw.features import local as features
 from bovw.features.local import FeatureSpec
@@ -369,14 +369,6 @@ class Scene:
         assert self.recovered[key] in states, where
 
 
-@pytest.fixture(scope="module")
-def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
-    folder = tmp_path_factory.mktemp("training")
-    files = [picture(folder / f"{number}.png", number) for number in range(6)]
-    trained, _ = train_vocabulary(files, 64, FeatureSpec(max_features=100))
-    return trained
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No picture is looked at twice, nothing is really synced, and small segments are written like
@@ -445,9 +437,8 @@ def scene(
 
     def operation(index: ImageIndex) -> None:
         if name == "remove":
-            index.remove(
-                [files[0], files[1], files[3], files[4]]
-            )  # all of a segment, and most of one
+            # all of a segment, and most of one
+            index.remove([files[0], files[1], files[3], files[4]])
         elif name == "merge":
             index.merge()
             assert len(index._snapshot.segments) == 1
@@ -484,6 +475,7 @@ def failure(
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["add", "add after a crash and fold", "prune", "remove", "merge"])
 def test_a_power_cut_at_any_step_leaves_the_index_as_before_or_as_after(
     name: str, tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
@@ -496,7 +488,8 @@ def test_a_power_cut_at_any_step_leaves_the_index_as_before_or_as_after(
         assert isinstance(error, PowerCut) == disk.struck
         left = disk.after_power_cut()
         assert left["everything reached the disk"] == tree_of(about.place)  # the model is right
-        disk.fault = None  # or the process alone was killed, and the power was cut when the next writer had cleaned up
+        # or the process alone was killed, and the power was cut when the next writer had cleaned up
+        disk.fault = None
         failure(monkeypatch, disk, partial(make, about.place / INDEX, vocabulary))
         left["all but the newest of the names after cleaning up were lost"] = (
             disk.after_power_cut()["names but the newest were lost"]
@@ -510,6 +503,7 @@ def test_a_power_cut_at_any_step_leaves_the_index_as_before_or_as_after(
     assert at > (15 if name == "prune" else 50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fault"),
     [(name, ONE_ERROR) for name in ("add and fold", "prune", "remove", "merge")]
@@ -530,10 +524,9 @@ def test_a_step_that_fails_is_our_error_and_leaves_no_rubbish(
                 break
             assert about.state_of(index) in about.states, where
             assert about.is_clean() or fault == DEAD_DISK, where
-            left = [
-                tree_of(about.place),
-                disk.after_power_cut()["names but the newest were lost"],
-            ]  # trouble seldom comes alone
+            # trouble seldom comes alone
+            lost = disk.after_power_cut()["names but the newest were lost"]
+            left = [tree_of(about.place), lost]
             about.operation(index)
             assert about.state_of(index) == about.states[1] and about.is_clean(), where
         for tree in left:
@@ -550,6 +543,7 @@ def is_whole(path: Path) -> bool:
     return not report.damages and not report.leftovers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "before", [{}, {"above/": b"", f"above/{INDEX}/": b""}], ids=["new", "in an empty folder"]
 )
@@ -572,6 +566,7 @@ def test_a_power_cut_while_an_index_is_made_leaves_none_or_all_of_it(
     assert at > 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [ONE_ERROR, FULL_DISK, DEAD_DISK], ids=str)
 def test_an_index_that_cannot_be_made_is_our_error_and_leaves_no_files(
     fault: Fault, tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch

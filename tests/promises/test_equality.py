@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 from numpy.typing import NDArray
 
-from bovw import FeatureSpec, ImageIndex, SearchOptions, Vocabulary, check_index, train_vocabulary
+from bovw import FeatureSpec, ImageIndex, SearchOptions, Vocabulary, check_index
 from bovw.features.local import Features, extract
 from bovw.index import extraction
 from bovw.index import segment as segments
@@ -62,25 +62,21 @@ class World:
     must find.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, vocabulary: Vocabulary) -> None:
         self.folder = folder
+        self.vocabulary = vocabulary
         self.runs = 0
         self.files: list[bytes] = []
         self.queries: list[NDArray[np.uint8]] = []
         for number in range(CONTENTS):
             gray = cv2.cvtColor(textured(number, 160, 120), cv2.COLOR_BGR2GRAY)
             self.files.append(cv2.imencode(".pgm", gray)[1].tobytes())
-            (folder / f"{number}.pgm").write_bytes(self.files[-1])
         for seed, (rows, columns) in (
             (1, (slice(10, 110), slice(20, 130))),
             (6, (slice(0, 120), slice(0, 160))),
             (50, (slice(120), slice(160))),
         ):
             self.queries.append(textured(seed, 160, 120)[rows, columns])
-        pictures = [folder / f"{number}.pgm" for number in range(CONTENTS)]
-        self.vocabulary: Vocabulary = train_vocabulary(
-            pictures, 64, FeatureSpec("rootsift", 60, 256)
-        )[0]
         self.hashes = [hashlib.sha256(content).hexdigest() for content in self.files]
         self.known: dict[tuple[tuple[str, int], ...], list[list[Answer]]] = {}
 
@@ -125,7 +121,7 @@ class World:
 
 
 class IndexMachine(RuleBasedStateMachine):
-    """Files in a folder, and several objects of one index of it, each of which may read and write."""
+    """Files in a folder, and several objects of one index of it, each of which reads and writes."""
 
     world: World
 
@@ -337,18 +333,19 @@ def remembering_queries(
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(extraction, "extract_picture", remembering(extraction.extract_picture))
         patch.setattr("bovw.search.query.extract", remembering_queries(extract))
         patch.setattr(writers, "FAN_IN", 3)
         patch.setattr(writers, "SMALL", 4)
         patch.setattr(os, "fsync", lambda _: None)  # nobody pulls the plug here
-        yield World(tmp_path_factory.mktemp("equality"))
+        yield World(tmp_path_factory.mktemp("equality"), vocabulary)
 
 
 # Few features count as many: the files that only large segments have are there. Or a merge makes
 # several segments.
+@pytest.mark.slow
 @pytest.mark.parametrize(("counted", "most"), [(131_072, 2**32), (0, 2**32), (0, 250)])
 def test_whatever_is_done_the_index_answers_as_one_made_in_one_go(
     world: World, monkeypatch: pytest.MonkeyPatch, counted: int, most: int

@@ -113,6 +113,7 @@ def make_everything(folder: Path) -> dict[str, str]:
     return reasons | {"dangling.jpg": "there is no such file", "loop.jpg": "cannot be read: "}
 
 
+@pytest.mark.slow
 def test_the_command_names_all_that_is_bad_and_adds_all_that_is_good(
     tmp_path: Path, vocabulary: Vocabulary
 ) -> None:
@@ -220,6 +221,7 @@ def test_what_vanishes_or_changes_while_it_is_read_is_named(
 # --- many
 
 
+@pytest.mark.slow
 def test_a_quarter_of_a_collection_is_bad(tmp_path: Path, vocabulary: Vocabulary) -> None:
     """Small pictures, every fourth damaged at random: the good ones are there, the bad ones named,
     and memory is small.
@@ -272,6 +274,7 @@ def refused(path: Path, content: bytes) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_damaged_pictures_of_every_format_end_in_a_picture_or_an_error() -> None:
     outcomes = dict(fuzz(300, 0))
     assert [outcome for outcome in outcomes.values() if outcome.startswith("!")] == []
@@ -292,6 +295,7 @@ def chart(width: int = 640, height: int = 480) -> NDArray[np.uint8]:
     return whole.astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_strange_pictures_give_sound_answers(tmp_path: Path, vocabulary: Vocabulary) -> None:
     """Each picture that has features finds itself, in its place; what shows nothing of another is
     not verified in it.
@@ -325,6 +329,7 @@ def test_strange_pictures_give_sound_answers(tmp_path: Path, vocabulary: Vocabul
         assert (blank.feature_count, blank.matches) == (0, [])
 
 
+@pytest.mark.slow
 def test_a_picture_with_fifty_thousand_features(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -380,7 +385,8 @@ from bovw import ImageIndex, SearchOptions, draw_match
 
 def asked(_=None):
     with ImageIndex.open("i.bovw") as index:
-        return [(match.image, match.score) for match in index.search("query.png", SearchOptions(crop=True)).matches]
+        matches = index.search("query.png", SearchOptions(crop=True)).matches
+        return [(match.image, match.score) for match in matches]
 
 def added(name):
     with ImageIndex.open("i.bovw") as index:
@@ -391,7 +397,8 @@ def handles():
     return len(os.listdir("/proc/self/fd"))
 
 def children():
-    return [child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()]
+    tasks = Path("/proc/self/task").iterdir()
+    return [child for task in tasks for child in (task / "children").read_text().split()]
 
 if __name__ == "__main__":
     cv2.setNumThreads(2)

@@ -18,9 +18,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from bovw import ImageIndex, SearchOptions, check_index, train_vocabulary
+from bovw import ImageIndex, SearchOptions, Vocabulary, check_index
 from bovw.errors import IndexMissingError
-from bovw.features.local import FeatureSpec
 from tests.helpers.pictures import textured
 
 PICTURES = 40
@@ -30,7 +29,12 @@ CHANGED = range(0, PICTURES, 4)
 PATIENCE = 20
 
 
-class Transform:
+def png(seed: int) -> bytes:
+    """A picture as the bytes of a file."""
+    return cv2.imencode(".png", textured(seed, 160, 120))[1].tobytes()
+
+
+class Place:
     """A folder with pictures, of which some change with time, and with a vocabulary.
 
     Attributes:
@@ -39,24 +43,17 @@ class Transform:
         work: seconds from there to its end.
     """
 
-    def __init__(self, folder: Path, jobs: int) -> None:
+    def __init__(self, folder: Path, vocabulary: Vocabulary, jobs: int) -> None:
         self.folder, self.jobs = folder, jobs
         self.versions: dict[tuple[int, bool], bytes] = {}
         for number in range(PICTURES):
-            self.versions[number, False] = cv2.imencode(".png", textured(number, 160, 120))[
-                1
-            ].tobytes()
+            self.versions[number, False] = png(number)
         for number in CHANGED:
-            self.versions[number, True] = cv2.imencode(".png", textured(100 + number, 160, 120))[
-                1
-            ].tobytes()
+            self.versions[number, True] = png(100 + number)
         (folder / "photos").mkdir()
         for number in range(PICTURES):
             self.put(number, changed=number in CHANGED)
-        files = sorted((folder / "photos").iterdir())
-        train_vocabulary(files[:6], 64, FeatureSpec(max_features=100))[0].save(
-            folder / "vocabulary"
-        )
+        vocabulary.save(folder / "vocabulary")
         started = time.monotonic()
         process = self.start("whole.bovw")
         self.wait_for_commit(process, "whole.bovw")
@@ -167,11 +164,12 @@ def require_end(session: int) -> None:
     assert not left, f"{len(left)} processes outlived by {PATIENCE} s the one that had started them"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("jobs", "kills"), [(0, 45), (2, 5)])
 def test_runs_that_are_killed_lose_no_committed_image_and_end_like_one_that_is_not(
-    tmp_path: Path, jobs: int, kills: int
+    tmp_path: Path, vocabulary: Vocabulary, jobs: int, kills: int
 ) -> None:
-    place, chance = Transform(tmp_path, jobs), random.Random(jobs)
+    place, chance = Place(tmp_path, vocabulary, jobs), random.Random(jobs)
     killed = 0
     while killed < kills:
         shutil.rmtree(tmp_path / "i.bovw", ignore_errors=True)
@@ -192,9 +190,8 @@ def test_runs_that_are_killed_lose_no_committed_image_and_end_like_one_that_is_n
             process.kill()
             finished = process.wait() == 0
             assert finished or process.returncode == -signal.SIGKILL
-            killed += not finished and present > min(
-                jobs, 1
-            )  # of several processes, the first shall leave some behind
+            # of several processes, the first shall leave some behind
+            killed += not finished and present > min(jobs, 1)
             require_end(process.pid)
             after, there = place.images("i.bovw"), place.on_disk()
             assert before.keys() <= after.keys()

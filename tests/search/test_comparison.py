@@ -14,7 +14,6 @@ from bovw import (
     Vocabulary,
     compare_pictures,
     draw_comparison,
-    shipped_vocabulary,
 )
 from bovw.errors import ParameterError
 from bovw.geometry.transform import project
@@ -26,7 +25,7 @@ PATCHES = [(60, 80, 30, 20), (300, 200, 16, 16), (400, 60, 10, 40)]
 
 @pytest.fixture(scope="module")
 def vocabulary() -> Vocabulary:
-    return Vocabulary.load(shipped_vocabulary())
+    return Vocabulary.shipped()
 
 
 def patched(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

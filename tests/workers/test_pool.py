@@ -1,4 +1,4 @@
-"""Worker processes: results in order, one item lost to one crash or hang, and nothing left behind."""
+"""Worker processes: results in order, one item lost to one crash or hang, nothing left behind."""
 
 from __future__ import annotations
 
@@ -74,6 +74,7 @@ def test_fewer_jobs_than_none_are_refused() -> None:
         list(run_in_processes(Work(doubled), range(3), 1, -1, 60))
 
 
+@pytest.mark.slow
 def test_a_crash_or_a_hang_costs_one_item() -> None:
     orders = {
         2: "SIGSEGV",
@@ -120,6 +121,7 @@ def test_processes_that_end_for_no_item_are_not_started_for_ever() -> None:
         list(run_in_processes(Work(doubled, doomed), range(3), 3, 1, 60))
 
 
+@pytest.mark.slow
 def test_a_chunk_that_hangs_at_no_item_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bovw.workers.pool.GRACE", 0)
     with pytest.raises(BovwError, match="end too early: took too long: more than 1 seconds"):
@@ -140,6 +142,7 @@ def test_work_may_be_given_up_in_the_middle() -> None:
     results.close()
 
 
+@pytest.mark.slow
 def test_no_process_starts_threads_for_pictures_or_matrices() -> None:
     # the second thread waits for the end of the parent
     assert set(run_in_processes(Work(threads), range(2), 1, 2, 60)) == {(2, 1)}
