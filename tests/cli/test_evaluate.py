@@ -69,6 +69,7 @@ def test_self_needs_nothing_but_the_index(folder: Path, tmp_path: Path) -> None:
     assert compared.stdout.endswith(last)
 
 
+@pytest.mark.slow
 def test_negatives_have_no_answers(folder: Path, tmp_path: Path) -> None:
     new, known = tmp_path / "new.png", folder / "photos" / "bild 1.png"
     cv2.imwrite(str(new), textured(50, 320, 240))

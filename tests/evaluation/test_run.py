@@ -58,6 +58,7 @@ class Bare:
         self.search, self.search_many = index.search, index.search_many
 
 
+@pytest.mark.slow
 def test_any_searcher_is_evaluated_with_any_number_of_processes(
     index: ImageIndex, tmp_path: Path
 ) -> None:
