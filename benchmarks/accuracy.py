@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from collection import Collection
 
-from bovw.evaluation.run import FALSE_ALARM, PLACED, VERIFIED, Evaluation, evaluate_settings
+from bovw.evaluation.run import evaluate_settings
+from bovw.evaluation.scores import FALSE_ALARM, PLACED, VERIFIED, Evaluation
 from bovw.evaluation.truth import GroundTruth
 from bovw.image_index import ImageIndex
-from bovw.search.ranking import SearchOptions
+from bovw.search.options import SearchOptions
 
 DEPTH = 1000
 MODES = {

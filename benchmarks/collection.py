@@ -41,7 +41,7 @@ class Collection:
         name: what a report calls it.
         images: the pictures that are sought, and others of their kind.
         training: pictures that a vocabulary may be trained on; they are in the database as well.
-        others: pictures that the collection does without where strangers are asked for.
+        others: pictures that the collection does without where negatives are asked for.
         tables: tables of queries, each with the folder that its answers are relative to. The first
             holds the crops.
         work: a folder for what benchmarks make and use again.

@@ -21,10 +21,12 @@ from typing import Any
 from collection import Collection
 
 from bovw import ImageIndex, SearchOptions, Vocabulary
-from bovw.features.encoding import encode_all, load_picture
+from bovw.features.encoding import encode_all
 from bovw.features.local import extract
-from bovw.index.segment import ImageRecord
-from bovw.search.ranking import Clock
+from bovw.index.record import FileStamp, ImageRecord
+from bovw.index.segment_writer import IndexedImage
+from bovw.pictures.reading import load_picture
+from bovw.search.query import Clock
 
 BARE = """
 import sys, cv2
@@ -159,7 +161,8 @@ def build_times(images: list[str]) -> dict[str, float]:
     """
     vocabulary = Vocabulary.shipped("rootsift")
     clock = Clock()
-    features = [extract(load_picture(path, vocabulary.spec), vocabulary.spec) for path in images]
+    spec = vocabulary.spec
+    features = [extract(load_picture(path, spec.max_side), spec) for path in images]
     clock.lap("read and extract")
     encoded = [
         image
@@ -168,7 +171,7 @@ def build_times(images: list[str]) -> dict[str, float]:
     ]
     clock.lap("encode")
     batch = [
-        (ImageRecord(path, 1, 1, "0" * 64, *image.size), image)
+        IndexedImage(ImageRecord(path, *image.size, "0" * 64, FileStamp(path, 1, 1)), image)
         for path, image in zip(images, encoded, strict=True)
         if len(image)
     ]
@@ -177,7 +180,7 @@ def build_times(images: list[str]) -> dict[str, float]:
         ImageIndex.create(Path(folder) / "index", vocabulary, picture_root="/") as index,
     ):
         clock.lap("create")
-        with index.writer(wait=False) as writer:
+        with index._writer(wait=False) as writer:
             writer.commit(batch)
         clock.lap("write")
     return {

@@ -8,6 +8,7 @@ image.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from bovw import ImageIndex
 from bovw.arrays import starts_of
 from bovw.features.encoding import EncodedImage
-from bovw.index.segment import ImageRecord
+from bovw.index.record import FileStamp, ImageRecord
+from bovw.index.segment_writer import IndexedImage
 
 PARENTS = 4
 
@@ -26,9 +28,9 @@ class Donors:
 
     def __init__(self, index: ImageIndex, target: set[str]) -> None:
         """Args: `index` with one segment; `target`, the images that come first."""
-        (segment,) = index.snapshot.segments
+        (segment,) = index._snapshot.segments
         wanted = [
-            index.picture_root.full(segment.record(ordinal).path) in target
+            os.path.join(index.picture_root, segment.record(ordinal).path) in target
             for ordinal in range(segment.image_count)
         ]
         self.order = np.argsort(~np.array(wanted), kind="stable")
@@ -44,12 +46,13 @@ class Donors:
         self.xy = np.column_stack([place.real, place.imag]).astype(np.float32)
         self.scale, self.angle = scale.astype(np.float32), angle.astype(np.float32)
 
-    def real(self, number: int) -> tuple[ImageRecord, EncodedImage]:
+    def real(self, number: int) -> IndexedImage:
         """A real image as it is; those that the queries seek come first."""
         ordinal = int(self.order[number])
         rows = np.arange(self.starts[ordinal], self.starts[ordinal + 1])
         size = (int(self.segment.sizes[ordinal, 0]), int(self.segment.sizes[ordinal, 1]))
-        return self.segment.record(ordinal), self.encoded(rows, rows, rows, size)
+        encoded = self.encoded(rows, rows, rows, size)
+        return IndexedImage(self.segment.record(ordinal), encoded)
 
     def encoded(
         self,
@@ -71,7 +74,7 @@ class Donors:
             box=(0, 0, *size),
         )
 
-    def distractors(self, first: int, count: int) -> Iterator[tuple[ImageRecord, EncodedImage]]:
+    def distractors(self, first: int, count: int) -> Iterator[IndexedImage]:
         """Distractors number first .. first + count - 1."""
         rng = np.random.default_rng((1, first))
         sizes = np.diff(self.starts)
@@ -89,11 +92,7 @@ class Donors:
         for number, shape in enumerate(shapes.tolist()):
             rows = slice(bounds[number], bounds[number + 1])
             size = (int(self.segment.sizes[shape, 0]), int(self.segment.sizes[shape, 1]))
-            record = ImageRecord(
-                f"/distractors/{(first + number) // 1000:04d}/{first + number:07d}.jpg",
-                1,
-                1,
-                "0" * 64,
-                *size,
-            )
-            yield record, self.encoded(words[rows], signatures[rows], geometry[rows], size)
+            path = f"/distractors/{(first + number) // 1000:04d}/{first + number:07d}.jpg"
+            record = ImageRecord(path, *size, sha256="0" * 64, file=FileStamp(path, 1, 1))
+            encoded = self.encoded(words[rows], signatures[rows], geometry[rows], size)
+            yield IndexedImage(record, encoded)

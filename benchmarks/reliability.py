@@ -1,7 +1,7 @@
 """How often a yes is wrong, and how many right ones are left, at each rate of false alarms that one
 can ask for.
 
-Strangers: each part of the collection is asked for pictures of the other part, and whatever is
+Negatives: each part of the collection is asked for pictures of the other part, and whatever is
 verified is wrong. Of the development pictures, one part is the database and the other the pictures
 that vocabularies may be trained on.
 """
@@ -96,17 +96,17 @@ def asked(path: Path, truth: GroundTruth) -> list[dict[str, Any]]:
             "right": np.inf,
             "wrong": np.inf,
         }
-        for match in outcome.matches:
-            side = "right" if match.path in outcome.query.relevant else "wrong"
+        for name, match in zip(outcome.ranking, outcome.matches, strict=False):
+            side = "right" if name in outcome.query.relevant else "wrong"
             if match.log_false_alarms < row[side]:
                 row[side] = match.log_false_alarms
-                row["image"] = match.path if side == "wrong" else row["image"]
+                row["image"] = name if side == "wrong" else row["image"]
         rows.append(row)
     return rows
 
 
 def false_alarm_rates(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per index and of all: how many strangers are verified, at each rate."""
+    """Per index and of all: how many negatives are verified, at each rate."""
     lines = []
     for name in [*dict.fromkeys(row["index"] for row in rows), "all"]:
         wrong = np.array([row["wrong"] for row in rows if name in (row["index"], "all")])
@@ -170,7 +170,7 @@ def draw(path: Path, negatives: list[dict[str, Any]], known: list[dict[str, Any]
     left.loglog(
         10**STEPS,
         [max(float(np.mean(wrong <= step)), 1e-5) for step in STEPS],
-        label=f"measured, {len(wrong):,} strangers",
+        label=f"measured, {len(wrong):,} negatives",
     )
     left.loglog(10**STEPS, 10**STEPS, "--", color="grey", label="as asked")
     left.set(xlabel="--false-alarms", ylabel="queries with a wrong yes", ylim=(1e-5, 1))

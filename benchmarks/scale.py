@@ -29,11 +29,11 @@ import numpy as np
 from collection import Collection
 from distractors import Donors
 
-from bovw import ImageIndex, SearchOptions, Vocabulary
+from bovw import ImageIndex, SearchOptions
 from bovw.evaluation.truth import Query
-from bovw.features.encoding import encode, encode_query, load_picture
-from bovw.features.local import Features, extract, mirror
-from bovw.search.ranking import Clock, describe, rank
+from bovw.features.encoding import encode
+from bovw.search.query import Clock, QueryFeatures, extract_query
+from bovw.search.ranking import propose
 
 BATCH = 16_384
 # Run on its own: what it needs is not mixed with what the benchmark itself needs.
@@ -61,12 +61,11 @@ STEPS = ("quantise", "scan", "rank", "verify", "describe")
 
 
 @dataclass(frozen=True)
-class Probe:
+class ReadyQuery:
     """A query, ready to be encoded, and what it should find."""
 
     path: str
-    features: Features
-    mirrored: Features
+    features: QueryFeatures
     relevant: frozenset[str]
 
 
@@ -84,61 +83,46 @@ def grow(index: ImageIndex, donors: Donors, images: int) -> float:
             else list(donors.distractors(have, count))
         )
         clock = time.perf_counter()
-        with index.writer(wait=False) as writer:
+        with index._writer(wait=False) as writer:
             writer.commit(batch)
         seconds += time.perf_counter() - clock
         print(f"  {len(index):,} images", end="\r", file=sys.stderr)
     return seconds
 
 
-def probes(index: ImageIndex, queries: list[Query], count: int) -> list[Probe]:
+def ready(index: ImageIndex, queries: list[Query], count: int) -> list[ReadyQuery]:
     """Some of the crop queries, evenly chosen."""
     chosen = []
     for query in queries[:: max(1, len(queries) // count)]:
-        picture = load_picture(query.path, index.spec)
-        features = extract(picture, index.spec)
-        if len(features):
-            chosen.append(
-                Probe(query.path, features, mirror(features, picture, index.spec), query.relevant)
-            )
+        found = extract_query(query.path, index.spec)
+        if len(found.features):
+            chosen.append(ReadyQuery(query.path, found, query.relevant))
     return chosen
 
 
-def sized(index: ImageIndex, images: list[str], features: int, count: int) -> list[Probe]:
+def sized(index: ImageIndex, images: list[str], features: int, count: int) -> list[ReadyQuery]:
     """Queries of a given number of features: the strongest of real pictures that have as many."""
-    chosen: list[Probe] = []
+    chosen: list[ReadyQuery] = []
     spec = index.spec.limited(max_features=features)
     for path in images[:: max(1, len(images) // (4 * count))]:
-        picture = load_picture(path, spec)
-        found = extract(picture, spec)
-        if len(found) == features and len(chosen) < count:
-            chosen.append(Probe(path, found, mirror(found, picture, spec), frozenset([path])))
+        found = extract_query(path, spec)
+        if len(found.features) == features and len(chosen) < count:
+            chosen.append(ReadyQuery(path, found, frozenset([path])))
     return chosen
 
 
 def search(
-    index: ImageIndex, probe: Probe, options: SearchOptions
+    index: ImageIndex, query: ReadyQuery, options: SearchOptions
 ) -> tuple[dict[str, float], bool]:
     """The seconds of each step, and whether the right image is first."""
-    clock = Clock()
-    queries = encode_query(
-        probe.features,
-        probe.mirrored if options.mirror else None,
-        index.vocabulary,
-        options.words_per_feature,
-    )
-    clock.lap("quantise")
-    ranking = rank(index.snapshot, queries, options, clock)
-    matches = describe(index.snapshot, queries, ranking, options)
-    clock.lap("describe")
-    return clock.timings, bool(matches) and index.picture_root.full(
-        matches[0].path
-    ) in probe.relevant
+    result = index._answer(index._open_collection, query.features, options, None, Clock())
+    matches = result.matches
+    return result.timings, bool(matches) and matches[0].path in query.relevant
 
 
 def timed(
     index: ImageIndex,
-    chosen: list[Probe],
+    chosen: list[ReadyQuery],
     options: SearchOptions,
     before: Callable[[], object] = int,
 ) -> dict[str, Any]:
@@ -147,9 +131,9 @@ def timed(
     """
     times: dict[str, list[float]] = {step: [] for step in (*STEPS, "all")}
     right = 0
-    for probe in chosen:
+    for query in chosen:
         before()
-        seconds, found = search(index, probe, options)
+        seconds, found = search(index, query, options)
         right += found
         for step in STEPS:
             times[step].append(seconds[step] * 1e3)
@@ -161,22 +145,22 @@ def timed(
     return {"queries": len(chosen), "recall": right / len(chosen), **select_by_grid}
 
 
-def forget(index: ImageIndex) -> None:
+def forget(path: Path) -> None:
     """Make the system forget the pages of an index, as far as it can."""
-    for path in index.directory.path.rglob("*.npy"):
-        descriptor = os.open(path, os.O_RDONLY)
+    for file in path.rglob("*.npy"):
+        descriptor = os.open(file, os.O_RDONLY)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(descriptor)
 
 
-def memory(path: Path, chosen: list[Probe]) -> float:
+def memory(path: Path, chosen: list[ReadyQuery]) -> float:
     """The most MB beside the page cache of a process that answers some queries."""
-    command = [sys.executable, "-c", WATCHED, str(path), *(probe.path for probe in chosen)]
+    command = [sys.executable, "-c", WATCHED, str(path), *(query.path for query in chosen)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def measured(
-    path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]], cold: int
+    path: Path, sets: dict[str, tuple[list[ReadyQuery], SearchOptions]], cold: int
 ) -> dict[str, Any]:
     """The figures of the index as it is."""
     clock = time.perf_counter()
@@ -196,30 +180,30 @@ def measured(
         row["limit"] = limits(index, chosen[:10], options)
         row["throughput"] = throughput(index, chosen[:20], options)
     row["memory"] = memory(path, chosen[:10])
-    row["shell warm"] = [shell(path, probe) for probe in chosen[:cold]]
+    row["shell warm"] = [shell(path, query) for query in chosen[:cold]]
     row["shell cold"] = []
     with ImageIndex.open(path) as index:
-        for probe in chosen[:cold]:
-            forget(index)
-            row["shell cold"].append(shell(path, probe))
-        row["cold"] = timed(index, chosen[:cold], options, lambda: forget(index))
+        for query in chosen[:cold]:
+            forget(path)
+            row["shell cold"].append(shell(path, query))
+        row["cold"] = timed(index, chosen[:cold], options, lambda: forget(path))
     return row
 
 
 def throughput(
-    index: ImageIndex, chosen: list[Probe], options: SearchOptions
+    index: ImageIndex, chosen: list[ReadyQuery], options: SearchOptions
 ) -> dict[str, list[float]]:
     """Queries a second by one thread and by two: beside extraction, as Python is and when threads
     change places at once; from the picture file, where OpenCV uses all cores anyway."""
     usual = sys.getswitchinterval()
-    ways: list[tuple[str, Callable[[Probe], object], float]] = [
-        ("beside extraction", lambda probe: search(index, probe, options), usual),
+    ways: list[tuple[str, Callable[[ReadyQuery], object], float]] = [
+        ("beside extraction", lambda query: search(index, query, options), usual),
         (
             "the same with sys.setswitchinterval(5e-5)",
-            lambda probe: search(index, probe, options),
+            lambda query: search(index, query, options),
             5e-5,
         ),
-        ("from file", lambda probe: index.search(probe.path, options), usual),
+        ("from file", lambda query: index.search(query.path, options), usual),
     ]
     rates: dict[str, list[float]] = {}
     for name, ask, interval in ways:
@@ -235,23 +219,23 @@ def throughput(
     return rates
 
 
-def shell(path: Path, probe: Probe) -> float:
+def shell(path: Path, query: ReadyQuery) -> float:
     """Seconds that the command takes for a crop query."""
-    command = [sys.executable, "-m", "bovw", "search", "--index", str(path), "--crop", probe.path]
+    command = [sys.executable, "-m", "bovw", "search", "--index", str(path), "--crop", query.path]
     clock = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return round(time.perf_counter() - clock, 3)
 
 
-def limits(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -> dict[str, float]:
+def limits(index: ImageIndex, chosen: list[ReadyQuery], options: SearchOptions) -> dict[str, float]:
     """How fast the scan goes through signatures, and how fast a plain sum goes through the same:
     GB/s.
     """
     scanned = summed = 0.0
     postings = 0
-    for probe in chosen:
-        encoded = encode(probe.features, index.vocabulary, options.words_per_feature)
-        for segment in index.snapshot.segments:
+    for query in chosen:
+        encoded = encode(query.features.features, index.vocabulary, options.words_per_feature)
+        for segment in index._snapshot.segments:
             starts, counts = segment.word_starts, segment.word_counts
             lists = [
                 segment.posting_signatures[starts[word] : starts[word + 1]]
@@ -265,7 +249,8 @@ def limits(index: ImageIndex, chosen: list[Probe], options: SearchOptions) -> di
             summed += time.perf_counter() - clock
             postings += int(counts[encoded.words.ravel()].sum())
         steps = Clock()
-        rank(index.snapshot, [encoded], replace(options, verify_top=0, k=1), steps)
+        asked = replace(options, verify_top=0, k=1)
+        propose(index._open_collection, [encoded], asked, steps)
         scanned += steps.timings["scan"]
     return {
         "scan": round(postings * 8 / scanned / 1e9, 2),
@@ -365,17 +350,13 @@ def run(collection: Collection, arguments: argparse.Namespace) -> list[dict[str,
     path = collection.work / "scale.bovw"
     with ImageIndex.open(collection.index()) as real:
         real.merge()
-        sets = probe_sets(real, collection, queries)
+        sets = query_sets(real, collection, queries)
         donors = Donors(
             real,
-            {image for chosen, _ in sets.values() for probe in chosen for image in probe.relevant},
+            {image for chosen, _ in sets.values() for query in chosen for image in query.relevant},
         )
         if not path.exists():
-            ImageIndex.create(
-                path,
-                Vocabulary.load(real.directory.path / "vocabulary"),
-                picture_root=real.picture_root.folder,
-            ).close()
+            ImageIndex.create(path, real.vocabulary, picture_root=real.picture_root).close()
     rows = []
     for size in sorted(int(part) for part in sizes.split(",")):
         with ImageIndex.open(path) as index:
@@ -395,7 +376,7 @@ def run(collection: Collection, arguments: argparse.Namespace) -> list[dict[str,
     return rows
 
 
-def merged(path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]]) -> dict[str, Any]:
+def merged(path: Path, sets: dict[str, tuple[list[ReadyQuery], SearchOptions]]) -> dict[str, Any]:
     """Merge the index; says how long that took, and how long searches took before."""
     with ImageIndex.open(path) as index:
         before: dict[str, Any] = {"segments": index.info().segment_count}
@@ -407,12 +388,12 @@ def merged(path: Path, sets: dict[str, tuple[list[Probe], SearchOptions]]) -> di
         return {"before merging": before, "merge": round(time.perf_counter() - clock, 1)}
 
 
-def probe_sets(
+def query_sets(
     index: ImageIndex, collection: Collection, queries: int
-) -> dict[str, tuple[list[Probe], SearchOptions]]:
+) -> dict[str, tuple[list[ReadyQuery], SearchOptions]]:
     """Which queries are asked with which options."""
     plain = SearchOptions(crop=True, words_per_feature=3, mirror=False)
-    crops = probes(index, collection.crops, queries)
+    crops = ready(index, collection.crops, queries)
     small, large = (
         sized(index, collection.images, 500, queries // 2),
         sized(index, collection.images, 2000, queries // 4),

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
         ParameterError,
         VocabularyError,
     )
-    from .evaluation.run import Evaluation, evaluate
-    from .evaluation.scores import SetScores
+    from .evaluation.run import evaluate
+    from .evaluation.scores import Evaluation, SetScores
     from .evaluation.synthetic import make_synthetic_queries
     from .evaluation.truth import GroundTruth, Query, read_queries
     from .features.local import FeatureSpec
@@ -110,8 +110,8 @@ __all__ = [
 
 HOMES = {
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "evaluation.run": ("Evaluation", "evaluate"),
-    "evaluation.scores": ("SetScores",),
+    "evaluation.run": ("evaluate",),
+    "evaluation.scores": ("Evaluation", "SetScores"),
     "evaluation.synthetic": ("make_synthetic_queries",),
     "evaluation.truth": ("GroundTruth", "Query", "read_queries"),
     "features.local": ("FeatureSpec",),

@@ -1,9 +1,9 @@
-"""An index opened for reading: search one generation of it, ask many queries, list what it holds."""
+"""An index opened for reading: search it, ask many queries, list what it holds."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -313,7 +313,7 @@ class IndexReader:
         k: int | None = None,
         jobs: int = 0,
         limits: Limits = LIMITS,
-    ) -> Iterator[SearchResult | Failure]:
+    ) -> Generator[SearchResult | Failure, None, None]:
         """Answer many queries, in their order, in bounded memory: they are taken as answers are
         used up. A query that cannot be used gives a Failure and ends nothing.
 
@@ -342,7 +342,7 @@ class IndexReader:
 
     def _answers(
         self, requests: Iterable[SearchRequest], answering: Answering, jobs: int
-    ) -> Iterator[SearchResult | Failure]:
+    ) -> Generator[SearchResult | Failure, None, None]:
         """The answers to requests, from this process or from others."""
         names = list[str]()
 

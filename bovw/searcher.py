@@ -1,8 +1,8 @@
-"""What can be searched, whatever it is made of: the protocol that evaluation and servers rely on."""
+"""What can be searched, whatever it is made of; and how many queries are answered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -125,7 +125,7 @@ class Searcher(Protocol):
         k: int | None = None,
         jobs: int = 0,
         limits: Limits = LIMITS,
-    ) -> Iterator[SearchResult | Failure]:
+    ) -> Generator[SearchResult | Failure, None, None]:
         """See `ImageIndex.search_many`."""
 
 

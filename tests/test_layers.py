@@ -129,9 +129,10 @@ def test_attributes_of_public_classes_are_documented() -> None:
             doc = " ".join(inspect.getdoc(each) or "" for each in thing.__mro__[:-1])
             tree = ast.parse(inspect.getsource(base).lstrip())
             for node in ast.walk(tree):
-                is_own = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
-                if is_own and isinstance(node.value, ast.Name) and node.value.id == "self":
-                    assert node.attr.startswith("_") or f"{node.attr}" in doc, (name, node.attr)
+                if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Store):
+                    continue
+                if isinstance(node.value, ast.Name) and node.value.id == "self":
+                    assert node.attr.startswith("_") or node.attr in doc, (name, node.attr)
             for field in getattr(base, "__dataclass_fields__", {}):
                 assert re.search(rf"\b{field}\b", doc), (name, field)
 

@@ -13,9 +13,8 @@ import typer
 
 from ..errors import BovwError
 from ..version import __version__
-from . import indexing, searching
+from . import evaluate, indexing, searching
 from .console import INTERRUPTED, explained, fail
-from .evaluate import evaluate
 
 __all__ = ["main"]
 
@@ -48,14 +47,14 @@ app.command("list")(indexing.list_images)
 app.command()(indexing.check)
 app.command()(searching.compare)
 app.command()(searching.search)
-app.command()(evaluate)
+app.add_typer(evaluate.app, name="evaluate")
 
 
 def main() -> None:
     """Run the command. Exit codes: 0 done, 1 something was left out or failed, 2 wrong usage, 130
     interrupted.
     """
-    if len(sys.argv) == 1:
+    if sys.argv[1:] in ([], ["evaluate"]):
         sys.argv.append("--help")
     warnings.filterwarnings(
         "ignore", module=r"PIL\."

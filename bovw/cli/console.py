@@ -65,13 +65,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 RootOption = Annotated[
     Path | None,
     typer.Option(
-        help="The folder that the pictures are in now, if they have moved without the index (see README)."
+        help="The folder that the pictures are in now, if they have moved without the index."
     ),
 ]
 FalseAlarmsOption = Annotated[
     float,
     typer.Option(
-        help="Say verified only if at most about so many wrong yes a query are to be expected: 0.01 is one in a hundred."
+        help="Say verified only if at most about so many wrong yes a query are to be expected."
     ),
 ]
 LimitOption = Annotated[
@@ -261,10 +261,8 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, BovwError):
         return printable(str(error)), 2 if isinstance(error, ParameterError) else 1
     if isinstance(error, ImportError):
-        return (
-            f"a library cannot be loaded: {error}; on Debian `apt install libgl1 libglib2.0-0` gives what OpenCV needs",
-            1,
-        )
+        cure = "on Debian `apt install libgl1 libglib2.0-0` gives what OpenCV needs"
+        return f"a library cannot be loaded: {error}; {cure}", 1
     if isinstance(error, OSError):
         return (
             f"{printable(str(error.filename or 'input or output'))}: {error.strerror or error}",

@@ -85,7 +85,8 @@ def require_library() -> None:
         import ir_measures  # noqa: F401
     except ImportError as error:
         raise MissingLibraryError(
-            "ir-measures is not installed: `pip install ir-measures` (or 'bovw[evaluate]') brings it"
+            "ir-measures is not installed: "
+            "`pip install ir-measures` (or 'bovw[evaluate]') brings it"
         ) from error
 
 

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,8 +15,17 @@ from ..report.html import Figure, Page, escaped, row
 from ..report.plot import Point, bars, scatter
 from ..search.result import figure_of
 from .bootstrap import Estimate
-from .run import FALSE_ALARM, NS, PLACED, VERIFIED, Evaluation, Outcome
-from .scores import SIGNIFICANT, Contrast, SetScores, mean_name
+from .saved import SIGNIFICANT, Contrast
+from .scores import (
+    FALSE_ALARM,
+    NS,
+    PLACED,
+    VERIFIED,
+    Evaluation,
+    Outcome,
+    SetScores,
+    mean_name,
+)
 from .sweep import Sweep
 
 __all__ = ["comparison_lines", "scores_text", "sweep_text", "write_scorecard", "write_sweep"]
@@ -31,15 +39,32 @@ REVISITOP = ("AP(revisitop)", "P(revisitop)@1", "P(revisitop)@5", "P(revisitop)@
 FAILURES, OF_A_SET = 36, 3
 EXPLAINED = {
     "Success@k": "a right image is among the first k",
-    "R@k, P@k, F1@k": "share of the right images that are among the first k; share of the first k that are right; their harmonic mean",
-    "mAP, mAP@100": "mean of the standard average precision over the whole ranking, and over its first 100 images",
+    "R@k, P@k, F1@k": (
+        "share of the right images that are among the first k; share of the first k that are "
+        "right; their harmonic mean"
+    ),
+    "mAP, mAP@100": (
+        "mean of the standard average precision over the whole ranking, and over its first 100 "
+        "images"
+    ),
     "MRR": "mean of 1 / rank of the first right image",
-    NS: "how many of the four views of an object, the query among them, are in the first four (0 to 4)",
+    NS: (
+        "how many of the four views of an object, the query among them, are in the first four "
+        "(0 to 4)"
+    ),
     "mAP(revisitop), P(revisitop)@k": "as the revisited Oxford and Paris benchmarks compute them",
     VERIFIED: "a right image is among the first 10 and called verified",
-    PLACED: "the first image is right, and the mean error of the four corners is below 3 % of its longer side",
-    FALSE_ALARM: "a wrong image is among the first 10 and called verified; a copy that the truth does not name counts as wrong",
-    "corners": "median of the mean corner error, in % of the longer side, where the first image is right",
+    PLACED: (
+        "the first image is right, and the mean error of the four corners is below 3 % of its "
+        "longer side"
+    ),
+    FALSE_ALARM: (
+        "a wrong image is among the first 10 and called verified; a copy that the truth does not "
+        "name counts as wrong"
+    ),
+    "corners": (
+        "median of the mean corner error, in % of the longer side, where the first image is right"
+    ),
 }
 
 
@@ -49,7 +74,10 @@ def scores_text(evaluation: Evaluation, sets: Sequence[SetScores]) -> str:
     """
     several = any(len(outcome.query.relevant) > 1 for outcome in evaluation.outcomes)
     columns = tables_of(evaluation) if several else tables_of(evaluation)[:1]
-    notes = "Means with 95 % intervals; docs/results.md defines them. ms: median of a search. --save and --report have all measures."
+    notes = (
+        "Means with 95 % intervals; docs/results.md defines them. ms: median of a search. "
+        "--save and --report have all measures."
+    )
     return "\n\n".join([*(cells_text(table_cells(sets, each)) for each in columns), notes])
 
 
@@ -78,11 +106,9 @@ def rate_text(rate: Estimate | None) -> str:
     """A mean with its interval."""
     if rate is None:
         return "-"
-    interval = (
-        ""
-        if rate.low is None or rate.high is None
-        else f" ({short(rate.low, 2)}-{short(rate.high, 2)})"
-    )
+    interval = ""
+    if rate.low is not None and rate.high is not None:
+        interval = f" ({short(rate.low, 2)}-{short(rate.high, 2)})"
     return short(rate.mean, 3) + interval
 
 
@@ -93,11 +119,9 @@ def short(value: float, digits: int) -> str:
 
 def difference_text(difference: Estimate) -> str:
     """A difference of means with its interval."""
-    interval = (
-        ""
-        if difference.low is None or difference.high is None
-        else f" ({difference.low:+.3f} to {difference.high:+.3f})"
-    )
+    interval = ""
+    if difference.low is not None and difference.high is not None:
+        interval = f" ({difference.low:+.3f} to {difference.high:+.3f})"
     return f"{difference.mean:+.3f}{interval}"
 
 
@@ -107,93 +131,66 @@ def cells_text(cells: Sequence[Sequence[str]]) -> str:
     lines = []
     for line in cells:
         first, *rest = (printable(cell) for cell in line)
-        lines.append(
-            "  ".join(
-                [
-                    first.ljust(widths[0]),
-                    *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)),
-                ]
-            ).rstrip()
-        )
+        right = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *right]).rstrip())
     return "\n".join(lines)
 
 
 def cells_html(cells: Sequence[Sequence[str]]) -> str:
     """A table as HTML."""
-    heading, *lines = (
-        "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in line) for line, tag in tagged(cells)
-    )
+    rows = []
+    for number, line in enumerate(cells):
+        tag = "td" if number else "th"
+        rows.append("".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in line))
     return (
-        f'<div class="bovw"><table><tr>{heading}</tr>'
-        + "".join(f"<tr>{line}</tr>" for line in lines)
+        '<div class="bovw"><table>'
+        + "".join(f"<tr>{line}</tr>" for line in rows)
         + "</table></div>\n"
     )
-
-
-def tagged(cells: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[str], str]]:
-    """The lines of a table with the element of their cells."""
-    return ((line, "td" if number else "th") for number, line in enumerate(cells))
 
 
 def comparison_lines(first: str, second: str, contrasts: Sequence[Contrast]) -> str:
     """A comparison of two evaluations as text, which ends by saying what of it means anything."""
     cells = [["set", "measure", "queries", "first", "second", "difference", "p", "means something"]]
     for one in contrasts:
-        gap = one.paired_test.difference
-        means = [
-            f"{one.paired_test.first:.3f}",
-            f"{one.paired_test.second:.3f}",
-            difference_text(gap),
-        ]
-        name = mean_name(one.measure)
-        cells.append(
-            [
-                one.set,
-                name,
-                f"{one.paired_test.queries:,}",
-                *means,
-                f"{one.p:.4f}",
-                "yes" if one.significant else "no",
-            ]
-        )
+        test = one.paired_test
+        means = [f"{test.first:.3f}", f"{test.second:.3f}", difference_text(test.difference)]
+        name, verdict = mean_name(one.measure), "yes" if one.significant else "no"
+        cells.append([one.set, name, f"{test.queries:,}", *means, f"{one.p:.4f}", verdict])
     lines = [
         f"first: {printable(first)}",
         f"second: {printable(second)}",
         "",
         cells_text(cells),
         "",
+        f"p: permutation test over groups of queries, raised for the number of sets (Holm); "
+        f"below {SIGNIFICANT:g} it means something.",
     ]
-    lines.append(
-        f"p: permutation test over groups of queries, raised for the number of sets (Holm); below {SIGNIFICANT:g} it means something."
-    )
     sure = [one for one in contrasts if one.significant]
     if not sure:
         return "\n".join([*lines, "No difference here means anything: each may be chance."])
     for one in sure:
-        better = (one.paired_test.difference.mean > 0) != (one.measure == FALSE_ALARM)
-        size = abs(one.paired_test.difference.mean)
-        lines.append(
-            f"The second is {'better' if better else 'worse'} in {mean_name(one.measure)} of {printable(one.set)}, by {size:.3f}."
-        )
+        gap = one.paired_test.difference.mean
+        side = "better" if (gap > 0) != (one.measure == FALSE_ALARM) else "worse"
+        where = f"{mean_name(one.measure)} of {printable(one.set)}"
+        lines.append(f"The second is {side} in {where}, by {abs(gap):.3f}.")
     return "\n".join(lines)
 
 
 def write_scorecard(
     path: str | os.PathLike[str], title: str, evaluation: Evaluation, sets: Sequence[SetScores]
 ) -> None:
-    """Write a page with the tables, the plots and the worst failures of an evaluation. Raises OutputError."""
+    """Write a page with the tables, the plots and the worst failures of an evaluation. Raises
+    OutputError.
+    """
     with Page(path, title) as page:
         page.write(f'<div class="bovw"><h1>{escaped(title)}</h1></div>\n')
         for columns in tables_of(evaluation):
             page.write(cells_html(table_cells(sets, columns)))
         page.write('<div class="bovw"><p>Means with 95 % intervals.</p><dl>')
-        page.write(
-            "".join(
-                f"<dt>{escaped(name)}</dt><dd>{escaped(text)}</dd>"
-                for name, text in EXPLAINED.items()
-            )
-            + "</dl></div>\n"
-        )
+        for name, text in EXPLAINED.items():
+            page.write(f"<dt>{escaped(name)}</dt><dd>{escaped(text)}</dd>")
+        page.write("</dl></div>\n")
         page.write('<div class="bovw row">')
         for name in (*tables_of(evaluation)[0][:1], VERIFIED, PLACED, FALSE_ALARM):
             rates = [(line.set, line.means[name]) for line in sets if name in line.means]
@@ -202,9 +199,8 @@ def write_scorecard(
         page.write("</div>\n")
         shown = worst(evaluation)
         if shown:
-            page.write(
-                f'<div class="bovw"><h1>The worst {len(shown)} failures, at most {OF_A_SET} of a set</h1></div>\n'
-            )
+            heading = f"The worst {len(shown)} failures, at most {OF_A_SET} of a set"
+            page.write(f'<div class="bovw"><h1>{heading}</h1></div>\n')
         for outcome in shown:
             page.write(failure_row(evaluation, outcome))
 
@@ -259,20 +255,17 @@ def failure_row(evaluation: Evaluation, outcome: Outcome) -> str:
     figures = [Figure(query.path, None, "query", "query", [f"{outcome.feature_count:,} features"])]
     for name in sorted(query.relevant)[:1]:
         outline = None if query.outline is None else np.array(query.outline)
-        figures.append(
-            Figure(os.path.join(evaluation.folder, name), outline, "query", "right", [name])
-        )
+        path = os.path.join(evaluation.folder, name)
+        figures.append(Figure(path, outline, "query", "right", [name]))
+    found = list(enumerate(zip(outcome.ranking, outcome.matches, strict=False), 1))
     alarms = [
-        match for match in outcome.matches if match.verified and match.path not in query.relevant
+        (rank, match)
+        for rank, (name, match) in found
+        if match.verified and name not in query.relevant
     ]
-    for name in dict.fromkeys(match.path for match in [*outcome.matches[:1], *alarms[:2]]):
-        match = next(match for match in outcome.matches if match.path == name)
-        figures.append(
-            figure_of(
-                outcome.ranking.index(name) + 1,
-                replace(match, path=os.path.join(evaluation.folder, name)),
-            )
-        )
+    first = [(rank, match) for rank, (_, match) in found[:1]]
+    for rank, match in dict([*first, *alarms[:2]]).items():
+        figures.append(figure_of(rank, match))
     return row(f"{query.set}: {query.id}", fault(outcome), figures)
 
 
@@ -295,16 +288,16 @@ def sweep_cells(sweep: Sweep) -> list[list[str]]:
 
 def sweep_text(sweep: Sweep) -> str:
     """The trials of a sweep as text, ending in the recommendation."""
-    heading = f"{len(sweep.trials[0].values):,} queries among {sweep.image_count:,} images, one knob at a time:"
+    queries, images = len(sweep.trials[0].values), sweep.image_count
+    heading = f"{queries:,} queries among {images:,} images, one knob at a time:"
     return "\n".join([heading, "", cells_text(sweep_cells(sweep)), "", sweep.advice])
 
 
 def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
     """Write a page with the table and the plots of a sweep. Raises OutputError."""
-    with Page(path, "bovw evaluate --sweep") as page:
-        page.write(
-            f'<div class="bovw"><h1>bovw evaluate --sweep</h1><p>{escaped(sweep.advice)}</p></div>\n'
-        )
+    title = "bovw evaluate sweep"
+    with Page(path, title) as page:
+        page.write(f'<div class="bovw"><h1>{title}</h1><p>{escaped(sweep.advice)}</p></div>\n')
         page.write(cells_html(sweep_cells(sweep)))
         page.write('<div class="bovw row">')
         for title, unit, cost in (

@@ -1,44 +1,68 @@
-"""The scores of an evaluation: means per set with their intervals, kept as JSON, and compared with
-those of another one.
-"""
+"""The outcomes of the queries of an evaluation, and their means per set with intervals."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import EvaluationError
-from ..version import __version__
-from .bootstrap import Estimate, PairedTest, estimate, holm, paired_test
-from .run import FALSE_ALARM, NS, PLACED, VERIFIED, Evaluation, Outcome
-from .trec import write_lines
+from ..reporting import Failure
+from ..search.match import Match
+from ..search.options import SearchOptions
+from .bootstrap import Estimate, estimate
+from .truth import Query
 
 __all__ = [
     "ALL",
-    "SIGNIFICANT",
-    "Contrast",
-    "Scores",
+    "FALSE_ALARM",
+    "NS",
+    "PLACED",
+    "VERIFIED",
+    "Evaluation",
+    "Outcome",
     "SetScores",
-    "compared",
     "mean_name",
-    "read_scores",
-    "save_scores",
-    "set_scores",
 ]
 
-Path = str | os.PathLike[str]
-# What is compared, as far as both sides have it.
-COMPARED = ("Success@1", "AP", "R@100", PLACED, VERIFIED, FALSE_ALARM, NS)
-SIGNIFICANT = 0.05
+# Measures beside those of `metrics`; `Outcome` explains them.
+VERIFIED, FALSE_ALARM, PLACED, NS = "Verified", "FalseAlarm", "Placed", "N-S"
 # The line over all sets, where they ask the same of the same pictures.
 ALL = "all"
 MEANS = {"AP": "mAP", "AP@100": "mAP@100", "AP(revisitop)": "mAP(revisitop)", "RR": "MRR"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one query.
+
+    Attributes:
+        query: the query.
+        values: measures by name: those of `metrics.measured` and, if there was a search,
+            "Verified" (the right image is among the first 10 and called verified), "FalseAlarm" (a
+            wrong one among them is called verified), "Placed" (the first image is right and so is
+            its place) and "N-S". A query that has no answer has only "FalseAlarm".
+        ranking: the names of the images found, best first, without those to ignore.
+        matches: the first of them as the search described them, as far as they are among the first
+            10 that it found; without correspondences. Empty for a run that was read.
+        corner_error: mean distance of the four corners from the true ones if the first image is
+            right and has a place, as a share of the longer side of the image; None otherwise.
+        feature_count: of the query.
+        seconds: what the search took, reading and extraction included, as many being answered at a
+            time as there are jobs.
+        processor: the same in seconds of processor time, which other programs on the machine hardly
+            change.
+    """
+
+    query: Query
+    values: dict[str, float]
+    ranking: list[str]
+    matches: list[Match] = field(default_factory=list)
+    corner_error: float | None = None
+    feature_count: int = 0
+    seconds: float | None = None
+    processor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,14 @@ class SetScores:
         corner_error: median over the queries that have one, as a share of the longer side of the
             image; None if none has.
         seconds: median of a search; None for a run that was read.
+
+    Example:
+        >>> from bovw import ImageIndex, evaluate, make_synthetic_queries
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     truth, _ = make_synthetic_queries(index, "queries", sample=1)
+        ...     scores = evaluate(index, truth).by_set()
+        >>> scores[0].set, scores[0].queries
+        ('crop 50 %', 1)
     """
 
     set: str
@@ -64,57 +96,69 @@ class SetScores:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """The scores of queries, as they are kept: set, group and values of each query by its id."""
+class Evaluation:
+    """The outcomes of the queries of a ground truth.
 
-    sets: dict[str, str]
-    groups: dict[str, str]
-    values: dict[str, dict[str, float]]
+    Attributes:
+        outcomes: in the order of the queries.
+        folder: the folder that the names of images are relative to.
+        failed: query pictures that cannot be used; they are not scored.
+        absent: relevant images that were not searched; they cannot be found, and count as missed.
+        options: of the search; None for a run that was read.
+        crop: whether the queries were searched as parts, whatever `options` says; None: those that
+            have an outline.
+        revisitop: the queries are those of Revisited Oxford or Paris.
 
-
-@dataclass(frozen=True)
-class Contrast:
-    """One measure of one set in two evaluations. `p`: that of the comparison, raised for the number
-    of sets (Holm).
+    Example:
+        >>> from bovw import ImageIndex, evaluate, make_synthetic_queries
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     truth, _ = make_synthetic_queries(index, "queries", sample=1)
+        ...     evaluation = evaluate(index, truth)
+        >>> len(evaluation.outcomes), evaluation.failed
+        (25, [])
     """
 
-    set: str
-    measure: str
-    paired_test: PairedTest
-    p: float
+    outcomes: list[Outcome]
+    folder: str
+    failed: list[Failure] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    options: SearchOptions | None = None
+    crop: bool | None = None
+    revisitop: bool = False
 
-    @property
-    def significant(self) -> bool:
-        """Whether the difference means anything."""
-        return self.p < SIGNIFICANT
+    def rankings(self) -> dict[str, list[str]]:
+        """The images found for each query: a run, without what is to be ignored, so that any
+        program scores it alike.
+        """
+        return {outcome.query.id: outcome.ranking for outcome in self.outcomes}
+
+    def by_set(self, *, resamples: int = 1000, seed: int = 0) -> list[SetScores]:
+        """The scores of each set, in the order of the queries; and over all, if each set asks of
+        the same groups.
+
+        Args:
+            resamples, seed: of the bootstrap for the intervals.
+        """
+        sets: dict[str, list[Outcome]] = defaultdict(list)
+        for outcome in self.outcomes:
+            sets[outcome.query.set].append(outcome)
+        lines = [scores_of(name, members, resamples, seed) for name, members in sets.items()]
+        with_answers = [
+            [outcome for outcome in members if outcome.query.relevant] for members in sets.values()
+        ]
+        groups = [
+            {outcome.query.group for outcome in members} for members in with_answers if members
+        ]
+        alike = len(groups) > 1 and all(each == groups[0] for each in groups)
+        if alike and not self.revisitop:
+            everything = [outcome for members in with_answers for outcome in members]
+            lines.append(scores_of(ALL, everything, resamples, seed))
+        return lines
 
 
 def mean_name(measure: str) -> str:
     """What the mean of a measure over queries is called."""
     return MEANS.get(measure, measure)
-
-
-def set_scores(evaluation: Evaluation, *, resamples: int = 1000, seed: int = 0) -> list[SetScores]:
-    """The scores of each set, in the order of the queries; and over all, if each set asks of the
-    same groups.
-    """
-    members: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in evaluation.outcomes:
-        members[outcome.query.set].append(outcome)
-    scored = [scores_of(name, outcomes, resamples, seed) for name, outcomes in members.items()]
-    answer_query = [
-        [outcome for outcome in outcomes if outcome.query.relevant] for outcomes in members.values()
-    ]
-    groups = [
-        {outcome.query.group for outcome in outcomes} for outcomes in answer_query if outcomes
-    ]
-    if len(groups) > 1 and all(each == groups[0] for each in groups) and not evaluation.revisitop:
-        scored.append(
-            scores_of(
-                ALL, [outcome for outcomes in answer_query for outcome in outcomes], resamples, seed
-            )
-        )
-    return scored
 
 
 def scores_of(name: str, outcomes: Sequence[Outcome], resamples: int, seed: int) -> SetScores:
@@ -139,126 +183,3 @@ def scores_of(name: str, outcomes: Sequence[Outcome], resamples: int, seed: int)
         corner_error=float(np.median(errors)) if errors else None,
         seconds=float(np.median(seconds)) if seconds else None,
     )
-
-
-def scores_facts(
-    evaluation: Evaluation, sets: Sequence[SetScores], facts: Mapping[str, Any]
-) -> dict[str, Any]:
-    """An evaluation as plain JSON values; `facts` says what else should be known of it."""
-    queries = [
-        {
-            "query": outcome.query.id,
-            "set": outcome.query.set,
-            "group": outcome.query.group,
-            "values": {name: round(value, 6) for name, value in outcome.values.items()},
-            "corner_error": outcome.corner_error,
-            "features": outcome.feature_count,
-            "seconds": outcome.seconds,
-            "first": outcome.ranking[:3],
-        }
-        for outcome in evaluation.outcomes
-    ]
-    return {
-        "bovw": __version__,
-        **facts,
-        "options": {**asdict(evaluation.options), "crop": evaluation.crop}
-        if evaluation.options
-        else None,
-        "sets": [
-            {
-                **asdict(line),
-                "means": {mean_name(name): asdict(mean) for name, mean in line.means.items()},
-            }
-            for line in sets
-        ],
-        "queries": queries,
-        "failed": [{"query": error.name, "reason": error.reason} for error in evaluation.failed],
-        "absent": evaluation.absent,
-    }
-
-
-def save_scores(
-    path: Path, evaluation: Evaluation, sets: Sequence[SetScores], facts: Mapping[str, Any]
-) -> None:
-    """Keep the scores of an evaluation as JSON. Raises EvaluationError."""
-    write_lines(path, iter([json.dumps(scores_facts(evaluation, sets, facts), indent=1)]))
-
-
-def read_scores(path: Path) -> Scores:
-    """What `save_scores` wrote. Raises EvaluationError: it cannot be read, or is something else."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            rows = json.load(file)["queries"]
-        return Scores(
-            {str(row["query"]): str(row["set"]) for row in rows},
-            {str(row["query"]): str(row["group"]) for row in rows},
-            {
-                str(row["query"]): {
-                    str(name): float(value) for name, value in row["values"].items()
-                }
-                for row in rows
-            },
-        )
-    except OSError as error:
-        raise EvaluationError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        ArithmeticError,
-        RecursionError,
-    ) as error:
-        raise EvaluationError(
-            f"{os.fspath(path)}: holds no scores that `bovw evaluate --save` wrote"
-        ) from error
-
-
-def compared(
-    first: Scores, second: Scores, *, resamples: int = 1000, seed: int = 0
-) -> list[Contrast]:
-    """Two evaluations of the same queries, measure by measure and set by set. Queries that only one
-    side has are left out.
-
-    Raises:
-        EvaluationError: they have no query in common.
-    """
-    members: dict[str, list[str]] = defaultdict(list)
-    for query, name in first.sets.items():
-        if query in second.sets:
-            members[name].append(query)
-    if not members:
-        raise EvaluationError(
-            "the two evaluations have no query in common, so they cannot be compared"
-        )
-    contrasts = []
-    for measure in COMPARED:
-        tested = []
-        for name, queries in members.items():
-            both = [
-                query
-                for query in queries
-                if measure in first.values[query] and measure in second.values[query]
-            ]
-            if both:
-                one, other = (
-                    [side.values[query][measure] for query in both] for side in (first, second)
-                )
-                tested.append(
-                    (
-                        name,
-                        paired_test(
-                            one,
-                            other,
-                            [first.groups[query] for query in both],
-                            resamples=resamples,
-                            seed=seed,
-                        ),
-                    )
-                )
-        raised = holm([result.p for _, result in tested])
-        contrasts += [
-            Contrast(name, measure, result, p)
-            for (name, result), p in zip(tested, raised, strict=True)
-        ]
-    return contrasts

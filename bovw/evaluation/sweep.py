@@ -17,12 +17,14 @@ from ..features.vocabulary import Vocabulary
 from ..image_index import ImageIndex
 from ..pictures.reading import LIMITS, Limits
 from ..reporting import Failure, Progress
-from ..search.ranking import SCORINGS, SearchOptions
+from ..search.options import SCORINGS, SearchOptions
+from ..searcher import Searcher
 from .bootstrap import Estimate, difference, estimate, holm, permutation_p
-from .run import Evaluation, evaluate_settings, names_of
-from .scores import SIGNIFICANT
+from .run import absent_images, evaluate_settings
+from .saved import SIGNIFICANT
+from .scores import Evaluation
 from .synthetic import drawn
-from .truth import GroundTruth
+from .truth import GroundTruth, names_by_id
 
 __all__ = ["PRESENT", "Setting", "Sweep", "Trial", "recommended", "settings_around", "sweep"]
 
@@ -36,11 +38,19 @@ INDEX_KNOBS: dict[str, tuple[Any, ...]] = {
     "kind": FEATURE_NAMES,
 }
 SEARCH_KNOBS: dict[str, tuple[Any, ...]] = {
-    "words": (1, 2, 4, 8),
-    "verify": (0, 25, 100, 400),
+    "words_per_feature": (1, 2, 4, 8),
+    "verify_top": (0, 25, 100, 400),
     "scoring": SCORINGS,
 }
-OPTIONS = {"max_features": "--max-features", "max_side": "--max-side", "kind": "--features"}
+# What the knobs are called as options of the command.
+OPTIONS = {
+    "max_features": "--max-features",
+    "max_side": "--max-side",
+    "kind": "--features",
+    "words_per_feature": "--words",
+    "verify_top": "--verify",
+    "scoring": "--scoring",
+}
 # A setting may find less by so much, at the worst end of the interval, if it costs less by a tenth.
 MARGIN, CHEAPER = 0.02, 0.9
 
@@ -108,18 +118,19 @@ def settings_around(spec: FeatureSpec, options: SearchOptions) -> list[Setting]:
     """
     settings = [Setting(PRESENT, spec, options)]
     for knob, values in SEARCH_KNOBS.items():
-        others = [value for value in values if value != getattr(options, knob)]
-        settings += [
-            Setting(f"--{knob} {value}", spec, replace(options, **{knob: value}))
-            for value in others
-        ]
+        for value in others(values, getattr(options, knob)):
+            searched = replace(options, **{knob: value})
+            settings.append(Setting(f"{OPTIONS[knob]} {value}", spec, searched))
     for knob, values in INDEX_KNOBS.items():
-        others = [value for value in values if value != getattr(spec, knob)]
-        settings += [
-            Setting(f"{OPTIONS[knob]} {value}", replace(spec, **{knob: value}), options)
-            for value in others
-        ]
+        for value in others(values, getattr(spec, knob)):
+            extracted = replace(spec, **{knob: value})
+            settings.append(Setting(f"{OPTIONS[knob]} {value}", extracted, options))
     return settings
+
+
+def others(values: Sequence[Any], present: Any) -> list[Any]:
+    """The values that are not the present one."""
+    return [value for value in values if value != present]
 
 
 def sweep(
@@ -139,7 +150,8 @@ def sweep(
     """Try settings one knob at a time, each on an index of the same sample of the pictures.
 
     Args:
-        index: its pictures, settings and vocabulary are used; it is not changed.
+        index: its pictures, settings and vocabulary are used; it is not changed. Images without a
+            file are passed over.
         folder: where indexes are made and removed again.
         among: pictures of the sample; all that queries are to find or to ignore are in it, even if
             they are more.
@@ -154,30 +166,20 @@ def sweep(
     failed: dict[str, Failure] = {}
     absent: list[str] = []
     images = 0
-    for spec, group in groupby(
-        settings_around(index.spec, options), key=lambda setting: setting.spec
-    ):
-        settings = list(group)
-        vocabulary = (
-            index.vocabulary if spec.name == index.spec.kind else Vocabulary.shipped(spec.name)
-        )
-        path = os.path.join(folder, f"{spec.name}-{spec.max_features}-{spec.max_side}.bovw")
-        with ImageIndex.create(
-            path,
-            vocabulary,
-            picture_root=index.picture_root.real,
-            max_features=spec.max_features,
-            max_side=spec.max_side,
-        ) as trial:
-            steps = staged(settings[0].label, progress)
+    settings = settings_around(index.spec, options)
+    for spec, group in groupby(settings, key=lambda setting: setting.spec):
+        same = list(group)
+        path = os.path.join(folder, f"{spec.kind}-{spec.max_features}-{spec.max_side}.bovw")
+        with trial_index(index, spec, path) as trial:
+            steps = staged(same[0].label, progress)
             report = trial.add(pictures, jobs=jobs, limits=limits, progress=steps)
             trial.merge()
             if not len(trial):
                 raise EvaluationError(
-                    f"{index.directory.path}: none of its pictures can be read: {report.failed[0]}"
+                    f"none of the pictures in {index.picture_root} can be read: {report.failed[0]}"
                 )
             size, number = trial.info().size_bytes / len(trial), len(trial)
-            each = [setting.options for setting in settings]
+            each = [setting.options for setting in same]
             found = evaluate_settings(
                 trial, truth, each, crop=crop, jobs=jobs, limits=limits, progress=steps
             )
@@ -186,34 +188,45 @@ def sweep(
             images, absent = number, found[0].absent
         for error in [*report.failed, *found[0].failed]:
             failed.setdefault(error.name, error)
-        for setting, evaluation in zip(settings, found, strict=True):
+        for setting, evaluation in zip(same, found, strict=True):
             tried = trial_of(setting.label, evaluation, size, resamples, seed)
             if trials:
-                tried = replace(
-                    tried,
-                    difference=difference(
-                        *shared(trials[0], tried), resamples=resamples, seed=seed
-                    ),
-                )
+                both = shared(trials[0], tried)
+                gap = difference(*both, resamples=resamples, seed=seed)
+                tried = replace(tried, difference=gap)
             trials.append(tried)
     choice, advice = recommended(trials, resamples=resamples, seed=seed)
     return Sweep(trials, images, advice, choice.label, list(failed.values()), absent)
 
 
-def sample_of(index: ImageIndex, truth: GroundTruth, among: int, seed: int) -> list[str]:
-    """The absolute paths of some pictures of an index, with all that a ground truth speaks of."""
-    names, _ = names_of(index, truth)
-    records = {names[image]: record for image, record in index.snapshot.live_records()}
-    needed = (
-        frozenset().union(*(query.relevant | query.ignore for query in truth.queries))
-        & records.keys()
+def trial_index(index: ImageIndex, spec: FeatureSpec, path: str) -> ImageIndex:
+    """An empty index for the pictures of another one, which extracts them in this way."""
+    vocabulary = index.vocabulary
+    if spec.kind != index.spec.kind:
+        vocabulary = Vocabulary.shipped(spec.kind)
+    return ImageIndex.create(
+        path,
+        vocabulary,
+        picture_root=index.picture_root,
+        max_features=spec.max_features,
+        max_side=spec.max_side,
     )
-    others = drawn(
-        {name: record.sha256 for name, record in records.items() if name not in needed},
-        max(0, among - len(needed)),
-        seed,
-    )
-    return sorted(index.picture_root.absolute(records[name].path) for name in [*needed, *others])
+
+
+def sample_of(searcher: Searcher, truth: GroundTruth, among: int, seed: int) -> list[str]:
+    """The absolute paths of some pictures, with all that a ground truth speaks of."""
+    names = names_by_id(searcher.records(), truth.folder)
+    absent_images(searcher, truth, frozenset(names.values()))
+    pictures = {
+        names[record.id]: (os.path.abspath(record.path), record.sha256)
+        for record in searcher.records()
+        if record.path
+    }
+    named = frozenset().union(*(query.relevant | query.ignore for query in truth.queries))
+    needed = named & pictures.keys()
+    rest = {name: sha256 for name, (_, sha256) in pictures.items() if name not in needed}
+    more = drawn(rest, max(0, among - len(needed)), seed)
+    return sorted(pictures[name][0] for name in [*needed, *more])
 
 
 def staged(label: str, progress: Progress | None) -> Progress:
@@ -267,7 +280,7 @@ def recommended(
     -0.02). Cost is processor time a search plus bytes an image, each as a multiple of the present
     settings'.
     """
-    present, *others = trials
+    present, *challengers = trials
 
     def against(reference: Trial, other: Trial) -> Estimate:
         known = other.difference if reference is present else None
@@ -276,10 +289,10 @@ def recommended(
     def cost(trial: Trial) -> float:
         return trial.seconds / present.seconds + trial.size_bytes / present.size_bytes
 
-    ps = holm([permutation_p(*shared(present, other), seed=seed) for other in others])
+    ps = holm([permutation_p(*shared(present, other), seed=seed) for other in challengers])
     better = [
         other
-        for other, p in zip(others, ps, strict=True)
+        for other, p in zip(challengers, ps, strict=True)
         if p < SIGNIFICANT and against(present, other).mean > 0
     ]
     reference = max(better, key=lambda trial: trial.accuracy.mean, default=present)
@@ -295,17 +308,21 @@ def recommended(
             choice = other
     if choice is present:
         if better:
-            reason = f"{reference.label} finds surely more, but surely by less than {MARGIN}, and costs more"
-            return present, f"Keep the present settings: {reason}."
-        reason = "nothing that was tried surely finds more, and nothing that costs a tenth less surely finds as much"
+            reason = f"surely more, but surely by less than {MARGIN}, and costs more"
+            return present, f"Keep the present settings: {reference.label} finds {reason}."
+        reason = (
+            "nothing that was tried surely finds more, "
+            "and nothing that costs a tenth less surely finds as much"
+        )
         return present, f"Keep the present settings: {reason} (within {MARGIN})."
     gap = against(present, choice)
-    interval = (
-        ""
-        if gap.low is None or gap.high is None
-        else f", 95 % interval {gap.low:+.3f} to {gap.high:+.3f}"
-    )
+    interval = ""
+    if gap.low is not None and gap.high is not None:
+        interval = f", 95 % interval {gap.low:+.3f} to {gap.high:+.3f}"
     verb = "finds surely more" if choice in better else "finds surely about as much"
-    found = f"{choice.accuracy.mean:.3f} first, against {present.accuracy.mean:.3f} now; difference {gap.mean:+.3f}{interval}"
-    costs = f"{choice.seconds / present.seconds:.2f} times the time and {choice.size_bytes / present.size_bytes:.2f} times the bytes"
-    return choice, f"Take {choice.label}: it {verb} ({found}), at {costs}."
+    found = f"{choice.accuracy.mean:.3f} first, against {present.accuracy.mean:.3f} now"
+    seconds, size = choice.seconds / present.seconds, choice.size_bytes / present.size_bytes
+    return choice, (
+        f"Take {choice.label}: it {verb} ({found}; difference {gap.mean:+.3f}{interval}), "
+        f"at {seconds:.2f} times the time and {size:.2f} times the bytes."
+    )

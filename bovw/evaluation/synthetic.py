@@ -1,4 +1,6 @@
-"""Probes: queries made out of the pictures of an index itself, whose answers are therefore known."""
+"""Synthetic queries: made out of the very pictures that are searched, so that their answers are
+known.
+"""
 
 from __future__ import annotations
 
@@ -17,31 +19,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EvaluationError, ImageError, ParameterError
-from ..image_index import ImageIndex
 from ..pictures.files import content_hash, find_images
 from ..pictures.reading import LIMITS, Limits, read_colours
 from ..reporting import Failure, Progress
+from ..searcher import Searcher
 from ..workers.pool import run_in_processes
 from ..workers.process import Work
 from .perturbation import PERTURBATIONS, outline_of, perturbed
-from .truth import GroundTruth, PathNames, Query
+from .truth import GroundTruth, Query, names_by_id
 
 __all__ = ["NEGATIVES", "drawn", "make_synthetic_queries"]
 
-# The set of the queries that show nothing of the index.
+# The set of the queries that show nothing of what is searched.
 NEGATIVES = "negatives"
 
 
 @dataclass(frozen=True)
-class Source:
-    """A picture to make probes of.
+class Original:
+    """A picture to make queries of.
 
     Attributes:
         path: to open it.
-        name: of the image in the index; of a stranger, its path.
+        name: of the image that is searched; of a negative, its path.
         sha256: of its content, as it was indexed.
-        alike: images of the index with the same content; they are neither right nor wrong.
-        negative: it is not in the index.
+        alike: images with the same content; they are neither right nor wrong.
+        negative: it is not among what is searched.
     """
 
     path: str
@@ -52,7 +54,7 @@ class Source:
 
 
 def make_synthetic_queries(
-    index: ImageIndex,
+    searcher: Searcher,
     folder: str | os.PathLike[str],
     *,
     sample: int = 50,
@@ -64,88 +66,108 @@ def make_synthetic_queries(
 ) -> tuple[GroundTruth, list[Failure]]:
     """Draw pictures of an index and perturb each in every way of PERTURBATIONS.
 
-    The seed draws pictures of the index by their content, and strangers, which would all have to be
-    read for that, by the names of their files: the same seed and pictures give the same probes,
+    The seed draws pictures of the index by their content, and negatives, which would all have to be
+    read for that, by the names of their files: the same seed and pictures give the same queries,
     wherever they lie, and a collection that grows keeps most of its sample. Pictures are first
-    shrunk to twice the working size of the index. Images of the index with exactly the content of a
-    source, or of the picture that it was pasted into, are neither right nor wrong answers.
+    shrunk to twice the working size of the index. Images of the index with exactly the content of
+    an original, or of the picture that it was pasted into, are neither right nor wrong answers.
+    Images without a file are passed over: nothing can be made of them.
 
     Args:
-        folder: where the probes are written, as PNG; it is made.
-        sample: so many pictures of the index at most, and so many strangers.
-        negatives: files and folders of pictures that are not in the index; probes of these have no
-            answer.
+        searcher: an index, or what else answers queries.
+        folder: where the queries are written, as PNG; it is made.
+        sample: so many pictures of the index at most, and so many negatives.
+        negatives: files and folders of pictures that are not in the index; queries made of these
+            have no answer.
         jobs: pictures that are worked on at a time, in processes of their own; 0: in this one.
-        limits: what a picture may cost; the seconds are for a source and for the picture that it is
-            pasted into.
+        limits: what a picture may cost; the seconds are for an original and for the picture that it
+            is pasted into.
         progress: called with (stage, done, total) after each picture.
 
     Returns:
-        The probes, and the pictures that could not be used: gone, changed since they were indexed,
-            strangers that are none.
+        The queries, and the pictures that could not be used: gone, changed since they were indexed,
+            negatives that are none.
 
     Raises:
-        EvaluationError: there is no picture to make probes of.
+        EvaluationError: there is no picture to make queries of.
         ParameterError: `sample` is below 1.
+
+    Example:
+        >>> from bovw import ImageIndex, make_synthetic_queries
+        >>> with ImageIndex.open("photos.bovw") as index:
+        ...     truth, failed = make_synthetic_queries(index, "queries", sample=1)
+        >>> len(truth.queries), failed
+        (25, [])
     """
     if sample < 1:
         raise ParameterError(f"sample: {sample} is below 1")
-    sources, failed = sources_of(index, sample, negatives, seed, limits)
+    info = searcher.info()
+    root = os.path.realpath(info.picture_root)
+    originals, failed = draw_originals(searcher, root, sample, negatives, seed, limits)
     Path(folder).mkdir(parents=True, exist_ok=True)
     work = Work(
         partial(
-            queries_of,
+            make_queries,
             folder=os.fspath(folder),
-            max_side=2 * index.spec.max_side,
+            max_side=2 * info.spec.max_side,
             seed=seed,
             limits=limits,
         )
     )
     tasks = (
-        (number, source, background_of(number, sources)) for number, source in enumerate(sources)
+        (number, original, background_of(number, originals))
+        for number, original in enumerate(originals)
     )
     queries: list[Query] = []
     with closing(run_in_processes(work, tasks, 1, jobs, 2 * limits.seconds)) as results:
-        for done, (source, result) in enumerate(zip(sources, results, strict=True), 1):
+        for done, (original, result) in enumerate(zip(originals, results, strict=True), 1):
             if isinstance(result, Failure):
-                failed.append(Failure(source.path, result.reason))
+                failed.append(Failure(original.path, result.reason))
             else:
                 queries += result
             if progress:
-                progress("make queries", done, len(sources))
+                progress("make queries", done, len(originals))
     if not queries:
-        reason = str(failed[0]) if failed else "the index is empty"
+        reason = str(failed[0]) if failed else "it has no images with files"
         raise EvaluationError(
-            f"{index.directory.path}: there is no picture to make queries of: {reason}"
+            f"the index of the pictures in {root} has no picture to make queries of: {reason}"
         )
-    return GroundTruth(queries, index.picture_root.real), failed
+    return GroundTruth(queries, root), failed
 
 
-def sources_of(
-    index: ImageIndex, sample: int, negatives: Sequence[str], seed: int, limits: Limits
-) -> tuple[list[Source], list[Failure]]:
-    """The pictures that are drawn, and those that are no strangers or cannot be read."""
-    named = PathNames(index.picture_root.real)
-    paths: dict[str, tuple[str, str]] = {}
+def draw_originals(
+    searcher: Searcher,
+    root: str,
+    sample: int,
+    negatives: Sequence[str],
+    seed: int,
+    limits: Limits,
+) -> tuple[list[Original], list[Failure]]:
+    """The pictures that are drawn, and those that are no negatives or cannot be read."""
+    records = list(searcher.records())
+    names = names_by_id(records, root)
     same: dict[str, set[str]] = defaultdict(set)
-    for _, record in index.snapshot.live_records():
-        path = index.picture_root.absolute(record.path)
-        paths[named(path)] = (path, record.sha256)
-        same[record.sha256].add(named(path))
-    sources = []
+    for record in records:
+        same[record.sha256].add(names[record.id])
+    paths = {
+        names[record.id]: (os.path.abspath(record.path), record.sha256)
+        for record in records
+        if record.path
+    }
+    originals = []
     for name in drawn({name: sha256 for name, (_, sha256) in paths.items()}, sample, seed):
         path, sha256 = paths[name]
-        sources.append(Source(path, name, sha256, frozenset(same[sha256] - {name})))
+        originals.append(Original(path, name, sha256, frozenset(same[sha256] - {name})))
     files, failed = find_images(negatives)
     for path in drawn({path: os.path.basename(path) for path in files}, sample, seed):
         try:
             sha256 = content_hash(path, limits.file_bytes)
             if sha256 in same:
-                raise ImageError(path, "is in the index, so it is no stranger")
-            sources.append(Source(path, path, sha256, frozenset(), negative=True))
+                raise ImageError(path, "is in the index, so it is no negative")
+            originals.append(Original(path, path, sha256, frozenset(), negative=True))
         except ImageError as error:
             failed.append(Failure.of(error))
-    return sources, failed
+    return originals, failed
 
 
 def drawn(digests: Mapping[str, str], count: int, seed: int) -> list[str]:
@@ -154,30 +176,33 @@ def drawn(digests: Mapping[str, str], count: int, seed: int) -> list[str]:
     """
 
     def lot(name: str) -> tuple[bytes, str]:
-        return hashlib.blake2b(
-            f"{seed}:{digests[name]}".encode(errors="surrogateescape")
-        ).digest(), name
+        text = f"{seed}:{digests[name]}".encode(errors="surrogateescape")
+        return hashlib.blake2b(text).digest(), name
 
     return sorted(digests, key=lot)[:count]
 
 
-def background_of(number: int, sources: Sequence[Source]) -> Source | None:
-    """The source that a source is pasted into: the next one that is another picture."""
-    others = [*sources[number + 1 :], *sources[:number]]
-    return next((other for other in others if other.sha256 != sources[number].sha256), None)
+def background_of(number: int, originals: Sequence[Original]) -> Original | None:
+    """What an original is pasted into: the next one that is another picture."""
+    others = [*originals[number + 1 :], *originals[:number]]
+    return next((other for other in others if other.sha256 != originals[number].sha256), None)
 
 
-def queries_of(
-    task: tuple[int, Source, Source | None], folder: str, max_side: int, seed: int, limits: Limits
+def make_queries(
+    task: tuple[int, Original, Original | None],
+    folder: str,
+    max_side: int,
+    seed: int,
+    limits: Limits,
 ) -> list[Query] | Failure:
-    """Make and write the probes of one picture, given with its number and what it is pasted into,
+    """Make and write the queries of one picture, given with its number and what it is pasted into,
     or say why not.
     """
-    number, source, other = task
+    number, original, other = task
     try:
-        if content_hash(source.path, limits.file_bytes) != source.sha256:
-            return Failure(source.path, "has changed since it was indexed; index it again")
-        pixels, size = read_colours(source.path, max_side, limits)
+        if content_hash(original.path, limits.file_bytes) != original.sha256:
+            return Failure(original.path, "has changed since it was indexed; index it again")
+        pixels, size = read_colours(original.path, max_side, limits)
     except ImageError as error:
         return Failure.of(error)
     try:
@@ -185,26 +210,27 @@ def queries_of(
     except ImageError:
         other = background = None
     unit = np.array(size) / pixels.shape[1::-1]
+    digest = int(original.sha256[:16], 16)
     queries = []
     for name, perturbation in PERTURBATIONS.items():
-        rng = np.random.default_rng([seed, int(source.sha256[:16], 16), zlib.crc32(name.encode())])
+        rng = np.random.default_rng([seed, digest, zlib.crc32(name.encode())])
         query, homography = perturbed(pixels, perturbation, rng, background)
         path = os.path.join(folder, f"{number:05d}-{name.replace(' %', '').replace(' ', '-')}.png")
         write_png(path, query)
         # pixels are shrunk about their centres
         outline = (outline_of((query.shape[1], query.shape[0]), homography) + 0.5) * unit - 0.5
-        seen = source.alike
+        seen = original.alike
         if perturbation.pasted and other and not other.negative:
-            seen = (seen | other.alike | {other.name}) - {source.name}
+            seen = (seen | other.alike | {other.name}) - {original.name}
         queries.append(
             Query(
                 id=os.path.basename(path),
-                set=NEGATIVES if source.negative else name,
+                set=NEGATIVES if original.negative else name,
                 path=path,
-                relevant=frozenset() if source.negative else frozenset([source.name]),
+                relevant=frozenset() if original.negative else frozenset([original.name]),
                 ignore=seen,
                 outline=tuple((float(x), float(y)) for x, y in outline),
-                group=source.name,
+                group=original.name,
             )
         )
     return queries
@@ -214,8 +240,7 @@ def write_png(path: str, pixels: NDArray[np.uint8]) -> None:
     """Write pixels without loss. Raises EvaluationError."""
     try:
         # little compression: what is written is read once
-        Path(path).write_bytes(
-            cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
-        )
+        _, content = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        Path(path).write_bytes(content.tobytes())
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be written: {error.strerror}") from error

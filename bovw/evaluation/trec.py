@@ -46,14 +46,15 @@ def unescaped_name(field: str) -> str:
 
 def write_run(path: Path, rankings: Mapping[str, Sequence[str]]) -> None:
     """Write the images that were found for each query, best first. Raises EvaluationError."""
-    write_lines(
-        path,
-        (
-            f"{escaped_name(query)} Q0 {escaped_name(image)} {rank} {len(images) - rank + 1} {SYSTEM}"
-            for query, images in rankings.items()
-            for rank, image in enumerate(images, 1)
-        ),
-    )
+    write_lines(path, run_lines(rankings))
+
+
+def run_lines(rankings: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The lines of a run."""
+    for query, images in rankings.items():
+        for rank, image in enumerate(images, 1):
+            score = len(images) - rank + 1
+            yield f"{escaped_name(query)} Q0 {escaped_name(image)} {rank} {score} {SYSTEM}"
 
 
 def read_run(path: Path) -> dict[str, list[str]]:
@@ -135,7 +136,8 @@ def fields(path: Path, count: int, names: str) -> Iterator[tuple[int, list[str]]
                 values = line.split()
                 if len(values) not in (0, count):
                     raise EvaluationError(
-                        f"{os.fspath(path)}, line {number}: has {len(values)} fields instead of {count}: {names}"
+                        f"{os.fspath(path)}, line {number}: "
+                        f"has {len(values)} fields instead of {count}: {names}"
                     )
                 if values:
                     yield number, values

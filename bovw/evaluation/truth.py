@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import EvaluationError
+from ..index.record import ImageRecord
 from ..pictures.reading import Box
 from .trec import read_qrels
 
@@ -24,6 +25,7 @@ __all__ = [
     "Outline",
     "PathNames",
     "Query",
+    "names_by_id",
     "read_qrels_truth",
     "read_queries",
     "read_revisitop",
@@ -47,7 +49,7 @@ class Query:
     """A query with its answers.
 
     Attributes:
-        id: names it, once in a Truth.
+        id: names it, once in a GroundTruth.
         set: what kind of query it is; figures are told for each set.
         path: the picture.
         relevant: the images that it should find. None at all: nothing in the index shows what it
@@ -61,6 +63,12 @@ class Query:
         group: queries of one group are not independent: they seek the same.
         own: how it is named as an image, should it be in the index itself; always among those to
             ignore. Empty for one that is not.
+
+    Example:
+        >>> from bovw import Query
+        >>> query = Query("q1", "crops", "query.jpg", frozenset(["photos/carcassonne-walls.jpg"]))
+        >>> query.outline is None
+        True
     """
 
     id: str
@@ -76,8 +84,18 @@ class Query:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Queries, and the folder that their answers are relative to. `revisitop`: they are scored as
-    that benchmark does.
+    """Queries with their answers.
+
+    Attributes:
+        folder: the folder that the answers are relative to, absolute.
+        revisitop: they are scored as that benchmark does.
+
+    Example:
+        >>> from bovw import GroundTruth, Query
+        >>> answers = frozenset(["photos/carcassonne-walls.jpg"])
+        >>> truth = GroundTruth([Query("q1", "crops", "query.jpg", answers)], ".")
+        >>> truth.judgements()
+        {'q1': {'photos/carcassonne-walls.jpg': 1}}
     """
 
     queries: list[Query]
@@ -113,6 +131,17 @@ class PathNames:
         return os.path.normpath(os.path.join(self.known[above], name))
 
 
+def names_by_id(records: Iterable[ImageRecord], folder: Path) -> dict[str, str]:
+    """The names of images by their ids: each is named by the path of its file, relative to a
+    folder; an image without a file by its id.
+    """
+    named, here = PathNames(folder), os.getcwd()
+    return {
+        record.id: named(os.path.join(here, record.path)) if record.path else record.id
+        for record in records
+    }
+
+
 def read_queries(table: Path, images: Path | None = None) -> GroundTruth:
     """Ground truth from a table with tabs between its columns and their names in the first line.
 
@@ -125,6 +154,14 @@ def read_queries(table: Path, images: Path | None = None) -> GroundTruth:
 
     Raises:
         EvaluationError: the table cannot be read or used; names the line.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bovw import read_queries
+        >>> table = "query\trelevant\nquery.jpg\tphotos/carcassonne-walls.jpg\n"
+        >>> _ = Path("queries.tsv").write_text(table)
+        >>> [query.id for query in read_queries("queries.tsv").queries]
+        ['query.jpg']
     """
     table, folder = os.fspath(table), os.path.dirname(os.path.abspath(table))
     named = PathNames(folder if images is None else images)
@@ -147,16 +184,8 @@ def read_queries(table: Path, images: Path | None = None) -> GroundTruth:
         path = os.path.join(folder, name)
         own = named(path)
         ignore |= {own}
-        queries[name] = Query(
-            name,
-            row.get("set") or "queries",
-            path,
-            relevant - ignore,
-            ignore,
-            outline,
-            box,
-            own=own,
-        )
+        kind = row.get("set") or "queries"
+        queries[name] = Query(name, kind, path, relevant - ignore, ignore, outline, box, own=own)
     return GroundTruth(grouped(required(queries.values(), table)), named.folder)
 
 
@@ -214,7 +243,8 @@ def write_queries(table: Path, truth: GroundTruth) -> None:
         for name in [*query.relevant, *query.ignore]:
             if "," in name:
                 raise EvaluationError(
-                    f"{os.fspath(table)}: cannot be written: {name} has a comma, which ends a name in this table"
+                    f"{os.fspath(table)}: cannot be written: {name} has a comma, which ends a name "
+                    f"in this table"
                 )
     try:
         with open(table, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:

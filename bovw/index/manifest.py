@@ -136,9 +136,8 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
                 if body["version"] > VERSION
                 else "index the pictures again"
             )
-            raise IndexVersionError(
-                f"{where}: format version {body['version']}, this program reads {READABLE[0]} to {VERSION}: {advice}"
-            )
+            known = f"this program reads {READABLE[0]} to {VERSION}"
+            raise IndexVersionError(f"{where}: format version {body['version']}, {known}: {advice}")
         if content != serialised({name: value for name, value in body.items() if name != "sha256"}):
             raise IndexCorruptError(where, "damaged (its checksum does not match)")
         if body["generation"] != generation:
@@ -167,7 +166,7 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
 def entry_of(
     name: str, images: int, features: int, sha256: str, deletion: dict[str, Any] | None
 ) -> SegmentEntry:
-    """A segment entry from its JSON values. Raises TypeError or ValueError for any that cannot be."""
+    """A segment entry from its JSON values. Raises TypeError or ValueError for what cannot be."""
     entry = SegmentEntry(
         name, images, features, sha256, deletion_of(**deletion) if deletion else None
     )
@@ -251,7 +250,8 @@ def publish(storage: Storage, manifest: Manifest) -> None:
         storage.publish(file_name(manifest.generation), serialised(body))
     except FileExistsError:
         raise IndexLockedError(
-            f"{storage.name_of()}: another writer has committed generation {manifest.generation}; open it again"
+            f"{storage.name_of()}: another writer has committed generation {manifest.generation}; "
+            f"open it again"
         ) from None
 
 

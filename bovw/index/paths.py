@@ -64,7 +64,7 @@ class PictureRoot:
 
 
 def home_of(index: Path) -> Path:
-    """The folder that holds the folder of an index; that of the index itself if its path is a link."""
+    """The folder that holds the folder of an index, which may be reached by a link."""
     return (Path(os.path.realpath(index)) if index.is_symlink() else index).parent
 
 

@@ -87,7 +87,7 @@ class Segment:
         return self.storage.array(f"{self.folder}/{file}.npy", dtypes, shape)
 
     def _open_columns(self) -> dict[str, NDArray[Any]]:
-        """The columns that are there, and the flags of those that are missing in places; by name."""
+        """The columns that are there, and the flags of those that images lack; by name."""
         rows = {}
         for column in columns.COLUMNS:
             if column.optional and f"{column.name}.npy" not in self.files:

@@ -219,7 +219,8 @@ def require_free(storage: Storage) -> None:
         "segments",
     }:
         raise IndexExistsError(
-            f"{storage.name_of()}: the folder holds other things than an index; choose another place"
+            f"{storage.name_of()}: the folder holds other things than an index; "
+            f"choose another place"
         )
 
 

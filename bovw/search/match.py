@@ -41,7 +41,8 @@ class Match:
     """An image that a search found.
 
     Attributes:
-        id: names the image in its index: the path as it is stored, unless it was added with another.
+        id: names the image in its index: the path as it is stored, unless it was added with
+            another.
         path: its file, as a path that can be opened; empty for an image without a file.
         metadata: what was said of the image when it was added.
         size: (width, height) of the image in pixels, upright.
@@ -216,7 +217,8 @@ def transform_text(match: Match) -> str:
     if match.rotation is None or match.scale is None:
         return ""
     turned = round(match.rotation, 1) + 0.0  # no minus zero
-    return f"turned {turned:.1f} degrees, scaled {match.scale:.3g}{', mirrored' if match.mirrored else ''}"
+    mirrored = ", mirrored" if match.mirrored else ""
+    return f"turned {turned:.1f} degrees, scaled {match.scale:.3g}{mirrored}"
 
 
 def find_instances(

@@ -99,7 +99,7 @@ def chunks_of(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
 
 
 class VoteTable:
-    """The votes for each candidate: bounds for all of them at once, exact ones for those that matter.
+    """The votes for each candidate: bounds for all at once, exact ones for those that matter.
 
     A query feature votes once for an image, with its best match there: against bursts of repeated
     structure (Jegou, Douze, Schmid, CVPR 2009). Sorting all hits for that would take longer than

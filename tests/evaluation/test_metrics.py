@@ -73,7 +73,7 @@ def test_f1_of_nothing_is_nothing() -> None:
 
 
 def test_queries_without_answers_and_without_rankings() -> None:
-    found = measured({"stranger": ["x"]}, {"stranger": set(), "silent": {"a"}})
+    found = measured({"negative": ["x"]}, {"negative": set(), "silent": {"a"}})
     assert set(found) == {"silent"}
     assert set(found["silent"].values()) == {0.0}
 
