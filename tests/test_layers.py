@@ -123,6 +123,11 @@ def test_public_names_exist_and_are_documented() -> None:
     assert not hasattr(bovw, "no_such_name")
 
 
+def test_the_citation_names_this_version() -> None:
+    citation = (PACKAGE.parent / "CITATION.cff").read_text()
+    assert f"\nversion: {bovw.__version__}\n" in citation
+
+
 def loaded_by(code: str) -> set[str]:
     """The top-level modules that a fresh Python has loaded after some code."""
     program = f"import sys\n{code}\nprint(*sys.modules)"

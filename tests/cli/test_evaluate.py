@@ -214,6 +214,7 @@ def test_mistakes_are_told_in_a_line(
     )
 
 
+@pytest.mark.slow
 def test_without_the_library_the_cure_is_told(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "ir_measures.py").write_text("raise ImportError('no')")
     path = f"{tmp_path}:{':'.join(__import__('sys').path)}"

@@ -242,6 +242,7 @@ def test_an_index_that_moved_alone_finds_its_pictures_with_a_root(
 # ---- relative and absolute paths of the index, and links above it ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", [None, ".", "photos", "..", "/"])
 @pytest.mark.parametrize(
     "folder",
