@@ -11,7 +11,7 @@ BovwError
 │   ├── IndexLockedError        another process is writing to it
 │   ├── IndexCorruptError       a file is missing, damaged or contradicts another
 │   └── IndexVersionError       it was written by a newer or an unsupported version
-├── EvaluationError         ground truth, a run or saved scores that cannot be used: file, line and reason
+├── EvaluationError         ground truth, a run or saved scores that cannot be used: file, line, why
 ├── IncompatibleError       features or vocabularies of two sides do not fit together
 ├── MissingLibraryError     a library that only some commands need is not installed
 └── ParameterError          an argument outside its range (also a ValueError)
@@ -66,8 +66,9 @@ class ImageError(ReasonedError):
     """A picture that cannot be used.
 
     Attributes:
-        path: the picture as it was named, or "<array>", "<bytes>" or "<file>" for one that has no name.
-        reason: why, in one line without the path; what comes before a colon is the same for all of its kind.
+        path: the picture as it was named; "<array>", "<bytes>" or "<file>" for one without a name.
+        reason: why, in one line without the path; what comes before a colon is the same for all of
+            its kind.
     """
 
 
@@ -111,7 +112,9 @@ class IndexVersionError(ImageIndexError):
 
 
 class EvaluationError(BovwError):
-    """Ground truth, a run or saved scores that cannot be read, written or used; the text names the file and the line."""
+    """Ground truth, a run or saved scores that cannot be read, written or used; the text names the
+    file and the line.
+    """
 
 
 class IncompatibleError(BovwError):

@@ -1,4 +1,4 @@
-"""An index opened for reading: search one generation of it, ask many queries, list what it holds."""
+"""An index opened for reading: search one generation, ask many queries, list what it holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be searched, whatever it is made of: the protocol that evaluation and servers rely on."""
+"""What can be searched, whatever it is made of: the protocol that evaluation and servers use."""
 
 from __future__ import annotations
 

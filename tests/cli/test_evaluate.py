@@ -180,6 +180,7 @@ def test_a_sweep_ends_in_a_recommendation(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "s.html").read_text().count("<circle") == len(trials) + 1 + len(sizes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

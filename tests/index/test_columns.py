@@ -1,4 +1,4 @@
-"""An optional column of images: one declaration and its producer, and it lives through everything."""
+"""An optional column of images: one declaration and its producer, and lives through everything."""
 
 from __future__ import annotations
 

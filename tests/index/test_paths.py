@@ -447,6 +447,7 @@ def test_an_object_may_be_used_from_another_folder(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names(
     name: str, home: Path, vocabulary: Vocabulary, paint: Paint, monkeypatch: pytest.MonkeyPatch
