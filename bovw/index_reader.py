@@ -251,8 +251,9 @@ class IndexReader:
         options = chosen_options(options, crop, k)
         # the same throughout, should another thread write or close meanwhile
         collection, clock = self._open_collection, Clock()
+        spec = collection.snapshot.manifest.features
         features = extract_query(
-            query, self.spec, mirrored=options.mirror, box=box, limits=limits, clock=clock
+            query, spec, mirrored=options.mirror, box=box, limits=limits, clock=clock
         )
         return self._answer(collection, features, options, where, clock)
 
@@ -280,11 +281,13 @@ class IndexReader:
         clock: Clock,
     ) -> SearchResult:
         """The answer to a query whose features are known."""
+        if where is not None and not isinstance(where, Mapping):
+            raise ParameterError(f"where: {where!r:.60} is not an object")
         variants = encode_variants(query, self.vocabulary, options)
         clock.lap("quantise")
         matches = list[Match]()
         if len(query.features):
-            if where:
+            if where is not None:
                 collection = collection.restricted_to(collection.snapshot.with_metadata(where))
             answers = [answer_part(collection, variants, options, clock)]
             ranking = merge_parts(answers, options)

@@ -79,7 +79,7 @@ class SearchRequest:
     query: Source
     options: SearchOptions = field(default_factory=SearchOptions)
     box: Box | None = None
-    where: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, Any] | None = None
 
 
 class Searcher(Protocol):

@@ -109,7 +109,7 @@ def search(
     ):
         for name in names:
             try:
-                result = source.search(name, options, box=part, where=wanted, limits=limits)
+                result = source.search(name, options, box=part, where=wanted or None, limits=limits)
             except (ImageError, ParameterError) as error:
                 reason = error.reason if isinstance(error, ImageError) else str(error)
                 failed = True

@@ -14,7 +14,6 @@ __all__ = [
     "FileStamp",
     "ImageRecord",
     "as_text",
-    "has_values",
     "parse_record",
     "record_facts",
     "record_line",
@@ -109,16 +108,6 @@ def require_metadata(metadata: object) -> dict[str, Any]:
             f"metadata: {len(text):,} bytes as JSON are more than {METADATA_BYTES:,}"
         )
     return dict(json.loads(text))
-
-
-def has_values(metadata: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether metadata have all of some values. Values are compared as texts: a text as it is, all
-    else as JSON, so that "3" is 3 and "true" is true.
-    """
-    return all(
-        key in metadata and as_text(metadata[key]) == as_text(value)
-        for key, value in wanted.items()
-    )
 
 
 def as_text(value: Any) -> str:

@@ -19,7 +19,7 @@ from ..storage.base import Storage
 from . import columns
 from .columns import OptionalRows
 from .manifest import SegmentEntry, is_file_name
-from .record import ImageRecord, has_values, parse_record
+from .record import ImageRecord, as_text, parse_record
 
 __all__ = [
     "COUNT_TYPES",
@@ -172,18 +172,28 @@ class Segment:
         return OptionalRows(self.rows[name], ~missing)
 
     def with_metadata(self, wanted: Mapping[str, Any]) -> NDArray[np.bool_]:
-        """(images,) flags of the images that have all of some metadata."""
-        found = np.zeros(self.image_count, bool)
-        for ordinal in self._described:
-            found[ordinal] = has_values(self.record(ordinal).metadata, wanted)
+        """(images,) flags of the images that have all of some metadata. Values are compared as
+        texts: a text as it is, all else as JSON, so that "3" is 3 and "true" is true.
+        """
+        found = np.ones(self.image_count, bool)
+        for key, value in wanted.items():
+            having = np.zeros(self.image_count, bool)
+            having[self._by_metadata.get((key, as_text(value)), [])] = True
+            found &= having
         return found
 
     @cached_property
-    def _described(self) -> list[int]:
-        """The ordinals of the images that have metadata, found without parsing the lines."""
+    def _by_metadata(self) -> dict[tuple[str, str], list[int]]:
+        """The ordinals of the images by what is said of them. Lines that say nothing are not
+        parsed.
+        """
         marks = [mark.start() for mark in re.finditer(METADATA, self.lines.data)]
         ordinals = np.searchsorted(self.line_starts, np.array(marks, np.uint64), side="right") - 1
-        return list(dict.fromkeys(ordinals.tolist()))
+        found: dict[tuple[str, str], list[int]] = {}
+        for ordinal in dict.fromkeys(ordinals.tolist()):
+            for key, value in self.record(ordinal).metadata.items():
+                found.setdefault((key, as_text(value)), []).append(ordinal)
+        return found
 
     def verify(self) -> None:
         """Compare all files with their checksums. Raises IndexCorruptError."""

@@ -79,7 +79,7 @@ class Snapshot:
 
     def with_metadata(self, wanted: Mapping[str, Any]) -> NDArray[np.bool_]:
         """(all images,) flags of the images that have all of some metadata (see
-        `record.has_values`).
+        `Segment.with_metadata`).
         """
         return np.concatenate(
             [np.zeros(0, bool), *(segment.with_metadata(wanted) for segment in self.segments)]

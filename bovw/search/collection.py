@@ -57,24 +57,31 @@ class Collection:
         self.statistics = statistics or Statistics.of([snapshot])
         self.searchable = snapshot.alive
         self.all_searchable = bool(self.searchable.all())
-        self._norms: dict[float, NDArray[np.float64]] = {}
+        self._lengths: dict[float | str, NDArray[np.float64]] = {}
 
     def restricted_to(self, images: NDArray[np.bool_]) -> Collection:
         """The same with some images only, given as (all images,) flags. The statistics stay."""
         restricted = Collection(self.snapshot, self.statistics)
         restricted.searchable = self.searchable & images
         restricted.all_searchable = False
+        restricted._lengths = self._lengths
         return restricted
 
     def length_norm(self, power: float) -> NDArray[np.float64]:
         """(all images,) what scores are divided by (see `weighting.length_norm`), made once."""
-        if power not in self._norms:
-            self._norms[power] = length_norm(self.snapshot.feature_counts, power)
-        return self._norms[power]
+        if power not in self._lengths:
+            self._lengths[power] = length_norm(self.snapshot.feature_counts, power)
+        return self._lengths[power]
 
-    @cached_property
+    @property
     def tfidf_lengths(self) -> NDArray[np.float64]:
-        """(all images,) the Euclidean length of each image's TF-IDF vector."""
+        """(all images,) the Euclidean length of each image's TF-IDF vector, worked out once."""
+        if "tfidf" not in self._lengths:
+            self._lengths["tfidf"] = self._measure_tfidf()
+        return self._lengths["tfidf"]
+
+    def _measure_tfidf(self) -> NDArray[np.float64]:
+        """The lengths of the TF-IDF vectors, in bounded memory."""
         snapshot, weights = self.snapshot, self.statistics.idf
         squares = np.zeros(len(snapshot.alive))
         for first, segment in zip(snapshot.first_image, snapshot.segments, strict=False):
