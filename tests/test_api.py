@@ -1,4 +1,4 @@
-"""What others build on: pictures from memory under ids of their own, metadata, many queries, errors."""
+"""What others build on: pictures from memory, ids, metadata, many queries, errors."""
 
 from __future__ import annotations
 

@@ -79,6 +79,7 @@ def test_costs(tmp_path: Path) -> None:
     assert report_of("costs", tmp_path)["figures"]["build_ms"]["encode"] > 0
 
 
+@pytest.mark.slow
 def test_without_the_development_pictures_there_is_nothing_to_do(tmp_path: Path) -> None:
     done = benchmarks("accuracy", "--work", str(tmp_path / "work"), data=str(tmp_path))
     assert done.returncode == 0 and "nothing to do" in done.stdout

@@ -1,4 +1,4 @@
-"""What the documentation shows is true: the example of every public name runs, the page is made anew."""
+"""The documentation is true: each example runs, and the page of the library is made anew."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.chdir(before)
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("name", NAMES)
-def test_the_example_of_a_public_name_runs(folder: Path, name: str) -> None:
+def test_the_example_of_a_public_name_runs(name: str) -> None:
     thing = getattr(bovw, name)
     source = inspect.getdoc(thing) or ""
     example = doctest.DocTestParser().get_doctest(source, {}, name, None, 0)

@@ -243,6 +243,7 @@ def test_whole_image_search_ranks_the_copy_first_and_all_scorings_agree(index: I
         assert scores == sorted(scores, reverse=True) and len(scores) <= options.k
 
 
+@pytest.mark.slow
 def test_tfidf_is_the_cosine_that_scipy_computes(index: ImageIndex, photos: Path) -> None:
     words, count = len(index.vocabulary), COUNT
     rows = []
@@ -580,6 +581,7 @@ def test_products_in_any_thread_use_one_blas_thread() -> None:
         assert threadpool_info() == before
 
 
+@pytest.mark.slow
 def test_searches_in_threads_agree_and_leave_the_threads_of_blas_alone(index: ImageIndex) -> None:
     before = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
     query = textured(6, 480, 360)[50:300, 80:400]

@@ -1,4 +1,6 @@
-"""The commands that make and keep an index: train-vocab, index, remove, merge, info, list, check."""
+"""The commands that make and keep an index: train-vocab, index, remove, merge, info, list,
+check.
+"""
 
 from __future__ import annotations
 

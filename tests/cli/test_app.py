@@ -142,6 +142,7 @@ def test_json_is_what_the_readme_documents(folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_report_shows_all_queries_and_what_was_found(folder: Path) -> None:
     done = run(
         "search",

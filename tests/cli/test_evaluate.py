@@ -143,6 +143,7 @@ def test_a_sweep_ends_in_a_recommendation(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "s.html").read_text().count("<circle") == len(trials) + 1 + len(sizes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -177,6 +178,7 @@ def test_alone_it_says_what_it_can_do(folder: Path) -> None:
     assert names == ["self", "truth", "run", "sweep", "compare"]
 
 
+@pytest.mark.slow
 def test_without_the_library_the_cure_is_told(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "ir_measures.py").write_text("raise ImportError('no')")
     path = {"PYTHONPATH": f"{tmp_path}:{':'.join(sys.path)}"}

@@ -163,6 +163,7 @@ def test_orb_vectors_compare_by_hamming_distance(rows: list[bytes]) -> None:
 # --- mirror
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("box", [None, (30, 20, 301, 222)])
 @pytest.mark.parametrize("max_side", [1024, 300])
 @ALL_NAMES

@@ -58,6 +58,7 @@ def test_trained_words_describe_the_pictures(photos: list[Path], name: str, tmp_
     assert Vocabulary.load(tmp_path).fingerprint == vocabulary.fingerprint
 
 
+@pytest.mark.slow
 @ALL_NAMES
 def test_same_seed_same_vocabulary_other_seed_another(photos: list[Path], name: str) -> None:
     first = train(photos, name)

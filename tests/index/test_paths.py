@@ -242,6 +242,7 @@ def test_an_index_that_moved_alone_finds_its_pictures_with_a_root(
 # ---- relative and absolute paths of the index, and links above it ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", [None, ".", "photos", "..", "/"])
 @pytest.mark.parametrize(
     "folder",
@@ -446,6 +447,7 @@ def test_an_object_may_be_used_from_another_folder(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names(
     name: str, home: Path, vocabulary: Vocabulary, paint: Paint, monkeypatch: pytest.MonkeyPatch

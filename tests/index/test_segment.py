@@ -172,6 +172,7 @@ def test_the_scan_finds_what_brute_force_finds(
     assert len(triples) == len(set(triples)) > 0 and set(triples) == expected
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([1, 2, 100, 255, 256, 257, 700]), min_size=1, max_size=40))
 def test_the_image_of_each_feature_is_known_however_small_the_images_are(sizes: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -143,6 +143,7 @@ DAMAGES: list[Damaging] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_check_names_the_damaged_file_of_a_segment_and_what_is_lost(
     variant: Variant, damage: Damaging, tmp_path: Path

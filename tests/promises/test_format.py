@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from bovw import FeatureSpec, ImageIndex, SearchOptions, check_index
 from bovw.features.local import extract
+from bovw.index.record import ImageRecord, parse_record, record_line
 from bovw.index.segment import Segment
 from bovw.pictures.reading import load_picture
 from tests.fuzz.index import counted, make_variants
@@ -45,7 +46,9 @@ def index(tmp_path: Path) -> Path:
 def names(opened: ImageIndex) -> list[str]:
     """The paths of the images, relative to where the index is."""
     return [
-        os.path.relpath(record.path, opened._storage.path.parent) for record in opened.records()
+        os.path.relpath(record.path, opened._storage.path.parent)
+        for record in opened.records()
+        if record.path
     ]
 
 
@@ -117,6 +120,29 @@ def test_an_index_of_long_ago_goes_on_living(index: Path) -> None:
     assert (checked.damages, checked.leftovers, checked.image_count) == ([], [], 7)
 
 
+def test_the_next_write_makes_an_index_one_of_this_version(index: Path) -> None:
+    """Its segments stay as they are; images with ids of their own may come beside them."""
+    version = '"version": {}'
+    assert version.format(2) in (index / "manifest-00000004.json").read_text()
+    with ImageIndex.open(index) as opened:
+        before = opened._snapshot.manifest.segments
+        picture = textured(20, 240, 180)
+        opened.add_images([("a part", picture, {"line": 7})])
+        assert opened._snapshot.manifest.segments[:2] == before
+        assert names(opened) == LIVE
+    (manifest,) = index.glob("manifest-*.json")
+    assert version.format(3) in manifest.read_text()
+    assert check_index(index).damages == []
+    with ImageIndex.open(index) as opened:
+        require_recorded_answers(opened)
+        record = opened.record("a part")
+        assert record is not None and record.path == "" and record.metadata == {"line": 7}
+        opened.merge()
+        require_recorded_answers(opened)
+        found = opened.search(picture, where={"line": 7}).matches
+        assert [match.id for match in found] == ["a part"] and found[0].verified
+
+
 # --- a reader that knows the document and nothing of bovw
 # --------------------------------------------------------------
 
@@ -185,7 +211,9 @@ def read_segment(folder: Path, entry: dict[str, Any], words: int) -> list[dict[s
         record = json.loads(
             contents["images.jsonl"][array["line_starts"][i] : array["line_starts"][i + 1]]
         )
-        path_digest = hashlib.sha256(record["path"].encode("utf-8", "surrogateescape")).digest()
+        path_digest = hashlib.sha256(
+            record.get("id", record.get("path")).encode("utf-8", "surrogateescape")
+        ).digest()
         assert int.from_bytes(path_digest[:8], "little") == array["path_hashes"][i]
         own = slice(array["feature_starts"][i], array["feature_starts"][i + 1])
         side = max(record["width"], record["height"])
@@ -207,7 +235,7 @@ def read_index(folder: Path) -> tuple[dict[str, Any], list[list[dict[str, Any]]]
     """The manifest, and the images of each segment."""
     newest = max(path.name for path in folder.iterdir() if path.name.startswith("manifest-"))
     manifest = json.loads((folder / newest).read_bytes())
-    assert (manifest["format"], manifest["version"]) == ("bovw-index", 2)
+    assert manifest["format"] == "bovw-index" and manifest["version"] in (2, 3)
     assert manifest.pop("sha256") == sha256(json.dumps(manifest, sort_keys=True).encode())
     assert newest == f"manifest-{manifest['generation']:08d}.json"
     fingerprint, vocabulary = read_vocabulary(folder / "vocabulary")
@@ -234,7 +262,7 @@ def require_equal(images: list[dict[str, Any]], segment: Segment, alive: NDArray
         and sum(len(image["words"]) for image in images) == segment.feature_count
     )
     for ordinal, image in enumerate(images):
-        assert vars(segment.record(ordinal)) == image["record"]
+        assert json.loads(record_line(segment.record(ordinal))) == image["record"]
         assert image["deleted"] != alive[ordinal]
         own = np.arange(*segment.feature_starts[ordinal : ordinal + 2])
         place, scale, angle = segment.geometry(own, np.full(len(own), ordinal))
@@ -302,6 +330,14 @@ def keys_after(heading: str) -> set[str]:
     return {key for key, _ in table_after(heading, 2) for key in re.findall(r"`(\w+)`", key)}
 
 
+def test_a_line_has_what_there_is_to_say() -> None:
+    bare = ImageRecord("a part", 4, 3, "00")
+    assert record_line(bare) == b'{"height":3,"id":"a part","sha256":"00","width":4}\n'
+    told = ImageRecord("a part", 4, 3, "00", metadata={"b": [1, None], "a": "\u00e9"})
+    assert json.loads(record_line(told))["metadata"] == told.metadata
+    assert parse_record(record_line(told)) == told and parse_record(record_line(bare)) == bare
+
+
 def test_the_document_has_the_keys_of_every_file(index: Path) -> None:
     manifest = json.loads((index / "manifest-00000004.json").read_bytes())
     assert manifest.keys() == keys_after("others may be there for moments")
@@ -313,7 +349,7 @@ def test_the_document_has_the_keys_of_every_file(index: Path) -> None:
             (index / f"segments/{name}/segment.json").read_bytes()
         ).keys() == keys_after("### segment.json")
         for line in (index / f"segments/{name}/images.jsonl").read_bytes().splitlines():
-            assert json.loads(line).keys() == keys_after("### images.jsonl")
+            assert json.loads(line).keys() | {"id", "metadata"} == keys_after("### images.jsonl")
     assert json.loads((index / "vocabulary/vocabulary.json").read_bytes()).keys() == keys_after(
         "## Vocabulary"
     )

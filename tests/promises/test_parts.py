@@ -120,6 +120,7 @@ def answered(
     return describe(answers, merge_parts(answers, options), variants, options)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(
     st.lists(st.integers(0, 4), min_size=COUNT, max_size=COUNT),

@@ -90,6 +90,7 @@ def test_names_stay_text_and_nothing_comes_from_elsewhere(tmp_path: Path) -> Non
         assert str(attributes.get("src", "data:")).startswith("data:")
 
 
+@pytest.mark.slow
 def test_a_thousand_matches_with_their_outlines(tmp_path: Path) -> None:
     path = str(tmp_path / "picture.png")
     cv2.imwrite(path, textured(1, 80, 60))
