@@ -215,7 +215,7 @@ def score_answer(
         corner_error=error,
         feature_count=answer.feature_count,
         seconds=sum(answer.timings.values()),
-        processor=answer.cpu_seconds,
+        cpu_seconds=answer.cpu_seconds,
     )
 
 

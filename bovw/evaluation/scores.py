@@ -51,8 +51,7 @@ class Outcome:
         feature_count: of the query.
         seconds: what the search took, reading and extraction included, as many being answered at a
             time as there are jobs.
-        processor: the same in seconds of processor time, which other programs on the machine hardly
-            change.
+        cpu_seconds: the same in processor time, which other programs on the machine hardly change.
     """
 
     query: Query
@@ -62,7 +61,7 @@ class Outcome:
     corner_error: float | None = None
     feature_count: int = 0
     seconds: float | None = None
-    processor: float | None = None
+    cpu_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ def trial_of(label: str, evaluation: Evaluation, size: float, resamples: int, se
         raise EvaluationError(f"{label}: there is no query with answers that can be used{reason}")
     values = {outcome.query.id: outcome.values[MEASURE] for outcome in outcomes}
     groups = {outcome.query.id: outcome.query.group for outcome in outcomes}
-    seconds = sorted(outcome.processor or 0.0 for outcome in outcomes)[len(outcomes) // 2]
+    seconds = sorted(outcome.cpu_seconds or 0.0 for outcome in outcomes)[len(outcomes) // 2]
     accuracy = estimate(
         list(values.values()), list(groups.values()), resamples=resamples, seed=seed
     )

@@ -87,6 +87,7 @@ class GroundTruth:
     """Queries with their answers.
 
     Attributes:
+        queries: each of them has another id.
         folder: the folder that the answers are relative to, absolute.
         revisitop: they are scored as that benchmark does.
 
@@ -143,7 +144,7 @@ def names_by_id(records: Iterable[ImageRecord], folder: Path) -> dict[str, str]:
 
 
 def read_queries(table: Path, images: Path | None = None) -> GroundTruth:
-    """Ground truth from a table with tabs between its columns and their names in the first line.
+    r"""Ground truth from a table with tabs between its columns and their names in the first line.
 
     Columns: `query`, `relevant` (comma-separated), and if wanted `set`, `ignore` (comma-separated),
     `outline` (four x,y pairs with spaces between), `box` (x,y,width,height). Others are skipped.
