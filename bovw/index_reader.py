@@ -27,7 +27,7 @@ from .pictures.reading import LIMITS, Box, Limits, Source, name_of, source_conte
 from .reporting import Failure
 from .search.collection import Collection
 from .search.match import Match
-from .search.options import SearchOptions
+from .search.options import SearchOptions, chosen_options
 from .search.query import Clock, QueryFeatures, encode_variants, extract_query
 from .search.ranking import answer_part, describe, merge_parts
 from .search.result import SearchResult
@@ -384,18 +384,6 @@ def _reopened(
             f"{storage.name_of()}: was written to while its queries were being answered; ask again"
         )
     return reader
-
-
-def chosen_options(
-    options: SearchOptions | None, crop: bool | None, k: int | None
-) -> SearchOptions:
-    """The options of a search, with what was said in place of some of them."""
-    if not isinstance(options, SearchOptions | None):
-        raise ParameterError(f"options: {type(options).__name__} is not SearchOptions")
-    chosen = options or SearchOptions()
-    if crop is not None:
-        chosen = replace(chosen, crop=crop)
-    return chosen if k is None else replace(chosen, k=k)
 
 
 def with_full_path(record: ImageRecord, root: PictureRoot) -> ImageRecord:

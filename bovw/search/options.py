@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from ..errors import ParameterError
 
-__all__ = ["SCORINGS", "Scoring", "SearchOptions", "require_rate"]
+__all__ = ["SCORINGS", "Scoring", "SearchOptions", "chosen_options", "require_rate"]
 
 Scoring = Literal["hamming", "tfidf"]
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
@@ -71,3 +71,15 @@ def require_rate(false_alarms: float) -> None:
     """Raise ParameterError unless so many false alarms can be asked for."""
     if not isinstance(false_alarms, (int, float)) or not 0 < false_alarms <= 1:
         raise ParameterError(f"false_alarms: {false_alarms!r} is not above 0 and at most 1")
+
+
+def chosen_options(
+    options: SearchOptions | None, crop: bool | None, k: int | None
+) -> SearchOptions:
+    """The options of a search, with what was said in place of some of them."""
+    if not isinstance(options, SearchOptions | None):
+        raise ParameterError(f"options: {type(options).__name__} is not SearchOptions")
+    chosen = options or SearchOptions()
+    if crop is not None:
+        chosen = replace(chosen, crop=crop)
+    return chosen if k is None else replace(chosen, k=k)
