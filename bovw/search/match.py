@@ -108,8 +108,6 @@ class Match:
         """As plain JSON values, rounded: what `bovw search --json` prints of a match."""
         return {
             "image": self.name,
-            "id": self.id,
-            "metadata": self.metadata,
             "score": round(self.score, 4),
             "inliers": self.inliers,
             "verified": self.verified,
@@ -121,6 +119,8 @@ class Match:
             "scale": None if self.scale is None else round(self.scale, 5),
             "outline": None if self.outline is None else self.outline.round(2).tolist(),
             "homography": None if self.homography is None else self.homography.ravel().tolist(),
+            "id": self.id,
+            "metadata": self.metadata,
         }
 
 

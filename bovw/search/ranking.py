@@ -109,14 +109,12 @@ class Ranking:
         parts: (n,) which part.
         candidates: (n,) which of its candidates.
         scores: (n,) float64.
-        verified: (n,) whether the fit counts and is certain enough.
         fitted: (n,) whether the fit counts.
     """
 
     parts: NDArray[np.int64]
     candidates: NDArray[np.int64]
     scores: NDArray[np.float64]
-    verified: NDArray[np.bool_]
     fitted: NDArray[np.bool_]
 
 
@@ -246,7 +244,6 @@ def merge_parts(answers: Sequence[PartAnswer], options: SearchOptions) -> Rankin
         parts=parts[rows],
         candidates=rows - first_row[parts[rows]],
         scores=score[rows],
-        verified=verified[rows],
         fitted=fitted[rows],
     )
 

@@ -120,6 +120,8 @@ def test_json_is_what_the_readme_documents(folder: Path) -> None:
         "scale",
         "outline",
         "homography",
+        "id",
+        "metadata",
     ]
     assert (first["rank"], first["image"], first["verified"], first["mirrored"]) == (
         1,

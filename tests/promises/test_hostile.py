@@ -206,7 +206,7 @@ def test_what_vanishes_or_changes_while_it_is_read_is_named(
                 os.mkfifo(path)
         return read_picture(path, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("bovw.index.extraction.read_picture", read)
+    monkeypatch.setattr("bovw.pictures.reading.read_picture", read)
     with ImageIndex.create(tmp_path / "i.bovw", vocabulary) as index:
         report = index.add(paths)
         assert report.added == 1
@@ -386,7 +386,7 @@ from bovw import ImageIndex, SearchOptions, draw_match
 def asked(_=None):
     with ImageIndex.open("i.bovw") as index:
         matches = index.search("query.png", SearchOptions(crop=True)).matches
-        return [(match.image, match.score) for match in matches]
+        return [(match.path, match.score) for match in matches]
 
 def added(name):
     with ImageIndex.open("i.bovw") as index:
