@@ -9,6 +9,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -103,6 +104,14 @@ def test_names_that_others_import_are_public() -> None:
             source = source if source in MODULES else f"{source}.__init__"
             private |= {f"{source}.{name} in {module}" for name in names - public[source]}
     assert not private
+
+
+def test_every_room_is_installed() -> None:
+    """An editable installation would not miss a package that the wheel lacks."""
+    listed = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
+    rooms = {f"bovw.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py")}
+    models = {"bovw.models.rootsift", "bovw.models.orb"}
+    assert set(listed["tool"]["setuptools"]["packages"]) == {"bovw"} | rooms | models
 
 
 def test_only_training_imports_scikit_learn() -> None:
