@@ -43,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the benchmark, print its tables and return them."""
     clock = time.perf_counter()
-    step = 3 if arguments.small else arguments.every
+    step = 2 if arguments.small else arguments.every
     whole = collection.index()
     negatives = []
     for name, removed, truth in collection.negatives():

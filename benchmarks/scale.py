@@ -333,7 +333,7 @@ def plot(rows: list[dict[str, Any]], names: list[str], file: Path) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this part."""
     parser.add_argument(
-        "--sizes", help="numbers of images (default: 1000,10000,100000; with --small 100,500)"
+        "--sizes", help="numbers of images (default: 1000,10000,100000; with --small 60,200)"
     )
     parser.add_argument("--queries", type=int, default=40)
     parser.add_argument("--cold", type=int, default=5, help="queries of the cold runs")
@@ -345,8 +345,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(collection: Collection, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Run the benchmark, print its tables and return them."""
-    sizes = arguments.sizes or ("100,500" if arguments.small else "1000,10000,100000")
-    queries, cold = (6, 2) if arguments.small else (arguments.queries, arguments.cold)
+    sizes = arguments.sizes or ("60,200" if arguments.small else "1000,10000,100000")
+    queries, cold = (4, 1) if arguments.small else (arguments.queries, arguments.cold)
     path = collection.work / "scale.bovw"
     with ImageIndex.open(collection.index()) as real:
         real.merge()

@@ -62,7 +62,7 @@ def test_reliability(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_scale(tmp_path: Path) -> None:
     rows = report_of("scale", tmp_path)["figures"]
-    assert [row["images"] for row in rows] == [100, 500]
+    assert [row["images"] for row in rows] == [60, 200]
     assert all(row["crop queries, as by default"]["recall"] == 1 for row in rows)
 
 

@@ -37,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.chdir(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_example_of_a_public_name_runs(name: str) -> None:
@@ -49,6 +50,7 @@ def test_the_example_of_a_public_name_runs(name: str) -> None:
     assert not result.failed, "".join(told)
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_docstrings_say() -> None:
     done = subprocess.run(
         [sys.executable, str(HERE / "scripts" / "make-api"), "--check"],

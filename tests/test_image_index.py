@@ -72,6 +72,7 @@ def mean_corner_error(outline: NDArray[np.float64] | None, truth: NDArray[np.flo
     return float(np.hypot(*(outline - truth).T).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("angle", "scale"), [(0, 1.0), (30, 0.8), (90, 1.3), (200, 0.9)])
 def test_a_crop_is_found_and_located(index: ImageIndex, angle: float, scale: float) -> None:
     for number in (1, 7):

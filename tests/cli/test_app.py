@@ -83,6 +83,7 @@ def test_index_again_skips_what_it_has_and_names_what_it_leaves_out(
     ) and "0 added, 0 changed, 5 unchanged, 0 left out" in again.stdout
 
 
+@pytest.mark.slow
 def test_search_prints_the_place_and_draws_it(folder: Path, tmp_path: Path) -> None:
     done = run("search", "--crop", "query.png", "--draw", tmp_path / "match.png", cwd=folder)
     assert done.returncode == 0
@@ -223,6 +224,7 @@ def test_queries_come_from_stdin_one_a_line(folder: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_box_of_the_query(folder: Path) -> None:
     done = run(
         "search", "--crop", "photos/bild 2 é.jpg", "--box", "100,50,200,150", "--json", cwd=folder
@@ -334,6 +336,7 @@ def test_errors_are_one_line_with_a_code(
     assert last.startswith("bovw: error: ") and message in last
 
 
+@pytest.mark.slow
 def test_version_and_help(folder: Path) -> None:
     assert run("--version", cwd=folder).stdout.startswith("bovw ")
     for command in ("train-vocab", "index", "search"):

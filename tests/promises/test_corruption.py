@@ -622,7 +622,7 @@ def test_mutants_end_in_a_result_or_an_error_and_a_check_finds_them(
     tmp_path: Path, seed: int
 ) -> None:
     cv2.setNumThreads(1)
-    violations = fuzz(200, seed, tmp_path / "fuzz")
+    violations = fuzz(150, seed, tmp_path / "fuzz")
     assert not violations, "\n".join(map(ascii, map(str, violations)))
 
 

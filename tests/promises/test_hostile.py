@@ -424,6 +424,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_threads_forks_and_new_processes_leave_nothing_behind(
     tmp_path: Path, vocabulary: Vocabulary
 ) -> None:

@@ -121,7 +121,7 @@ def answered(
 
 
 @pytest.mark.slow
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(
     st.lists(st.integers(0, 4), min_size=COUNT, max_size=COUNT),
     st.frozensets(st.integers(0, COUNT - 1), max_size=6),
