@@ -71,7 +71,7 @@ class ReadyQuery:
 
 def grow(index: ImageIndex, donors: Donors, images: int) -> float:
     """Add real images, then distractors, until the index has so many; seconds that adding and
-    folding took.
+    merging took.
     """
     seconds = 0.0
     while len(index) < images:

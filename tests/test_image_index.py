@@ -189,7 +189,7 @@ def test_fewer_false_alarms_leave_fewer_yes(index: ImageIndex) -> None:
             SearchOptions(false_alarms=rate)
 
 
-def test_a_stranger_is_not_verified(index: ImageIndex) -> None:
+def test_a_picture_that_is_not_there_is_not_verified(index: ImageIndex) -> None:
     for seed in range(100, 106):
         assert not any(
             match.verified for match in index.search(textured(seed, 300, 240), CROP).matches

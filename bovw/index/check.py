@@ -123,7 +123,7 @@ class Check:
         before, files = len(self.report.damages), self.manifest.vocabulary_files
         for name, sha256 in files.items():
             self.check_file(f"vocabulary/{name}", sha256, None, self.report.image_count)
-        self.check_strangers("vocabulary", files)
+        self.check_names("vocabulary", files)
         if len(self.report.damages) > before:
             return 0
         try:
@@ -155,7 +155,7 @@ class Check:
             return False
         for name, file in files.items():
             self.check_file(f"{folder}/{name}", file["sha256"], file["bytes"], entry.live_count)
-        self.check_strangers(folder, {"segment.json", *files})
+        self.check_names(folder, {"segment.json", *files})
         if entry.deletion:
             for name, sha256 in zip(
                 deletion_files(entry.deletion.name),
@@ -173,7 +173,7 @@ class Check:
         except IndexCorruptError as error:
             self.damage(name, error.reason, lost)
 
-    def check_strangers(self, folder: str, files: Container[str]) -> None:
+    def check_names(self, folder: str, files: Container[str]) -> None:
         """Whether a folder holds something else than its files."""
         for name in self.storage.names(folder):
             if name not in files:

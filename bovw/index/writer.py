@@ -1,4 +1,4 @@
-"""The one writer of an index: it commits generations, deletes, folds segments, and removes what no
+"""The one writer of an index: it commits generations, deletes, merges segments, and removes what no
 manifest names.
 """
 
@@ -23,7 +23,7 @@ from .snapshot import Snapshot, deletion_files, newest_snapshot
 
 __all__ = ["Writer", "create_index", "garbage", "remove_garbage"]
 
-# Images of the smallest size class of segments, and how many segments of one class are folded into
+# Images of the smallest size class of segments, and how many segments of one class are merged into
 # one of the next.
 SMALL = 2048
 FAN_IN = 8
@@ -80,7 +80,7 @@ class Writer:
         self.publish(self.manifest.segments)
 
     def merge_all(self) -> None:
-        """Fold everything into one segment without deletions, or into as few as can hold it."""
+        """Merge everything into one segment without deletions, or into as few as can hold it."""
         first = 0
         while first < len(self.manifest.segments):
             features = np.cumsum(
@@ -95,7 +95,7 @@ class Writer:
             first += 1
 
     def merge_small(self) -> None:
-        """Fold what the policy says (see `mergeable_run`)."""
+        """Merge what the policy says (see `mergeable_run`)."""
         while run := mergeable_run(self.manifest.segments):
             self.merge(run)
 

@@ -192,8 +192,8 @@ def path(pictures: list[str], vocabulary: Vocabulary, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def folding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make few small segments fold, and commits quick: there are more of them in the time."""
+def merging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make few small segments merge, and commits quick: there are more of them in the time."""
     monkeypatch.setattr(writers, "FAN_IN", 3)
     monkeypatch.setattr(writers, "SMALL", 4)
     monkeypatch.setattr(os, "fsync", lambda _: None)
@@ -219,7 +219,7 @@ def write(index: ImageIndex, pictures: list[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("folding")
+@pytest.mark.usefixtures("merging")
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_every_answer_is_that_of_a_committed_generation(
     kind: str, path: str, pictures: list[str], vocabulary: Vocabulary
@@ -246,7 +246,7 @@ def test_every_answer_is_that_of_a_committed_generation(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("folding")
+@pytest.mark.usefixtures("merging")
 def test_opening_never_fails_while_a_writer_commits(path: str, pictures: list[str]) -> None:
     with workers("processes", 2) as (executor, sync), ImageIndex.open(path) as index:
         started, finished = sync.Barrier(3), sync.Event()
@@ -287,7 +287,7 @@ class Interruption:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("folding")
+@pytest.mark.usefixtures("merging")
 @pytest.mark.parametrize("merging", [False, True])
 @pytest.mark.parametrize("action", ["open", "refresh", "search", "check"])
 def test_a_writer_may_commit_between_any_two_steps_of_a_reader(
@@ -337,7 +337,7 @@ def test_a_writer_may_commit_between_any_two_steps_of_a_reader(
     assert step > 1 or action == "search"
 
 
-def test_a_check_takes_nothing_that_a_writer_has_just_committed_for_rubbish(
+def test_a_check_takes_nothing_that_a_writer_has_just_committed_for_garbage(
     path: str, pictures: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = ImageIndex.open(path)
@@ -385,7 +385,7 @@ def test_a_second_writer_fails_at_once_or_waits(path: str, pictures: list[str]) 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("folding")
+@pytest.mark.usefixtures("merging")
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_writers_that_wait_add_every_picture_once(
     kind: str, path: str, pictures: list[str]
@@ -403,7 +403,7 @@ def test_writers_that_wait_add_every_picture_once(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("folding")
+@pytest.mark.usefixtures("merging")
 def test_threads_share_one_object_and_one_of_them_writes(
     path: str, pictures: list[str], vocabulary: Vocabulary
 ) -> None:

@@ -395,7 +395,7 @@ def picture(path: Path, seed: int) -> Path:
     return path
 
 
-def leave_rubbish(index: Path) -> None:
+def leave_garbage(index: Path) -> None:
     """What crashes leave beside generation 4: parts of an older one, of the next one, and what has
     a temporary name.
     """
@@ -423,11 +423,11 @@ def scene(
         index.add(files[3:])
         if name == "merge":
             index.remove(files[0])
-        if "fold" in name:
+        if "and merge" in name:
             index.merge()
             monkeypatch.setattr(writer, "FAN_IN", 2)
     if "crash" in name:
-        leave_rubbish(place / INDEX)
+        leave_garbage(place / INDEX)
     if name.startswith("add"):
         picture(files[1], 11)
         picture(folder / "5.png", 5)
@@ -476,7 +476,7 @@ def failure(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["add", "add after a crash and fold", "prune", "remove", "merge"])
+@pytest.mark.parametrize("name", ["add", "add after a crash and merge", "prune", "remove", "merge"])
 def test_a_power_cut_at_any_step_leaves_the_index_as_before_or_as_after(
     name: str, tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -506,11 +506,11 @@ def test_a_power_cut_at_any_step_leaves_the_index_as_before_or_as_after(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fault"),
-    [(name, ONE_ERROR) for name in ("add and fold", "prune", "remove", "merge")]
-    + [("add and fold", FULL_DISK), ("remove", FULL_DISK), ("prune", DEAD_DISK)],
+    [(name, ONE_ERROR) for name in ("add and merge", "prune", "remove", "merge")]
+    + [("add and merge", FULL_DISK), ("remove", FULL_DISK), ("prune", DEAD_DISK)],
     ids=str,
 )
-def test_a_step_that_fails_is_our_error_and_leaves_no_rubbish(
+def test_a_step_that_fails_is_our_error_and_leaves_no_garbage(
     name: str, fault: Fault, tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     about = scene(name, tmp_path, vocabulary, monkeypatch)

@@ -109,7 +109,7 @@ def test_the_verdict_is_that_of_a_search(
                 assert match.log_false_alarms == pytest.approx(found[0].log_false_alarms, rel=0.2)
 
 
-def test_strangers_and_blank_pictures_do_not_match(vocabulary: Vocabulary) -> None:
+def test_other_pictures_and_blank_pictures_do_not_match(vocabulary: Vocabulary) -> None:
     blank = np.full((200, 300), 128, np.uint8)
     for second in (textured(8, 300, 200), blank):
         comparison = compare_pictures(textured(7, 300, 200), second, vocabulary)
