@@ -55,6 +55,16 @@ KINDS = {
     "scenes": "scenes",
     "objects": "objects",
 }
+# The figures of a system, and how wide their columns are.
+FIGURES = (
+    "train_seconds",
+    "build_seconds",
+    "index_megabytes",
+    "build_megabytes",
+    "query_milliseconds",
+    "search_milliseconds",
+)
+WIDTHS = (6, 6, 6, 6, 8, 8)
 FOOTNOTES = """\
 train     time to train a vocabulary, where one must be; bovw ships one, which took 75 s.
 build     time from the files to the index. index: its size on disk, or of the arrays in memory
@@ -215,43 +225,53 @@ def summary(run: Run, queries: list[Query]) -> dict[str, Any]:
     }
 
 
-def print_table(title: str, runs: Iterable[Run], queries: list[Query]) -> list[dict[str, Any]]:
-    """Print a part of the table. Returns its lines."""
-    counts = {kind: sum(query.set == kind for query in queries) for kind in KINDS}
-    kinds = [kind for kind in KINDS if counts[kind]]
-    print(f"\n{title}")
-    print(
+def shown_kinds(queries: list[Query]) -> list[str]:
+    """The kinds that there are queries of, in the order of the table."""
+    present = {query.set for query in queries}
+    return [kind for kind in KINDS if kind in present]
+
+
+def heading(queries: list[Query]) -> str:
+    """The two lines that begin a table."""
+    kinds = shown_kinds(queries)
+    counts = [sum(query.set == kind for query in queries) for kind in kinds]
+    return (
         f"{'':16s}  train  build  index    RSS    query   search  "
         + " ".join(f"{KINDS[kind]:>7s}" for kind in kinds)
+        + f"\n{'':16s}      s      s     MB     MB       ms       ms  "
+        + " ".join(f"{count:7d}" for count in counts)
     )
-    print(
-        f"{'':16s}      s      s     MB     MB       ms       ms  "
-        + " ".join(f"{counts[kind]:7d}" for kind in kinds)
-    )
+
+
+def row(line: dict[str, Any], queries: list[Query]) -> str:
+    """The line of a system in a table."""
+    figures = ["-" if line[name] is None else f"{line[name]:.1f}" for name in FIGURES]
+    costs = " ".join(f"{each:>{width}s}" for each, width in zip(figures, WIDTHS, strict=True))
+    recall = " ".join(f"{line['recall'][kind]:7.3f}" for kind in shown_kinds(queries))
+    return f"{line['system']:16s} {costs}  {recall}"
+
+
+def print_table(title: str, runs: Iterable[Run], queries: list[Query]) -> list[dict[str, Any]]:
+    """Print a part of the table. Returns its lines."""
+    print(f"\n{title}\n{heading(queries)}")
     lines = [summary(run, queries) for run in runs]
     for line in lines:
-        names = (
-            "train_seconds",
-            "build_seconds",
-            "index_megabytes",
-            "build_megabytes",
-            "query_milliseconds",
-            "search_milliseconds",
-        )
-        figures = ["-" if line[name] is None else f"{line[name]:.1f}" for name in names]
-        costs = " ".join(
-            f"{figure:>{width}s}" for figure, width in zip(figures, (6, 6, 6, 6, 8, 8), strict=True)
-        )
-        print(
-            f"{line['system']:16s} {costs}  "
-            + " ".join(f"{line['recall'][kind]:7.3f}" for kind in kinds)
-        )
+        print(row(line, queries))
     return lines
+
+
+def chosen_systems(text: str) -> list[str]:
+    """The names of systems, with commas between. Raises ArgumentTypeError."""
+    known = [kind.name for kind in SYSTEMS]
+    names = text.split(",")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(known)}")
+    return names
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this part."""
-    known = [kind.name for kind in SYSTEMS]
     parser.add_argument("--pictures", type=int, default=1000, help="size of the database")
     parser.add_argument(
         "--every", type=int, default=1, help="use every N-th query of each kind only"
@@ -263,12 +283,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="queries of each kind for the systems that compare with each picture",
     )
     parser.add_argument(
-        "--systems",
-        nargs="+",
-        default=known,
-        choices=known,
-        metavar="SYSTEM",
-        help=f"some of {', '.join(known)}",
+        "--only",
+        type=chosen_systems,
+        default=[kind.name for kind in SYSTEMS],
+        metavar="SYSTEM,...",
+        help=f"some of {', '.join(kind.name for kind in SYSTEMS)}",
     )
 
 
@@ -288,19 +307,13 @@ def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]
         flush=True,
     )
     runs = []
-    for kind in (kind for kind in SYSTEMS if kind.name in arguments.systems):
-        done = measure(
-            kind,
-            collection.work / "compare" / kind.name,
-            training,
-            paths,
-            sampled if kind.sampled else queries,
-        )
-        print(
-            f"  {done.name} {done.version}: "
-            + (f"SKIPPED, {done.skipped}" if done.skipped else done.settings),
-            flush=True,
-        )
+    for kind in (kind for kind in SYSTEMS if kind.name in arguments.only):
+        asked = sampled if kind.sampled else queries
+        done = measure(kind, collection.work / "compare" / kind.name, training, paths, asked)
+        told = f"SKIPPED, {done.skipped}" if done.skipped else done.settings
+        print(f"  {done.name} {done.version}: {told}", flush=True)
+        if not done.skipped:  # an interrupted run has shown what it knows
+            print(f"{heading(asked)}\n{row(summary(done, asked), asked)}", flush=True)
         runs.append(done)
     finished = [each for each in runs if not each.skipped]
     everything = print_table(

@@ -46,7 +46,7 @@ class System(ABC):
     """A system under comparison.
 
     Attributes:
-        name: of the system, as --systems takes it.
+        name: of the system, as --only takes it.
         settings: in words.
         sampled: too slow for all queries.
         trained: has a vocabulary to train, in `train`.
