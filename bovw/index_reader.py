@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -161,14 +161,14 @@ class IndexReader:
     def records(self) -> Iterator[ImageRecord]:
         """The images, in the order in which they were added, with paths that can be opened."""
         snapshot = self._snapshot
-        root = self._root_of(snapshot)
-        return (with_full_path(record, root) for _, record in snapshot.live_records())
+        full_path = self._root_of(snapshot).opener()
+        return (with_full_path(record, full_path) for _, record in snapshot.live_records())
 
     def record(self, name: str) -> ImageRecord | None:
         """The image of an id, with a path that can be opened; None if there is none."""
         snapshot = self._snapshot
         _, record = snapshot.find([name]).get(name, (0, None))
-        return record and with_full_path(record, self._root_of(snapshot))
+        return record and with_full_path(record, self._root_of(snapshot).full)
 
     def info(self) -> IndexInfo:
         """What the index is, in numbers."""
@@ -292,10 +292,8 @@ class IndexReader:
             answers = [answer_part(collection, variants, options, clock)]
             ranking = merge_parts(answers, options)
             clock.lap("verify")
-            root = self._root_of(collection.snapshot)
-            for match in describe(answers, ranking, variants, options):
-                path = match.path and root.full(match.path)
-                matches.append(replace(match, path=path))
+            full_path = self._root_of(collection.snapshot).opener()
+            matches = describe(answers, ranking, variants, options, full_path)
             clock.lap("describe")
         return SearchResult(
             query=query.name,
@@ -386,13 +384,13 @@ def _reopened(
     return reader
 
 
-def with_full_path(record: ImageRecord, root: PictureRoot) -> ImageRecord:
+def with_full_path(record: ImageRecord, full_path: Callable[[str], str]) -> ImageRecord:
     """A record with a path that can be opened."""
     file = record.file
     if file is None:
         return record
-    full = FileStamp(root.full(file.path), file.size_bytes, file.mtime)
-    return replace(record, file=full)
+    stamp = FileStamp(full_path(file.path), file.size_bytes, file.mtime)
+    return replace(record, file=stamp)
 
 
 def require_least(**values: tuple[int, int]) -> None:

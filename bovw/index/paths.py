@@ -5,7 +5,8 @@ together.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 __all__ = ["PictureRoot", "chosen_root", "stored_root"]
@@ -41,8 +42,12 @@ class PictureRoot:
 
     def full(self, stored: str) -> str:
         """A stored path as one that can be opened from the current folder."""
+        return self.opener()(stored)
+
+    def opener(self) -> Callable[[str], str]:
+        """`full` for many paths: the current folder is asked for once."""
         folder = self.folder
-        return stored if folder == os.curdir else os.path.join(folder, stored)
+        return str if folder == os.curdir else partial(os.path.join, folder)
 
     def stored(self, path: str) -> str:
         """How a picture's path is stored."""

@@ -36,6 +36,11 @@ SELECT_PIXELS = 3.0
 FLAT = ("query", "image", "log_scale", "turn", "weight", "query_feature", "image_feature")
 
 
+# Shared by all matches that have none, so that a long ranking is small when it is sent.
+NO_CORRESPONDENCES = np.zeros((0, 4))
+NO_CORRESPONDENCES.setflags(write=False)
+
+
 @dataclass(frozen=True)
 class Match:
     """An image that a search found.
@@ -90,7 +95,7 @@ class Match:
     scale: float | None = None
     outline: NDArray[np.float64] | None = None
     homography: NDArray[np.float64] | None = None
-    correspondences: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4)))
+    correspondences: NDArray[np.float64] = field(default_factory=lambda: NO_CORRESPONDENCES)
 
     @property
     def confidence(self) -> float:

@@ -313,42 +313,50 @@ def describe(
     ranking: Ranking,
     variants: Sequence[EncodedImage],
     options: SearchOptions,
+    full_path: Callable[[str], str] = str,
 ) -> list[Match]:
-    """The matches of a ranking with their places, in pixels of the original pictures; paths as they
-    are stored.
+    """The matches of a ranking with their places, in pixels of the original pictures.
 
     An image that shows the query several times gives up to `options.instances` matches, one after
     the other, the best first.
+
+    Args:
+        full_path: gives the path of a match for the one that is stored; not called for none.
     """
     described = list[Match]()
     columns = (ranking.parts, ranking.candidates, ranking.scores, ranking.fitted)
     for part, candidate, score, fitted in zip(*(each.tolist() for each in columns), strict=True):
         answer = answers[part]
-        snapshot, image = answer.collection.snapshot, int(answer.images[candidate])
-        record, size = snapshot.record(image), snapshot.sizes_of(np.array([image]))[0]
-        known = Match(
+        image = int(answer.images[candidate])
+        record = answer.collection.snapshot.record(image)
+        match = Match(
             id=record.id,
             score=score,
-            path=record.path,
+            path=record.path and full_path(record.path),
             metadata=record.metadata,
             size=(record.width, record.height),
         )
-        target = Target(
-            found=known,
-            size=size,
-            image_count=answer.collection.statistics.image_count,
-            max_side=snapshot.max_side,
-            false_alarms=options.false_alarms,
-        )
-        variant = int(answer.variants[candidate])
         fit = answer.fits[candidate] if fitted else None
-        alarms = float(answer.log_false_alarms[candidate]) if fitted else np.inf
+        if fit is None:
+            described.append(match)
+            continue
+        target = target_of(answer.collection, image, match, options)
+        variant = int(answer.variants[candidate])
+        alarms = float(answer.log_false_alarms[candidate])
         found = CandidateFit(score, bool(variant), fit, alarms)
         match = describe_match(variants[variant], target, found, answer.matches)
-        if fit:
-            described += find_instances(
-                variants[variant], target, match, fit, answer.matches, options.instances
-            )
-        else:
-            described.append(match)
+        described += find_instances(
+            variants[variant], target, match, fit, answer.matches, options.instances
+        )
     return described
+
+
+def target_of(collection: Collection, image: int, match: Match, options: SearchOptions) -> Target:
+    """An image of a part, as a fit with it is judged."""
+    return Target(
+        found=match,
+        size=collection.snapshot.sizes_of(np.array([image]))[0],
+        image_count=collection.statistics.image_count,
+        max_side=collection.snapshot.max_side,
+        false_alarms=options.false_alarms,
+    )
