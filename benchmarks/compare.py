@@ -294,7 +294,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the comparison, print its table and return it."""
     pictures, every, slow = (
-        (10, 8, 1)
+        (6, 8, 1)
         if arguments.small
         else (arguments.pictures, arguments.every, arguments.exhaustive_queries)
     )

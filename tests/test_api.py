@@ -66,6 +66,7 @@ def first(result: SearchResult | Failure) -> str:
     return result.matches[0].id
 
 
+@pytest.mark.slow
 def test_pictures_come_from_anywhere_and_have_ids(memory: ImageIndex, photos: list[Path]) -> None:
     items: list[tuple[str, Any, dict[str, Any] | None]] = [
         ("a path", photos[0], {"line": 1}),
@@ -90,6 +91,7 @@ def test_pictures_come_from_anywhere_and_have_ids(memory: ImageIndex, photos: li
     assert [record.id for record in memory.records()] == [name for name, *_ in items]
 
 
+@pytest.mark.slow
 def test_what_is_the_same_is_left_alone_and_what_is_not_is_replaced(
     memory: ImageIndex, photos: list[Path]
 ) -> None:
@@ -163,6 +165,7 @@ def test_items_that_are_none_are_refused(memory: ImageIndex, item: Any, named: s
     memory.add_images([("after", picture(2), None)])  # the lock is free again
 
 
+@pytest.mark.slow
 def test_images_are_removed_by_id_or_by_path(tmp_path: Path, photos: list[Path]) -> None:
     with ImageIndex.create(tmp_path / "i.bovw", Vocabulary.shipped()) as index:
         index.add_images([(f"part {n}", path, None) for n, path in enumerate(photos[:4])])
@@ -175,6 +178,7 @@ def test_images_are_removed_by_id_or_by_path(tmp_path: Path, photos: list[Path])
         assert len(index) == 0
 
 
+@pytest.mark.slow
 def test_metadata_of_files_restrict_a_search(tmp_path: Path, photos: list[Path]) -> None:
     with ImageIndex.create(tmp_path / "i.bovw", Vocabulary.shipped()) as index:
         index.add(photos[:3], metadata={"line": 3, "shift": "day"})
@@ -200,6 +204,7 @@ def test_metadata_of_files_restrict_a_search(tmp_path: Path, photos: list[Path])
             index.add(photos, metadata={"x": "y" * 5000})
 
 
+@pytest.mark.slow
 def test_a_query_is_the_same_in_whatever_form(memory: ImageIndex, tmp_path: Path) -> None:
     memory.add_images([(str(n), picture(n), None) for n in range(3)])
     (tmp_path / "q.png").write_bytes(png(crop(1)))
@@ -228,6 +233,7 @@ def test_a_query_is_the_same_in_whatever_form(memory: ImageIndex, tmp_path: Path
         memory.search(7)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [0, 2])
 def test_many_queries_are_answered_in_order_and_bad_ones_end_nothing(
     tmp_path: Path, photos: list[Path], jobs: int
@@ -272,6 +278,7 @@ def told(result: SearchResult) -> str:
     return json.dumps({**result.to_dict(), "seconds": {}})
 
 
+@pytest.mark.slow
 def test_many_queries_are_taken_as_answers_are_used_up(memory: ImageIndex) -> None:
     memory.add_images([("a", picture(0), None)])
     taken: list[int] = []
@@ -287,12 +294,14 @@ def test_many_queries_are_taken_as_answers_are_used_up(memory: ImageIndex) -> No
     assert len(taken) <= 4
 
 
+@pytest.mark.slow
 def test_an_index_in_memory_answers_in_processes_too(memory: ImageIndex) -> None:
     memory.add_images([(str(number), picture(number), None) for number in range(3)])
     found = list(memory.search_many([crop(number) for number in range(3)], crop=True, jobs=1))
     assert [first(result) for result in found] == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 def test_an_index_in_memory_is_an_index(memory: ImageIndex, photos: list[Path]) -> None:
     searcher: Searcher = memory
     assert len(searcher) == 0 and memory.search(crop(0)).matches == []
@@ -340,6 +349,7 @@ def test_a_closed_index_raises(memory: ImageIndex, what: str) -> None:
         CLOSED[what](memory)
 
 
+@pytest.mark.slow
 def test_open_or_create(tmp_path: Path, photos: list[Path]) -> None:
     path = tmp_path / "i.bovw"
     with ImageIndex.open_or_create(path, max_side=512) as index:

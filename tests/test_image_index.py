@@ -101,6 +101,7 @@ def test_a_crop_is_found_and_located(index: ImageIndex, angle: float, scale: flo
         )
 
 
+@pytest.mark.slow
 def test_a_mirrored_copy_is_found_and_said_to_be_one(index: ImageIndex) -> None:
     query = np.ascontiguousarray(textured(4, 480, 360)[40:300, 60:400][:, ::-1])
     match = index.search(query, CROP).matches[0]
@@ -112,6 +113,7 @@ def test_a_mirrored_copy_is_found_and_said_to_be_one(index: ImageIndex) -> None:
     assert not any(match.verified for match in unmirrored)
 
 
+@pytest.mark.slow
 def test_several_copies_in_one_image_have_a_place_each(tmp_path: Path) -> None:
     patch, scene = textured(50, 200, 150), textured(51, 640, 480)
     scene[20:170, 30:230] = patch
@@ -133,6 +135,7 @@ def test_several_copies_in_one_image_have_a_place_each(tmp_path: Path) -> None:
         assert min(mean_corner_error(match.outline, truth) for match in matches) < 2
 
 
+@pytest.mark.slow
 def test_a_query_that_shows_two_pictures_finds_both(index: ImageIndex) -> None:
     query = np.hstack(
         [textured(2, 480, 360)[50:300, 100:350], textured(6, 480, 360)[20:270, 80:330]]
@@ -189,6 +192,7 @@ def test_fewer_false_alarms_leave_fewer_yes(index: ImageIndex) -> None:
             SearchOptions(false_alarms=rate)
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_not_there_is_not_verified(index: ImageIndex) -> None:
     for seed in range(100, 106):
         assert not any(
@@ -212,6 +216,7 @@ def test_a_box_searches_with_a_part_and_keeps_the_coordinates_of_the_whole(
         index.search(query, box=(700, 0, 100, 100))
 
 
+@pytest.mark.slow
 def test_outlines_are_in_original_pixels_when_both_sides_were_shrunk(tmp_path: Path) -> None:
     large = cv2.resize(textured(1, 480, 360), None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     cv2.imwrite(str(tmp_path / "large.png"), large)
@@ -226,6 +231,7 @@ def test_outlines_are_in_original_pixels_when_both_sides_were_shrunk(tmp_path: P
     )
 
 
+@pytest.mark.slow
 def test_whole_image_search_ranks_the_copy_first_and_all_scorings_agree(index: ImageIndex) -> None:
     copy = cv2.imdecode(
         cv2.imencode(".jpg", textured(5, 480, 360), [cv2.IMWRITE_JPEG_QUALITY, 50])[1],
@@ -345,6 +351,7 @@ def test_the_same_pictures_give_the_same_bytes_whatever_the_number_of_processes(
     assert contents[0] == contents[1]
 
 
+@pytest.mark.slow
 def test_adding_again_changes_nothing(photos: Path, tmp_path: Path) -> None:
     with ImageIndex.create(tmp_path / "i.bovw") as index:
         index.add([photos])
@@ -353,6 +360,7 @@ def test_adding_again_changes_nothing(photos: Path, tmp_path: Path) -> None:
         assert (report.added, report.unchanged, index._snapshot.manifest) == (0, COUNT, before)
 
 
+@pytest.mark.slow
 def test_bad_pictures_are_named_and_the_rest_goes_on(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "text.png").write_text("no picture")
@@ -388,6 +396,7 @@ def test_a_tiny_noisy_query_is_answered(index: ImageIndex) -> None:
     index.search(np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8), CROP)
 
 
+@pytest.mark.slow
 def test_searching_an_empty_index_finds_nothing(tmp_path: Path) -> None:
     with ImageIndex.create(tmp_path / "i.bovw") as index:
         assert len(index) == 0 and index.search(textured(1, 480, 360)).matches == []
@@ -411,6 +420,7 @@ def test_mismatches_name_both_sides(photos: Path, tmp_path: Path) -> None:
         ImageIndex.open(tmp_path / "i.bovw")
 
 
+@pytest.mark.slow
 def test_states_of_the_folder_have_their_own_errors(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(IndexMissingError):
         ImageIndex.open(tmp_path / "absent.bovw")
@@ -490,6 +500,7 @@ def test_a_segment_that_is_mostly_deleted_is_rewritten() -> None:
     assert mergeable_run(entries) == slice(2, 3) and mergeable_run(entries[:2]) is None
 
 
+@pytest.mark.slow
 def test_changed_pictures_replace_themselves_and_no_others_while_segments_merge(
     tmp_path: Path,
 ) -> None:
@@ -506,6 +517,7 @@ def test_changed_pictures_replace_themselves_and_no_others_while_segments_merge(
         assert sorted(live) == [str(path) for path in sorted(folder.iterdir())] and len(index) == 14
 
 
+@pytest.mark.slow
 def test_what_a_crash_left_behind_is_removed_by_the_next_writer(
     photos: Path, tmp_path: Path
 ) -> None:
@@ -528,6 +540,7 @@ def test_what_a_crash_left_behind_is_removed_by_the_next_writer(
     assert names == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counted", [0, 131_072])
 def test_damage_inside_a_file_is_an_error_not_a_wrong_answer(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: int
@@ -551,6 +564,7 @@ def test_damage_inside_a_file_is_an_error_not_a_wrong_answer(
         index.search(textured(1, 480, 360), CROP)
 
 
+@pytest.mark.slow
 def test_one_path_is_a_path_and_names_are_made_plain(photos: Path, tmp_path: Path) -> None:
     with ImageIndex.create(tmp_path / "i.bovw") as index:
         assert index.add(str(photos / "01.png")).added == 1
@@ -564,6 +578,7 @@ def test_a_place_that_cannot_hold_an_index_is_our_error(tmp_path: Path) -> None:
             ImageIndex.create(path)
 
 
+@pytest.mark.slow
 def test_indexing_leaves_the_threads_of_opencv_alone(photos: Path, tmp_path: Path) -> None:
     before = cv2.getNumThreads()
     with ImageIndex.create(tmp_path / "i.bovw") as index:

@@ -97,6 +97,7 @@ def test_search_prints_the_place_and_draws_it(folder: Path, tmp_path: Path) -> N
     assert read_colours(tmp_path / "match.png", 4000)[1] >= (1000, 400)
 
 
+@pytest.mark.slow
 def test_json_is_what_the_readme_documents(folder: Path) -> None:
     done = run(
         "search", "--crop", "query.png", "blank.png", "absent.png", "--json", "-k", "2", cwd=folder
@@ -206,6 +207,7 @@ def test_two_pictures_are_compared_without_an_index(folder: Path) -> None:
     assert done.returncode == 1 and "bovw: error: absent.png: there is no such file" in done.stderr
 
 
+@pytest.mark.slow
 def test_queries_come_from_stdin_one_a_line(folder: Path) -> None:
     done = run(
         "search",
@@ -300,6 +302,7 @@ def test_training_that_fails_still_reports_the_pictures_that_it_left_out(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -358,6 +361,7 @@ def test_printed_names_cannot_harm_a_terminal(name: str, shown: str) -> None:
     assert printable(name) == shown
 
 
+@pytest.mark.slow
 def test_a_box_that_does_not_fit_one_query_does_not_stop_the_others(folder: Path) -> None:
     done = run("search", "blank.png", "query.png", "--box", "0,0,100,100", "--json", cwd=folder)
     assert done.returncode == 1

@@ -112,6 +112,7 @@ def test_queries_give_a_run_that_others_score_alike(folder: Path, tmp_path: Path
     assert searched.stdout.splitlines()[1].split()[1] == "4"
 
 
+@pytest.mark.slow
 def test_queries_have_limits(folder: Path) -> None:
     done = run("evaluate", "truth", "queries.tsv", "--limit", "pixels=100", cwd=folder)
     assert done.returncode == 1
@@ -171,6 +172,7 @@ def test_mistakes_are_told_in_a_line(
     assert message in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_alone_it_says_what_it_can_do(folder: Path) -> None:
     done = run("evaluate", cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")

@@ -78,6 +78,7 @@ def test_queries_without_answers_and_without_rankings() -> None:
     assert set(found["silent"].values()) == {0.0}
 
 
+@pytest.mark.slow
 @given(
     st.permutations([f"image {number}" for number in range(12)]),
     st.sets(st.integers(0, 14), min_size=1),

@@ -76,6 +76,7 @@ def test_any_searcher_is_evaluated_with_any_number_of_processes(
             assert (one.values, one.corner_error) == (other.values, other.corner_error)
 
 
+@pytest.mark.slow
 def test_images_without_files_are_named_by_their_ids(folder: Path) -> None:
     queries = [crop_of(folder, number, f"crop {number}.png") for number in (1, 2)]
     queries[0] = replace(queries[0], relevant=frozenset(["no. 1"]))
@@ -87,6 +88,7 @@ def test_images_without_files_are_named_by_their_ids(folder: Path) -> None:
         assert outcome.ranking[0] in outcome.query.relevant and outcome.values["Placed"] == 1
 
 
+@pytest.mark.slow
 def test_an_image_counts_once(tmp_path: Path) -> None:
     pixels = [textured(number, 320, 240) for number in range(3)]
     cv2.imwrite(str(tmp_path / "query.png"), pixels[0])

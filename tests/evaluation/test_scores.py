@@ -26,6 +26,7 @@ def test_a_query_that_found_nothing_is_a_failure_to_show() -> None:
     assert worst(Evaluation([Outcome(query, {"Success@1": 0.0, "RR": 0.0}, [])], "")) == []
 
 
+@pytest.mark.slow
 def test_scores_come_back_and_are_compared(folder: Path, index: ImageIndex, tmp_path: Path) -> None:
     truth = GroundTruth(
         [crop_of(folder, number, f"crop {number}.png") for number in range(1, 6)], str(folder)

@@ -52,6 +52,7 @@ def trial(label: str, found: int, seconds: float, size: float) -> Trial:
     )
 
 
+@pytest.mark.slow
 def test_the_recommendation_follows_its_rule() -> None:
     present = trial(PRESENT, 90, 1.0, 1000)
     # cheaper and as good: taken; cheaper still, but surely worse or perhaps worse: not
@@ -95,6 +96,7 @@ def test_the_recommendation_follows_its_rule() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_little_more_is_told_but_not_taken_if_it_costs_more() -> None:
     queries = [str(number) for number in range(2000)]
     groups = {query: query for query in queries}

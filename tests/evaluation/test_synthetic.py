@@ -65,6 +65,7 @@ def test_queries_are_the_same_wherever_the_pictures_lie(
         ).read_bytes() == Path(two.path).read_bytes()
 
 
+@pytest.mark.slow
 def test_copies_of_an_original_are_neither_right_nor_wrong(
     index: ImageIndex, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_table_of_them_is_ground_truth_for_others(
         assert np.allclose(np.array(one.outline), np.array(other.outline), atol=0.006)
 
 
+@pytest.mark.slow
 def test_images_without_files_are_passed_over(folder: Path, tmp_path: Path) -> None:
     with ImageIndex.in_memory() as index:
         # the same content as a picture that has a file

@@ -222,6 +222,7 @@ def test_mirrored_twice_is_the_same(angle: float, x: float) -> None:
 # --- poor pictures
 
 
+@pytest.mark.slow
 @ALL_NAMES
 @pytest.mark.parametrize(
     "size", [(1, 1), (2, 2), (8, 8), (31, 31), (1, 300), (300, 1), (3, 700), (480, 360)]
@@ -259,6 +260,7 @@ def test_a_small_soft_picture_is_looked_at_in_double_size() -> None:
 # --- limits
 
 
+@pytest.mark.slow
 @ALL_NAMES
 @pytest.mark.parametrize("limit", [1, 7, 100, 500])
 def test_max_features_is_respected(name: str, limit: int) -> None:

@@ -35,6 +35,7 @@ def train(photos: Sequence[Path], name: str, seed: int = 0) -> Vocabulary:
     return train_vocabulary(photos, 64, SPECS[name], max_descriptors=1500, seed=seed)[0]
 
 
+@pytest.mark.slow
 @ALL_NAMES
 def test_trained_words_describe_the_pictures(photos: list[Path], name: str, tmp_path: Path) -> None:
     vocabulary, report = train_vocabulary(photos, 64, SPECS[name], max_descriptors=1500)
@@ -88,6 +89,7 @@ def test_pictures_that_are_all_the_same_still_train(photos: list[Path]) -> None:
     assert report.image_count == 8
 
 
+@pytest.mark.slow
 def test_bad_pictures_are_reported_and_the_rest_goes_on(photos: list[Path], tmp_path: Path) -> None:
     bad, blank = tmp_path / "bad.jpg", tmp_path / "blank.png"
     bad.write_bytes(b"no picture")
@@ -135,6 +137,7 @@ def test_arguments_outside_their_range_are_refused(
 # --- sampling
 
 
+@pytest.mark.slow
 @ALL_NAMES
 def test_sampling_takes_the_same_from_every_picture(photos: list[Path], name: str) -> None:
     sample, used, failed = sample_descriptors(photos, SPECS[name], 605, 0, 0, LIMITS, None)

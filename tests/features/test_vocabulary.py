@@ -73,6 +73,7 @@ def test_steps_are_whole_numbers_near_the_descriptors(name: str) -> None:
 # --- nearest
 
 
+@pytest.mark.slow
 @ALL_NAMES
 @pytest.mark.parametrize("count", [1, 3, 10])
 def test_with_all_cells_the_nearest_words_are_those_of_brute_force(name: str, count: int) -> None:
@@ -84,6 +85,7 @@ def test_with_all_cells_the_nearest_words_are_those_of_brute_force(name: str, co
     assert np.array_equal(found, np.argsort(true, axis=1, kind="stable")[:, :count])
 
 
+@pytest.mark.slow
 @ALL_NAMES
 def test_few_cells_find_most_nearest_words_and_more_cells_more(name: str) -> None:
     vocabulary, descriptors = VOCABULARIES[name], clustered(name, 400, 2)
@@ -117,6 +119,7 @@ def test_more_words_than_a_cell_holds_are_still_distinct(name: str, count: int) 
     assert all(len(set(row)) == count for row in found.tolist())
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(0, 6), min_size=1, max_size=8).filter(any), st.integers(1, 9), st.data()
 )
@@ -387,6 +390,7 @@ def test_damage_is_noticed(tmp_path: Path, kind: str) -> None:
         Vocabulary.load(tmp_path)
 
 
+@pytest.mark.slow
 @example("words", 0.46875, True, 1)
 @given(
     st.sampled_from(ARRAYS), st.floats(0, 1, exclude_max=True), st.booleans(), st.integers(1, 255)
@@ -449,6 +453,7 @@ def test_no_vocabulary_for_unknown_features() -> None:
         Vocabulary.shipped("surf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", FEATURE_NAMES)
 def test_a_picture_is_encoded_alone_as_in_a_batch_to_the_last_bit(features: str) -> None:
     vocabulary = Vocabulary.shipped(features)

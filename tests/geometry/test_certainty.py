@@ -38,6 +38,7 @@ def test_the_bound_is_above_the_exact_tail(
     assert min(0.0, tail + choices) - 1e-6 <= bound(cells, matches, chance) <= 0
 
 
+@pytest.mark.slow
 @given(st.integers(3, 300), st.floats(1e-4, 0.5))
 def test_more_places_are_never_more_likely_by_chance(matches: int, chance: float) -> None:
     values = [bound(cells, matches, chance) for cells in range(matches + 1)]
@@ -45,6 +46,7 @@ def test_more_places_are_never_more_likely_by_chance(matches: int, chance: float
     assert all(later <= earlier for earlier, later in pairwise(values))
 
 
+@pytest.mark.slow
 @given(st.integers(3, 60), st.floats(1e-3, 0.2))
 def test_the_same_places_among_more_matches_or_chance_tell_less(cells: int, chance: float) -> None:
     values = [bound(cells, matches, chance) for matches in range(cells, 4 * cells)]
@@ -118,6 +120,7 @@ def test_the_number_is_its_definition() -> None:
         assert found[number] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6), st.integers(1, 10**7))
 def test_false_alarms_grow_with_the_index_and_a_true_picture_stands_out(
     seed: int, images: int
@@ -131,6 +134,7 @@ def test_false_alarms_grow_with_the_index_and_a_true_picture_stands_out(
     assert many < -2
 
 
+@pytest.mark.slow
 def test_random_matches_are_hardly_ever_certain() -> None:
     parts = [matches_through(TRUE, seed, 0, 400) for seed in range(200)]
     matches = joined(parts)

@@ -65,6 +65,7 @@ def test_noisy_similarity_among_sixty_percent_outliers(
     assert corner_error(fit.matrix, true) < 3
 
 
+@pytest.mark.slow
 @given(seeds, scales, turns)
 def test_default_tolerances_find_all_true_matches(seed: int, scale: float, turn: float) -> None:
     true = similarity(scale, turn)
@@ -74,6 +75,7 @@ def test_default_tolerances_find_all_true_matches(seed: int, scale: float, turn:
     assert corner_error(fit.matrix, true) < 8 * max(1, scale)
 
 
+@pytest.mark.slow
 @given(seeds, scales, turns, st.floats(0.85, 1.18), st.floats(-0.15, 0.15))
 def test_affine_among_sixty_percent_outliers(
     seed: int, scale: float, turn: float, stretch: float, shear: float
@@ -133,6 +135,7 @@ def test_random_matches_hardly_agree(seed: int) -> None:
     assert result[0] is None or len(result[0].inliers) < 12
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     seeds,

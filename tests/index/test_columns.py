@@ -67,6 +67,7 @@ def sound(path: Path) -> bool:
     return report.damages == [] and report.leftovers == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("declared")
 def test_a_column_survives_merging_and_deleting(tmp_path: Path, photos: list[Path]) -> None:
     path = tmp_path / "i.bovw"
@@ -117,6 +118,7 @@ def test_images_without_the_column_live_beside_those_with_it(
     assert sound(path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("declared")
 @pytest.mark.parametrize("damage", ["truncated", "missing", "other type"])
 def test_damage_to_the_column_is_noticed(tmp_path: Path, photos: list[Path], damage: str) -> None:
@@ -134,6 +136,7 @@ def test_damage_to_the_column_is_noticed(tmp_path: Path, photos: list[Path], dam
     assert found.file == str(file) and found.lost == len(photos)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("declared")
 def test_a_changed_value_of_the_column_is_found_by_a_check(
     tmp_path: Path, photos: list[Path]

@@ -136,6 +136,7 @@ def names(index: ImageIndex) -> str:
 # ---- moving ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [shutil.move, shutil.copytree])
 @pytest.mark.parametrize(
     ("where", "pictures"),
@@ -275,6 +276,7 @@ def test_a_relative_index_gives_relative_paths_and_an_absolute_one_absolute_path
         assert found(index, 1) == str(home / "photos/a/1.png")
 
 
+@pytest.mark.slow
 def test_a_link_above_everything_is_no_other_place(
     home: Path, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
@@ -311,6 +313,7 @@ def test_a_link_in_the_folder_of_the_index_to_pictures_elsewhere(
         assert index.remove([tmp_path / "base/link/a", tmp_path / "base/link/0.png"]).removed == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pictures", ["photos", "indexes/real/photos"])
 def test_a_link_above_the_index(
     pictures: str, home: Path, vocabulary: Vocabulary, tmp_path: Path
@@ -473,6 +476,7 @@ def test_odd_names(
         assert names(index) == "01234"
 
 
+@pytest.mark.slow
 def test_odd_names_go_through_processes(home: Path, vocabulary: Vocabulary, paint: Paint) -> None:
     for number, name in enumerate(ODD_NAMES):
         paint(home / "odd" / name, number)
@@ -543,6 +547,7 @@ def test_a_picture_that_comes_to_lie_below_the_root_stays_one_picture(
         assert index.remove("beside/6.png").removed == 1 and names(index) == "01234"
 
 
+@pytest.mark.slow
 def test_the_root_may_be_the_root_of_all_folders(
     home: Path, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:

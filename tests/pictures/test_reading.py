@@ -146,6 +146,7 @@ def test_orientation_and_box_together(tmp_path: Path) -> None:
     assert picture.size == (90, 64)
 
 
+@pytest.mark.slow
 def test_turned_jpeg_is_shrunk_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 8
@@ -465,6 +466,7 @@ def test_more_pixels_than_allowed_are_refused_before_they_are_decoded(tmp_path: 
         read_picture(tmp_path / "a.png", 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [9_500, 13_400])
 def test_large_pictures_below_the_limit_are_read_without_a_warning(
     tmp_path: Path, side: int
@@ -523,6 +525,7 @@ def test_progressive_jpegs_count_the_memory_that_they_need_at_any_size(tmp_path:
         read_picture(tmp_path / "progressive.jpg", 100, limits=limits)
 
 
+@pytest.mark.slow
 def test_jpeg_2000_is_decoded_small_if_it_can_be(tmp_path: Path) -> None:
     for name, resolutions in (("many.jp2", 6), ("bare.j2k", 6), ("one.jp2", 1)):
         image(800, 600).save(

@@ -459,6 +459,7 @@ def test_the_command_says_which_file_is_damaged_and_what_that_costs(
     ) and "i.bovw: there is no index here" in gone.stderr
 
 
+@pytest.mark.slow
 def test_what_a_crash_leaves_is_listed_and_is_no_damage(
     variants: dict[str, Variant], tmp_path: Path
 ) -> None:

@@ -354,7 +354,7 @@ def test_whatever_is_done_the_index_answers_as_one_made_in_one_go(
     monkeypatch.setattr(writers, "MAX_FEATURES", most)
     monkeypatch.setattr(IndexMachine, "world", world, raising=False)
     run_state_machine_as_test(
-        IndexMachine, settings=settings(max_examples=20, stateful_step_count=30)
+        IndexMachine, settings=settings(max_examples=16, stateful_step_count=25)
     )
 
 

@@ -99,6 +99,7 @@ def test_an_index_of_long_ago_is_sound_and_says_what_it_is(index: Path) -> None:
     assert os.path.realpath(info.picture_root) == os.path.realpath(index.parent)
 
 
+@pytest.mark.slow
 def test_an_index_of_long_ago_goes_on_living(index: Path) -> None:
     photos = index.parent / "photos"
     with ImageIndex.open(index) as opened:
@@ -120,6 +121,7 @@ def test_an_index_of_long_ago_goes_on_living(index: Path) -> None:
     assert (checked.damages, checked.leftovers, checked.image_count) == ([], [], 7)
 
 
+@pytest.mark.slow
 def test_the_next_write_makes_an_index_one_of_this_version(index: Path) -> None:
     """Its segments stay as they are; images with ids of their own may come beside them."""
     version = '"version": {}'
@@ -398,6 +400,7 @@ def test_the_document_has_the_type_and_shape_of_every_array(index: Path) -> None
         )
 
 
+@pytest.mark.slow
 def test_the_files_of_large_segments_are_as_documented(tmp_path: Path) -> None:
     variant = next(each for each in make_variants(tmp_path / "variants") if each.name == "counted")
     manifest, segments = read_index(variant.folder)

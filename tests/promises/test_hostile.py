@@ -345,6 +345,7 @@ def test_a_picture_with_fifty_thousand_features(tmp_path: Path) -> None:
         np.testing.assert_allclose(match.outline, corners(150, 100) + np.array((400, 300)), atol=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", [False, True])
 def test_a_crop_of_a_deep_picture_finds_it(
     tmp_path: Path, vocabulary: Vocabulary, colour: bool

@@ -155,6 +155,7 @@ def test_parts_answer_as_one_index(
             part.close()
 
 
+@pytest.mark.slow
 def test_the_statistics_of_a_part_alone_would_not_do() -> None:
     half = images()[: COUNT // 2]
     with made(images(), frozenset()) as whole, made(half, frozenset()) as part:
@@ -166,6 +167,7 @@ def test_the_statistics_of_a_part_alone_would_not_do() -> None:
         assert told(in_whole) != told(part.search(queries()[0], options).matches)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS)
 def test_images_with_metadata_are_searched_as_if_they_were_alone(options: SearchOptions) -> None:
     """`where` gives what a search among these images alone gives, with the weights of all."""

@@ -52,6 +52,7 @@ def overlaps(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("angle", "scale"), [(0.0, 1.0), (3.0, 1.0), (90.0, 1.0), (-20.0, 1.2)])
 def test_what_was_changed_is_found_and_nothing_else(
     vocabulary: Vocabulary, angle: float, scale: float
@@ -73,6 +74,7 @@ def test_what_was_changed_is_found_and_nothing_else(
     assert pixels == sorted(pixels, reverse=True)
 
 
+@pytest.mark.slow
 def test_the_same_picture_in_other_light_does_not_differ(vocabulary: Vocabulary) -> None:
     for seed in range(4):
         first = textured(seed, 400, 300)
@@ -80,6 +82,7 @@ def test_the_same_picture_in_other_light_does_not_differ(vocabulary: Vocabulary)
         assert comparison.match.verified and comparison.differences == []
 
 
+@pytest.mark.slow
 def test_the_verdict_is_that_of_a_search(
     vocabulary: Vocabulary, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -109,6 +112,7 @@ def test_the_verdict_is_that_of_a_search(
                 assert match.log_false_alarms == pytest.approx(found[0].log_false_alarms, rel=0.2)
 
 
+@pytest.mark.slow
 def test_other_pictures_and_blank_pictures_do_not_match(vocabulary: Vocabulary) -> None:
     blank = np.full((200, 300), 128, np.uint8)
     for second in (textured(8, 300, 200), blank):
@@ -117,6 +121,7 @@ def test_other_pictures_and_blank_pictures_do_not_match(vocabulary: Vocabulary) 
         assert draw_comparison(textured(7, 300, 200), second, comparison).ndim == 3
 
 
+@pytest.mark.slow
 def test_a_mirrored_copy_is_laid_on_as_well(vocabulary: Vocabulary) -> None:
     first = textured(3, 480, 360)
     second = np.ascontiguousarray(patched(first)[:, ::-1])
@@ -130,6 +135,7 @@ def test_a_mirrored_copy_is_laid_on_as_well(vocabulary: Vocabulary) -> None:
     assert compare_pictures(first, second, vocabulary, mirror_too=False).differences is None
 
 
+@pytest.mark.slow
 def test_differences_of_large_pictures_are_in_their_own_pixels(
     vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +150,7 @@ def test_differences_of_large_pictures_are_in_their_own_pixels(
         ), difference
 
 
+@pytest.mark.slow
 def test_the_drawing_frames_the_differences(vocabulary: Vocabulary) -> None:
     first = textured(3, 480, 360)
     drawing = draw_comparison(

@@ -44,6 +44,7 @@ def reason(result: Any) -> str:
     return result.reason.partition(": ")[2] if isinstance(result, Failure) else str(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "size", "jobs"),
     [(0, 3, 2), (1, 3, 2), (50, 3, 2), (50, 1, 3), (7, 100, 1), (20, 3, 0)],
@@ -104,6 +105,7 @@ def test_a_crash_or_a_hang_costs_one_item() -> None:
     assert {number: reason(found[number]) for number in orders} == expected
 
 
+@pytest.mark.slow
 def test_every_item_of_a_chunk_may_be_lost() -> None:
     found = list(
         run_in_processes(Work(obeyed, described), [(0, "exit"), (1, "exit"), (2, "")], 2, 1, 60)
@@ -117,6 +119,7 @@ def test_an_error_ends_the_work_and_says_where_it_came_from() -> None:
     assert "tasks.py" in caught.value.__notes__[0]
 
 
+@pytest.mark.slow
 def test_processes_that_end_for_no_item_are_not_started_for_ever() -> None:
     with pytest.raises(BovwError, match="exit code 5; try fewer jobs"):
         list(run_in_processes(Work(doubled, doomed), range(3), 3, 1, 60))
