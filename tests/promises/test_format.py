@@ -145,6 +145,32 @@ def test_the_next_write_makes_an_index_one_of_this_version(index: Path) -> None:
         assert [match.id for match in found] == ["a part"] and found[0].verified
 
 
+def test_an_index_of_format_3_says_what_it_said(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "index-3", tmp_path / "index-3")
+    shutil.copytree(FIXTURES / "photos", tmp_path / "photos")
+    path = tmp_path / "index-3"
+    report = check_index(path)
+    assert (report.damages, report.leftovers, report.image_count) == ([], [], 4)
+    with ImageIndex.open(path) as opened:
+        told = {record.id: (bool(record.path), record.metadata) for record in opened.records()}
+        assert told == {
+            "photos/0.jpg": (True, {"line": 3}),
+            "photos/1.jpg": (True, {"line": 3}),
+            "board 7": (False, {"line": 4, "parts": ["a", "b"]}),
+            "schlüssel": (False, {}),
+        }
+        for seed, name in ((21, "board 7"), (22, "schlüssel"), (0, "photos/0.jpg")):
+            best = opened.search(textured(seed, 240, 180)[20:150, 30:200], crop=True).matches[0]
+            assert (best.id, best.verified, best.size) == (name, True, (240, 180))
+        assert [
+            match.id for match in opened.search(textured(21, 240, 180), where={"line": 4}).matches
+        ] == ["board 7"]
+        version = json.loads((path / "manifest-00000004.json").read_bytes())["version"]
+        assert version == 3 and opened.info().deleted_count == 1
+        opened.merge()
+        assert len(opened) == 4 and opened.remove_images("board 7").removed == 1
+
+
 # --- a reader that knows the document and nothing of bovw
 # --------------------------------------------------------------
 
