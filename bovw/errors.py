@@ -212,8 +212,8 @@ class IndexVersionError(ImageIndexError):
 
 
 class EvaluationError(BovwError):
-    """Ground truth, a run or saved scores that cannot be read, written or used; the text names the
-    file and the line.
+    """Ground truth, a run or saved scores that cannot be read or used; the text names the file and
+    the line.
 
     Example:
         >>> from bovw import EvaluationError, read_queries

@@ -95,7 +95,7 @@ def set_facts(line: SetScores) -> dict[str, Any]:
 def save_scores(
     path: Path, evaluation: Evaluation, sets: Sequence[SetScores], facts: Mapping[str, Any]
 ) -> None:
-    """Keep the scores of an evaluation as JSON. Raises EvaluationError."""
+    """Keep the scores of an evaluation as JSON. Raises OutputError."""
     write_lines(path, iter([json.dumps(scores_facts(evaluation, sets, facts), indent=1)]))
 
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EvaluationError, ImageError, ParameterError
+from ..errors import EvaluationError, ImageError, OutputError, ParameterError
 from ..pictures.files import content_hash, find_images
 from ..pictures.reading import LIMITS, Limits, read_colours
 from ..reporting import Failure, Progress
@@ -237,10 +237,10 @@ def make_queries(
 
 
 def write_png(path: str, pixels: NDArray[np.uint8]) -> None:
-    """Write pixels without loss. Raises EvaluationError."""
+    """Write pixels without loss. Raises OutputError."""
     try:
         # little compression: what is written is read once
         _, content = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         Path(path).write_bytes(content.tobytes())
     except OSError as error:
-        raise EvaluationError(f"{path}: cannot be written: {error.strerror}") from error
+        raise OutputError(path, f"cannot be written: {error.strerror}") from error

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import numpy as np
 
-from ..errors import EvaluationError
+from ..errors import EvaluationError, OutputError
 
 __all__ = [
     "escaped_name",
@@ -45,7 +45,7 @@ def unescaped_name(field: str) -> str:
 
 
 def write_run(path: Path, rankings: Mapping[str, Sequence[str]]) -> None:
-    """Write the images that were found for each query, best first. Raises EvaluationError."""
+    """Write the images that were found for each query, best first. Raises OutputError."""
     write_lines(path, run_lines(rankings))
 
 
@@ -93,7 +93,7 @@ def read_run(path: Path) -> dict[str, list[str]]:
 
 
 def write_qrels(path: Path, judgements: Mapping[str, Mapping[str, int]]) -> None:
-    """Write the relevance of images to queries. Raises EvaluationError."""
+    """Write the relevance of images to queries. Raises OutputError."""
     write_lines(
         path,
         (
@@ -148,9 +148,9 @@ def fields(path: Path, count: int, names: str) -> Iterator[tuple[int, list[str]]
 
 
 def write_lines(path: Path, lines: Iterator[str]) -> None:
-    """Write lines to a text file. Raises EvaluationError."""
+    """Write lines to a text file. Raises OutputError."""
     try:
         with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.writelines(f"{line}\n" for line in lines)
     except OSError as error:
-        raise EvaluationError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
+        raise OutputError(path, f"cannot be written: {error.strerror}") from error

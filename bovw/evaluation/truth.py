@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import EvaluationError
+from ..errors import EvaluationError, OutputError
 from ..index.record import ImageRecord
 from ..pictures.reading import Box
 from .trec import read_qrels
@@ -236,8 +236,8 @@ def parsed_box(text: str) -> Box | None:
 
 
 def write_queries(table: Path, truth: GroundTruth) -> None:
-    """Write ground truth as `read_queries` reads it. Raises EvaluationError: it cannot be written,
-    or a name has a comma.
+    """Write ground truth as `read_queries` reads it. Raises OutputError: it cannot be written;
+    EvaluationError: a name has a comma.
     """
     folder = os.path.dirname(os.path.abspath(table))
     for query in truth.queries:
@@ -264,7 +264,7 @@ def write_queries(table: Path, truth: GroundTruth) -> None:
                     ]
                 )
     except OSError as error:
-        raise EvaluationError(f"{os.fspath(table)}: cannot be written: {error.strerror}") from error
+        raise OutputError(table, f"cannot be written: {error.strerror}") from error
 
 
 def read_qrels_truth(path: Path, images: Path | None = None) -> GroundTruth:

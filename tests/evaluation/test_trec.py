@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import AP, RR
 
-from bovw.errors import EvaluationError
+from bovw.errors import EvaluationError, OutputError
 from bovw.evaluation.metrics import measured
 from bovw.evaluation.trec import (
     escaped_name,
@@ -126,5 +126,5 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         read_run(tmp_path / "binary")
     with pytest.raises(EvaluationError, match="absent: cannot be read"):
         read_qrels(tmp_path / "absent")
-    with pytest.raises(EvaluationError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_run(tmp_path / "absent" / "run", {})
