@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -345,7 +346,7 @@ class IndexReader:
         self, requests: Iterable[SearchRequest], answering: Answering, jobs: int
     ) -> Generator[SearchResult | Failure, None, None]:
         """The answers to requests, from this process or from others."""
-        names = list[str]()
+        names = deque[str]()
 
         def sendable() -> Iterator[SearchRequest | Failure]:
             for request in requests:
@@ -364,7 +365,7 @@ class IndexReader:
             run_in_processes(work, sendable(), CHUNK if jobs else 1, jobs, seconds)
         ) as results:
             for result in results:
-                name = names.pop(0)
+                name = names.popleft()
                 if isinstance(result, Failure):
                     yield Failure(name, result.reason)
                 else:
@@ -377,7 +378,7 @@ def _reopened(
     """An index as another process opens it. Raises ImageIndexError if it has moved on."""
     reader = kind._opened(storage, None)
     reader._new_root = new_root
-    if reader.info().generation != generation:
+    if reader._snapshot.manifest.generation != generation:
         raise ImageIndexError(
             f"{storage.name_of()}: was written to while its queries were being answered; ask again"
         )

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,7 +22,6 @@ from ..reporting import Failure, Progress
 
 if TYPE_CHECKING:
     from ..pictures.reading import Limits
-    from ..search.options import Scoring
 
 __all__ = [
     "CORES",
@@ -42,7 +41,6 @@ __all__ = [
     "parsed_box",
     "parsed_limits",
     "parsed_pairs",
-    "parsed_scoring",
     "print_path",
     "progress",
 ]
@@ -134,14 +132,6 @@ def parsed_pairs(option: str, texts: list[str]) -> dict[str, str]:
             raise ParameterError(f"{option}: {text!r} is not KEY=VALUE")
         pairs[key] = value
     return pairs
-
-
-def parsed_scoring(text: str) -> Scoring:
-    """The name of a way to score."""
-    from ..search.options import SearchOptions
-
-    # SearchOptions refuses what is none
-    return SearchOptions(scoring=cast("Scoring", text)).scoring
 
 
 def complain(failure: Failure) -> None:

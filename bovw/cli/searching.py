@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -22,8 +22,10 @@ from .console import (
     parsed_box,
     parsed_limits,
     parsed_pairs,
-    parsed_scoring,
 )
+
+if TYPE_CHECKING:
+    from ..search.options import Scoring
 
 __all__ = ["compare", "search"]
 
@@ -91,7 +93,7 @@ def search(
     options = SearchOptions(
         k=k,
         crop=crop,
-        scoring=parsed_scoring(scoring),
+        scoring=cast("Scoring", scoring),
         verify_top=verify,
         words_per_feature=words,
         mirror=mirror,

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import EvaluationError
 from ..pictures.reading import LIMITS, Limits
 from ..reporting import Failure, Progress
-from ..search.match import Match
+from ..search.match import NO_CORRESPONDENCES, Match
 from ..search.options import SearchOptions
 from ..search.result import SearchResult
 from ..searcher import Searcher, SearchRequest
@@ -31,7 +31,6 @@ LOOKED_AT = 10
 # A place is right if the mean error of its four corners is below this share of the longer side of
 # the image.
 CORNER_ERROR = 0.03
-NO_PLACES = np.zeros((0, 4))
 
 
 def evaluate(
@@ -211,7 +210,9 @@ def score_answer(
         values=values,
         ranking=ranking,
         # the places that agree are many, and nobody asks for them
-        matches=[replace(match, correspondences=NO_PLACES) for match in looked_at.values()],
+        matches=[
+            replace(match, correspondences=NO_CORRESPONDENCES) for match in looked_at.values()
+        ],
         corner_error=error,
         feature_count=answer.feature_count,
         seconds=sum(answer.timings.values()),

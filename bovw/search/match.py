@@ -17,6 +17,7 @@ from ..geometry.transform import Model, corners_of, decompose, project, select_t
 from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_candidates
 
 __all__ = [
+    "NO_CORRESPONDENCES",
     "CandidateFit",
     "FeatureGeometry",
     "Match",
