@@ -32,7 +32,7 @@ from distractors import Donors
 from bovw import ImageIndex, SearchOptions
 from bovw.evaluation.truth import Query
 from bovw.features.encoding import encode
-from bovw.search.query import Clock, QueryFeatures, extract_query
+from bovw.search.query import Clock, QueryFeatures, Variant, extract_query
 from bovw.search.ranking import propose
 
 BATCH = 16_384
@@ -250,7 +250,7 @@ def limits(index: ImageIndex, chosen: list[ReadyQuery], options: SearchOptions) 
             postings += int(counts[encoded.words.ravel()].sum())
         steps = Clock()
         asked = replace(options, verify_top=0, k=1)
-        propose(index._open_collection, [encoded], asked, steps)
+        propose(index._open_collection, [Variant(encoded, np.eye(3))], asked, steps)
         scanned += steps.timings["scan"]
     return {
         "scan": round(postings * 8 / scanned / 1e9, 2),

@@ -11,6 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from .answers.answer import answer
 from .errors import (
     ImageError,
     ImageIndexError,
@@ -27,10 +28,8 @@ from .index.snapshot import Snapshot, newest_snapshot
 from .pictures.reading import LIMITS, Box, Limits, Source, name_of, source_content
 from .reporting import Failure
 from .search.collection import Collection
-from .search.match import Match
 from .search.options import SearchOptions, chosen_options
-from .search.query import Clock, QueryFeatures, encode_variants, extract_query
-from .search.ranking import answer_part, describe, merge_parts
+from .search.query import Clock, QueryFeatures, extract_query
 from .search.result import SearchResult
 from .searcher import Answering, IndexInfo, SearchRequest, answer_request
 from .storage.base import Storage
@@ -284,18 +283,10 @@ class IndexReader:
         """The answer to a query whose features are known."""
         if where is not None and not isinstance(where, Mapping):
             raise ParameterError(f"where: {where!r:.60} is not an object")
-        variants = encode_variants(query, self.vocabulary, options)
-        clock.lap("quantise")
-        matches = list[Match]()
-        if len(query.features):
-            if where is not None:
-                collection = collection.restricted_to(collection.snapshot.with_metadata(where))
-            answers = [answer_part(collection, variants, options, clock)]
-            ranking = merge_parts(answers, options)
-            clock.lap("verify")
-            full_path = self._root_of(collection.snapshot).opener()
-            matches = describe(answers, ranking, variants, options, full_path)
-            clock.lap("describe")
+        if where is not None:
+            collection = collection.restricted_to(collection.snapshot.with_metadata(where))
+        full_path = self._root_of(collection.snapshot).opener()
+        matches = answer(collection, self.vocabulary, query, options, full_path, clock)
         return SearchResult(
             query=query.name,
             size=query.size,

@@ -37,6 +37,7 @@ from bovw.index import segment as segments
 from bovw.index.manifest import Deletion, SegmentEntry
 from bovw.index.writer import mergeable_run
 from bovw.pictures.reading import load_picture
+from bovw.search.query import Variant
 from bovw.search.ranking import answer_part, describe, merge_parts
 from tests.helpers.pictures import crop_query, textured
 
@@ -278,8 +279,9 @@ def test_tfidf_is_the_cosine_that_scipy_computes(index: ImageIndex, photos: Path
         / np.linalg.norm(vector * (documents > 0))
     )
     options = SearchOptions(k=count, scoring="tfidf", verify_top=0)
-    answers = [answer_part(index._open_collection, [query], options)]
-    matches = describe(answers, merge_parts(answers, options), [query], options)
+    variants = [Variant(query, np.eye(3))]
+    answers = [answer_part(index._open_collection, variants, options)]
+    matches = describe(answers, merge_parts(answers, options), variants, options)
     found = {name_of(match.path): match.score for match in matches}
     for number in range(count):
         assert found.get(f"{number:02d}.png", 0.0) == pytest.approx(

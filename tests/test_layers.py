@@ -31,6 +31,7 @@ ROOMS = [
     "report",
     "index",
     "search",
+    "answers",
     "searcher",
     "index_reader",
     "image_index",

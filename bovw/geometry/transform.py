@@ -12,7 +12,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Model", "Transform", "corners_of", "decompose", "project", "select_transform"]
+__all__ = [
+    "Model",
+    "Transform",
+    "corners_of",
+    "decompose",
+    "flip_in",
+    "project",
+    "select_transform",
+]
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float64]
@@ -24,6 +32,12 @@ def corners_of(box: tuple[int, int, int, int]) -> NDArray[np.float64]:
     x, y, width, height = box
     right, bottom = x + width - 1, y + height - 1
     return np.array([[x, y], [right, y], [right, bottom], [x, bottom]], np.float64)
+
+
+def flip_in(box: tuple[int, int, int, int]) -> NDArray[np.float64]:
+    """The transform (3, 3) that swaps left and right inside a box."""
+    x, _, width, _ = box
+    return np.array([[-1.0, 0, 2 * x + width - 1], [0, 1, 0], [0, 0, 1]])
 
 
 def project(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -120,7 +120,8 @@ def match_pictures(
         return nothing
     document, max_side = encode(image.features, vocabulary), vocabulary.spec.max_side
     variants = encode_variants(query, vocabulary, SearchOptions(mirror=query.mirrored is not None))
-    variant, feature, partner, distance = close_features(variants, document)
+    encoded = [each.encoded for each in variants]
+    variant, feature, partner, distance = close_features(encoded, document)
     weight = votes(np.ones(len(partner)), distance, SIGMA)
     order = np.lexsort((partner, feature, -weight, variant))
     variant, feature, partner = variant[order], feature[order], partner[order]
@@ -132,7 +133,7 @@ def match_pictures(
         unit=np.full(len(partner), working_unit(max(document.size), max_side)),
     )
     matches = matches_of(
-        variants, geometry, max_side, variant, len(variants), feature, partner, weight
+        encoded, geometry, max_side, variant, len(variants), feature, partner, weight
     )
     size = np.array(image.size, np.float64)
     areas = np.repeat(working_area(size[None], max_side), len(variants))
@@ -141,7 +142,7 @@ def match_pictures(
     certain = is_certain(alarms, false_alarms)
     best = max(range(len(variants)), key=lambda variant: (certain[variant], weights[variant]))
     target = Target(nothing, size, 1, max_side, false_alarms)
-    found = CandidateFit(weights[best], bool(best), fits[best], float(alarms[best]))
+    found = CandidateFit(weights[best], fits[best], float(alarms[best]))
     return describe_match(variants[best], target, found, matches)
 
 

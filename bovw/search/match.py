@@ -15,6 +15,7 @@ from ..features.encoding import EncodedImage
 from ..geometry.certainty import is_certain, log_false_alarms
 from ..geometry.transform import Model, corners_of, decompose, project, select_transform
 from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_candidates
+from .query import Variant
 
 __all__ = [
     "NO_CORRESPONDENCES",
@@ -160,55 +161,52 @@ class CandidateFit:
 
     Attributes:
         score: see `Match`.
-        mirrored: whether it is that of the mirrored query.
         fit: None where nothing agreed.
         log_false_alarms: see `Match`.
     """
 
     score: float
-    mirrored: bool
     fit: GeometricFit | None
     log_false_alarms: float
 
 
 def describe_match(
-    query: EncodedImage, target: Target, found: CandidateFit, matches: Matches
+    variant: Variant, target: Target, found: CandidateFit, matches: Matches
 ) -> Match:
     """One match, with the place of the query in the image."""
     fit = found.fit
     if fit is None:
         return replace(target.found, score=found.score)
-    unit = target.unit
+    query, unit = variant.encoded, target.unit
     query_unit = float(working_unit(max(query.box[2:]), target.max_side))
     points, partners = (pairs_of(side[fit.inliers]) for side in (matches.query, matches.image))
     corners = corners_of(query.box)
-    transform = select_transform(points, partners, fit.matrix, corners / query_unit, SELECT_PIXELS)
+    own = np.asarray(project(variant.matrix, corners) / query_unit)
+    if variant.mirrored:
+        own = own[::-1]  # as seen, they turn the same way
+    transform = select_transform(points, partners, fit.matrix, own, SELECT_PIXELS)
     matrix = np.diag([unit, unit, 1.0]) @ transform.matrix
-    matrix = matrix @ np.diag([1 / query_unit, 1 / query_unit, 1.0])
-    points, partners = points * query_unit, partners * unit
-    if found.mirrored:
-        flip = np.diag([-1.0, 1.0, 1.0])
-        flip[0, 2] = 2 * query.box[0] + query.box[2] - 1.0
-        matrix, points = matrix @ flip, project(flip, points)
+    matrix = matrix @ np.diag([1 / query_unit, 1 / query_unit, 1.0]) @ variant.matrix
+    points = project(np.asarray(np.linalg.inv(variant.matrix)), np.asarray(points * query_unit))
     matrix /= matrix[2, 2]
-    rotation, scale = decompose(matrix, corners.mean(axis=0), found.mirrored)
+    rotation, scale = decompose(matrix, corners.mean(axis=0), variant.mirrored)
     return replace(
         target.found,
         score=found.score,
         inliers=len(fit.inliers),
         verified=bool(is_certain(found.log_false_alarms, target.false_alarms)),
         log_false_alarms=found.log_false_alarms,
-        mirrored=found.mirrored,
+        mirrored=variant.mirrored,
         model=transform.model,
         rotation=rotation,
         scale=scale,
         outline=project(matrix, corners),
         homography=matrix,
-        correspondences=np.hstack([points, partners]),
+        correspondences=np.hstack([points, partners * unit]),
     )
 
 
-def pairs_of(points: NDArray[np.complex128]) -> NDArray[np.float64]:
+def pairs_of(points: NDArray[np.complexfloating]) -> NDArray[np.float64]:
     """Points (n,) x + iy as (n, 2)."""
     return np.column_stack([points.real, points.imag])
 
@@ -228,7 +226,7 @@ def transform_text(match: Match) -> str:
 
 
 def find_instances(
-    query: EncodedImage,
+    variant: Variant,
     target: Target,
     best: Match,
     fit: GeometricFit,
@@ -257,8 +255,8 @@ def find_instances(
         if other is None:
             break
         (alarms,) = log_false_alarms(rest, [other], area, target.image_count).tolist()
-        another = CandidateFit(other.weight, best.mirrored, other, alarms)
-        match = describe_match(query, target, another, rest)
+        another = CandidateFit(other.weight, other, alarms)
+        match = describe_match(variant, target, another, rest)
         if not match.verified:
             break
         found.append(match)

@@ -1,17 +1,21 @@
-"""A query on its way: read and extracted once, encoded for each way to search."""
+"""A query on its way: read and extracted once, encoded for each way to look for it."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..features.encoding import EncodedImage, encode_query
 from ..features.local import Features, FeatureSpec, extract, mirror
 from ..features.vocabulary import Vocabulary
-from ..pictures.reading import LIMITS, Box, Limits, Source, load_picture, name_of
+from ..geometry.transform import flip_in
+from ..pictures.reading import LIMITS, Box, Limits, Picture, Source, load_picture, name_of
 from .options import SearchOptions
 
-__all__ = ["Clock", "QueryFeatures", "encode_variants", "extract_query"]
+__all__ = ["Clock", "QueryFeatures", "Variant", "encode_variants", "extract_query"]
 
 
 class Clock:
@@ -47,17 +51,40 @@ class QueryFeatures:
 
     Attributes:
         name: its path, or what stands for one.
-        size: (width, height) of the picture in pixels, upright.
-        box: x, y, width, height of the part that is searched with.
+        picture: its grey values, of the part that is searched with.
         features: of that part.
         mirrored: of its mirror image; None if that is not asked for.
     """
 
     name: str
-    size: tuple[int, int]
-    box: Box
+    picture: Picture
     features: Features
     mirrored: Features | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the picture in pixels, upright."""
+        return self.picture.size
+
+    @property
+    def box(self) -> Box:
+        """x, y, width, height of the part that is searched with."""
+        return self.picture.box
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A query in one of the ways in which it is looked for.
+
+    Attributes:
+        encoded: its words, in pixels of its own.
+        matrix: (3, 3) maps pixels of the query, upright, to those of the variant.
+        mirrored: whether left and right are swapped.
+    """
+
+    encoded: EncodedImage
+    matrix: NDArray[np.float64]
+    mirrored: bool = False
 
 
 def extract_query(
@@ -81,12 +108,17 @@ def extract_query(
     features = extract(picture, spec)
     flipped = mirror(features, picture, spec) if mirrored else None
     clock.lap("extract")
-    return QueryFeatures(name_of(source), picture.size, picture.box, features, flipped)
+    return QueryFeatures(name_of(source), picture, features, flipped)
 
 
 def encode_variants(
     query: QueryFeatures, vocabulary: Vocabulary, options: SearchOptions
-) -> list[EncodedImage]:
+) -> list[Variant]:
     """The variants of a query that a search asks for: as it is and, if wanted, mirrored."""
     mirrored = query.mirrored if options.mirror else None
-    return encode_query(query.features, mirrored, vocabulary, options.words_per_feature)
+    encoded = encode_query(query.features, mirrored, vocabulary, options.words_per_feature)
+    matrices = (np.eye(3), flip_in(query.box))
+    return [
+        Variant(each, matrix, bool(number))
+        for number, (each, matrix) in enumerate(zip(encoded, matrices, strict=False))
+    ]

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import starts_of
-from ..features.encoding import EncodedImage
 from ..geometry.certainty import is_certain, log_false_alarms
 from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_candidates
 from .collection import Collection
@@ -31,7 +30,7 @@ from .match import (
     working_unit,
 )
 from .options import SearchOptions
-from .query import Clock
+from .query import Clock, Variant
 from .scan import VoteTable, cosine_scores, least_of, scan
 
 __all__ = [
@@ -127,18 +126,18 @@ def powers_of(options: SearchOptions) -> tuple[float, float]:
 
 def propose(
     collection: Collection,
-    variants: Sequence[EncodedImage],
+    variants: Sequence[Variant],
     options: SearchOptions,
     clock: Clock | None = None,
 ) -> Proposal:
     """Scan the postings of a part, count the votes and choose the candidates to verify."""
     clock = clock or Clock()
-    scores = None
+    encoded, scores = [each.encoded for each in variants], None
     if options.scoring == "tfidf":
-        scores = np.concatenate([cosine_scores(collection, query) for query in variants])
-    hits = scan(collection, variants) if options.scoring == "hamming" or options.verify_top else []
+        scores = np.concatenate([cosine_scores(collection, query) for query in encoded])
+    hits = scan(collection, encoded) if options.scoring == "hamming" or options.verify_top else []
     clock.lap("scan")
-    table = VoteTable(collection, variants, hits, scores)
+    table = VoteTable(collection, encoded, hits, scores)
     norm = collection.length_norm(powers_of(options)[0])
     shortlist = table.best(norm, options.verify_top)
     clock.lap("rank")
@@ -147,7 +146,7 @@ def propose(
 
 def verify(
     collection: Collection,
-    variants: Sequence[EncodedImage],
+    variants: Sequence[Variant],
     proposal: Proposal,
     options: SearchOptions,
     clock: Clock | None = None,
@@ -205,7 +204,7 @@ def fit_candidates(
 
 def answer_part(
     collection: Collection,
-    variants: Sequence[EncodedImage],
+    variants: Sequence[Variant],
     options: SearchOptions,
     clock: Clock | None = None,
 ) -> PartAnswer:
@@ -283,7 +282,7 @@ def first_rows(
 
 def tentative_matches(
     collection: Collection,
-    variants: Sequence[EncodedImage],
+    variants: Sequence[Variant],
     table: VoteTable,
     shortlist: NDArray[np.int64],
 ) -> Matches:
@@ -303,15 +302,16 @@ def tentative_matches(
     position, scale, angle, side = collection.snapshot.geometry_of(image, feature)
     max_side = collection.snapshot.max_side
     geometry = FeatureGeometry(position, scale, angle, working_unit(side, max_side))
+    encoded = [each.encoded for each in variants]
     return matches_of(
-        variants, geometry, max_side, candidate, len(shortlist), query_feature, feature, weight
+        encoded, geometry, max_side, candidate, len(shortlist), query_feature, feature, weight
     )
 
 
 def describe(
     answers: Sequence[PartAnswer],
     ranking: Ranking,
-    variants: Sequence[EncodedImage],
+    variants: Sequence[Variant],
     options: SearchOptions,
     full_path: Callable[[str], str] = str,
 ) -> list[Match]:
@@ -341,13 +341,10 @@ def describe(
             described.append(match)
             continue
         target = target_of(answer.collection, image, match, options)
-        variant = int(answer.variants[candidate])
-        alarms = float(answer.log_false_alarms[candidate])
-        found = CandidateFit(score, bool(variant), fit, alarms)
-        match = describe_match(variants[variant], target, found, answer.matches)
-        described += find_instances(
-            variants[variant], target, match, fit, answer.matches, options.instances
-        )
+        variant = variants[int(answer.variants[candidate])]
+        found = CandidateFit(score, fit, float(answer.log_false_alarms[candidate]))
+        match = describe_match(variant, target, found, answer.matches)
+        described += find_instances(variant, target, match, fit, answer.matches, options.instances)
     return described
 
 
