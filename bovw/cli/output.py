@@ -25,7 +25,7 @@ def report_text(result: SearchResult) -> str:
     seconds = sum(result.timings.values())
     lines = [f"{printable(result.query)}: {result.feature_count} features, {seconds:.2f} s"]
     for rank, match in enumerate(result.matches, 1):
-        figures = f"{verdict(match):8s} {match.score:8.1f} {match.inliers:5d} inliers"
+        figures = f"{verdict(match):9s} {match.score:8.1f} {match.inliers:5d} inliers"
         lines.append(f"{rank:3d}  {figures}  {printable(match.name)}")
         if match.outline is not None and match.verified:
             lines.append(f"     {place_text(match)}")

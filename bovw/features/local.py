@@ -47,7 +47,8 @@ class FeatureSpec:
         kind: "rootsift" or "orb".
         max_features: the strongest so many are kept. More finds smaller crops, and costs bytes and
             time in proportion.
-        max_side: pictures are shrunk to this long side, in pixels, before extraction.
+        max_side: pictures are shrunk to this long side, in pixels, before extraction. One that is
+            longer than twice its other side keeps as many pixels as one that is not.
 
     Example:
         >>> from bovw import FeatureSpec

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..arrays import starts_of
 from ..errors import IndexCorruptError
+from ..pictures.working import working_unit
 from ..storage.base import Storage
 from . import columns
 from .columns import OptionalRows
@@ -31,7 +32,7 @@ class Snapshot:
         image_count: how many are alive.
         document_frequencies: (W,) how many of these have each word.
         feature_counts: (all images,) features of each.
-        max_side: long side of the pictures at extraction.
+        max_side: long side of the pictures at extraction (see `working.working_unit`).
     """
 
     def __init__(
@@ -125,16 +126,17 @@ class Snapshot:
     ) -> tuple[
         NDArray[np.complex128], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
     ]:
-        """Position, scale and angle of features (n,) of images (n,) of the collection, and the long
-        sides of these images.
+        """Position, scale and angle of features (n,) of images (n,) of the collection, in pixels of
+        the original, and how many of these a working pixel has.
         """
         count = len(images)
         position, scale = np.empty(count, np.complex128), np.empty(count)
-        angle, side = np.empty(count), np.empty(count)
+        angle, unit = np.empty(count), np.empty(count)
         for rows, segment, ordinals in self._by_segment(images):
             position[rows], scale[rows], angle[rows] = segment.geometry(features[rows], ordinals)
-            side[rows] = segment.sizes[ordinals].max(axis=1)
-        return position, scale, angle, side
+            width, height = segment.sizes[ordinals].T
+            unit[rows] = working_unit(width, height, self.max_side)
+        return position, scale, angle, unit
 
 
 def newest_snapshot(storage: Storage, words: int, known: Snapshot | None = None) -> Snapshot:

@@ -15,6 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from ..errors import ImageError
 from .files import damaged
 from .pixels import has_deep_colours
+from .working import working_unit
 
 __all__ = ["decode_small", "decoding_bytes", "opened_image", "orientation_of"]
 
@@ -115,7 +116,8 @@ def decode_small(image: ImageFile.ImageFile, mode: str, side: int) -> None:
     """
     if image.format == "JPEG2000":
         # twice the side, since what wavelets leave of fine detail is less smooth than a mean
-        halvings = max(0, (max(image.size) // (2 * side)).bit_length() - 1)
+        unit = float(working_unit(*image.size, side))
+        halvings = max(0, int(unit / 2).bit_length() - 1)
         image.reduce = min(halvings, resolutions(image))  # type: ignore[method-assign, assignment]
     elif isinstance(image, JpegImageFile):
         image.draft(mode if image.mode in ("L", "RGB", "YCbCr") else None, (side, side))

@@ -17,6 +17,7 @@ from ..errors import BovwError, ImageError, ParameterError
 from .files import damaged, opened_file, require_length, unreadable
 from .formats import decode_small, decoding_bytes, opened_image, orientation_of
 from .pixels import colour_values, gray_of_array, gray_values, has_deep_colours, is_gray, low_bytes
+from .working import working_unit
 
 __all__ = [
     "ARRAY",
@@ -102,8 +103,8 @@ class Picture:
 def load_picture(
     source: Source, max_side: int, box: Box | None = None, limits: Limits = LIMITS
 ) -> Picture:
-    """A picture from wherever it comes, as grey values, shrunk to `max_side` pixels on its long
-    side.
+    """A picture from wherever it comes, as grey values, shrunk to its working size: `max_side`
+    pixels on its long side, more if it is elongated (see `working.working_unit`).
 
     Raises:
         ImageError: it cannot be used.
@@ -158,7 +159,7 @@ def read_picture(
     limits: Limits = LIMITS,
 ) -> Picture:
     """Read a picture file, given by its path or as its bytes, upright (EXIF), as grey values,
-    shrunk to `max_side` pixels on its long side.
+    shrunk to its working size.
 
     The first frame or page counts. Alpha is composed on mid grey; deep pixels (16-bit, float) are
     stretched to 8 bits (see `pixels.stretched`). What the file is called does not matter.
@@ -288,14 +289,16 @@ def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 def shrink(
     gray: NDArray[np.uint8], size: tuple[int, int], box: Box | None, max_side: int
 ) -> Picture:
-    """Cut out the box and shrink to `max_side` by area means; a smaller picture keeps its size."""
+    """Cut out the box and shrink to the working size by area means; a smaller picture keeps its
+    size.
+    """
     if box is not None:
         box = whole_box(box)
         gray = cut(gray, box)
     height, width = gray.shape
-    factor = max_side / max(height, width)
-    if factor < 1:
-        target = (max(1, round(width * factor)), max(1, round(height * factor)))
+    unit = float(working_unit(width, height, max_side))
+    if unit > 1:
+        target = (max(1, round(width / unit)), max(1, round(height / unit)))
         gray = np.asarray(cv2.resize(gray, target, interpolation=cv2.INTER_AREA), np.uint8)
     return Picture(np.ascontiguousarray(gray), size, box or (0, 0, *size))
 

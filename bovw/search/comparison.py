@@ -15,6 +15,7 @@ from ..features.vocabulary import Vocabulary
 from ..geometry.certainty import is_certain
 from ..geometry.difference import Difference, aligned, differences
 from ..pictures.reading import Source, load_picture, name_of, source_content
+from ..pictures.working import working_area, working_unit
 from .match import (
     CandidateFit,
     FeatureGeometry,
@@ -22,8 +23,6 @@ from .match import (
     Target,
     describe_match,
     matches_of,
-    working_area,
-    working_unit,
 )
 from .options import SearchOptions, require_rate
 from .postings import MATCH_DISTANCE
@@ -115,7 +114,7 @@ def match_pictures(
     image: QueryFeatures, query: QueryFeatures, vocabulary: Vocabulary, false_alarms: float
 ) -> Match:
     """Where the second of two pictures lies in the first."""
-    nothing = Match("", 0.0, size=image.size)
+    nothing = Match("", 0.0, size=image.size, checked=True)
     if not len(image.features) or not len(query.features):
         return nothing
     document, max_side = encode(image.features, vocabulary), vocabulary.spec.max_side
@@ -130,7 +129,7 @@ def match_pictures(
         position=document.xy[partner, 0].astype(np.float64) + 1j * document.xy[partner, 1],
         scale=document.scale[partner].astype(np.float64),
         angle=document.angle[partner].astype(np.float64),
-        unit=np.full(len(partner), working_unit(max(document.size), max_side)),
+        unit=np.full(len(partner), working_unit(*document.size, max_side)),
     )
     matches = matches_of(
         encoded, geometry, max_side, variant, len(variants), feature, partner, weight

@@ -15,6 +15,7 @@ from ..features.encoding import EncodedImage
 from ..geometry.certainty import is_certain, log_false_alarms
 from ..geometry.transform import Model, corners_of, decompose, project, select_transform
 from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_candidates
+from ..pictures.working import working_area, working_unit
 from .query import Variant
 
 __all__ = [
@@ -28,8 +29,6 @@ __all__ = [
     "matches_of",
     "transform_text",
     "verdict",
-    "working_area",
-    "working_unit",
 ]
 
 # Distance in working pixels at which the final transform is judged.
@@ -56,6 +55,8 @@ class Match:
         score: orders the verified matches of one search, and then the others; not comparable
             between searches.
         inliers: features of the query that agree geometrically with this image.
+        checked: whether agreement was looked for. It was not if the search verifies nothing, or if
+            the image came among the first only by other candidates' failing.
         verified: whether that agreement is hardly chance: no more false alarms than the search
             allows.
         log_false_alarms: log10 of how many images of an index of this size would agree as well by
@@ -89,6 +90,7 @@ class Match:
     metadata: dict[str, Any] = field(default_factory=dict)
     size: tuple[int, int] = (0, 0)
     inliers: int = 0
+    checked: bool = False
     verified: bool = False
     log_false_alarms: float = math.inf
     mirrored: bool = False
@@ -117,6 +119,7 @@ class Match:
             "image": self.name,
             "score": round(self.score, 4),
             "inliers": self.inliers,
+            "checked": self.checked,
             "verified": self.verified,
             "confidence": round(self.confidence, 6),
             "log_false_alarms": round(self.log_false_alarms, 2) if self.inliers else None,
@@ -152,7 +155,8 @@ class Target:
     @property
     def unit(self) -> float:
         """Its pixels in a working pixel."""
-        return float(working_unit(int(self.size.max()), self.max_side))
+        width, height = self.size.tolist()
+        return float(working_unit(width, height, self.max_side))
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ def describe_match(
     if fit is None:
         return replace(target.found, score=found.score)
     query, unit = variant.encoded, target.unit
-    query_unit = float(working_unit(max(query.box[2:]), target.max_side))
+    query_unit = float(working_unit(*query.box[2:], target.max_side))
     points, partners = (pairs_of(side[fit.inliers]) for side in (matches.query, matches.image))
     corners = corners_of(query.box)
     own = np.asarray(project(variant.matrix, corners) / query_unit)
@@ -212,8 +216,10 @@ def pairs_of(points: NDArray[np.complexfloating]) -> NDArray[np.float64]:
 
 
 def verdict(match: Match) -> str:
-    """One word: verified, unsure, or "-" where nothing agreed."""
-    return "verified" if match.verified else "unsure" if match.inliers else "-"
+    """One word: verified, unsure, "-" where nothing agreed, unchecked if that was not asked."""
+    if match.verified or match.inliers:
+        return "verified" if match.verified else "unsure"
+    return "-" if match.checked else "unchecked"
 
 
 def transform_text(match: Match) -> str:
@@ -276,16 +282,6 @@ def subset(matches: Matches, rows: NDArray[np.int64]) -> Matches:
     return replace(matches, **values, candidate=np.zeros(len(rows), np.int64), count=1)
 
 
-def working_unit(side: NDArray[np.float64] | int, max_side: int) -> NDArray[np.float64]:
-    """Original pixels in a working pixel, of pictures with this long side."""
-    return np.asarray(np.maximum(1.0, np.asarray(side) / max_side), np.float64)
-
-
-def working_area(sizes: NDArray[np.float64], max_side: int) -> NDArray[np.float64]:
-    """The areas (n,) of pictures of these (n, 2) widths and heights, in square working pixels."""
-    return np.asarray(sizes.prod(axis=1) / working_unit(sizes.max(axis=1), max_side) ** 2)
-
-
 @dataclass(frozen=True)
 class FeatureGeometry:
     """The geometry of n features of images, in pixels of the original.
@@ -320,7 +316,7 @@ def matches_of(
         np.concatenate([getattr(query, name) for query in variants])
         for name in ("xy", "scale", "angle")
     )
-    unit = working_unit(max(variants[0].box[2:]), max_side)
+    unit = working_unit(*variants[0].box[2:], max_side)
     x, y = xy[query_feature, 0].astype(np.float64), xy[query_feature, 1]
     return Matches(
         candidate=candidate,

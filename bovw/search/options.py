@@ -25,7 +25,8 @@ class SearchOptions:
             it.
         scoring: "hamming" (Hamming embedding, the default) or "tfidf" (textbook cosine, the
             baseline).
-        verify_top: so many of the best candidates are verified geometrically; 0 for none.
+        verify_top: so many of the best candidates are verified geometrically, and never fewer than
+            `k`; 0 for none.
         words_per_feature: nearest words per query feature. More finds more and scans more.
         mirror: whether the query is tried mirrored as well.
         instances: an image that shows the query several times gives up to so many matches.
@@ -65,6 +66,11 @@ class SearchOptions:
             if type(getattr(self, name)) is not bool:
                 raise ParameterError(f"{name}: {getattr(self, name)!r} is neither True nor False")
         require_rate(self.false_alarms)
+
+    @property
+    def depth(self) -> int:
+        """How many of the best candidates are verified."""
+        return max(self.verify_top, self.k) if self.verify_top else 0
 
 
 def require_rate(false_alarms: float) -> None:

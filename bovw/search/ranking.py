@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..arrays import starts_of
 from ..geometry.certainty import is_certain, log_false_alarms
 from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_candidates
+from ..pictures.working import working_area
 from .collection import Collection
 from .match import (
     CandidateFit,
@@ -26,8 +27,6 @@ from .match import (
     describe_match,
     find_instances,
     matches_of,
-    working_area,
-    working_unit,
 )
 from .options import SearchOptions
 from .query import Clock, Variant
@@ -139,7 +138,7 @@ def propose(
     clock.lap("scan")
     table = VoteTable(collection, encoded, hits, scores)
     norm = collection.length_norm(powers_of(options)[0])
-    shortlist = table.best(norm, options.verify_top)
+    shortlist = table.best(norm, options.depth)
     clock.lap("rank")
     return Proposal(table, shortlist)
 
@@ -217,7 +216,7 @@ def answer_part(
 def merge_parts(answers: Sequence[PartAnswer], options: SearchOptions) -> Ranking:
     """The k best images of all parts.
 
-    A fit counts only if its candidate is among the `verify_top` first of all parts by its votes, or
+    A fit counts only if its candidate is among the `depth` first of all parts by its votes, or
     ties with the last of them: so it does not matter how many parts there are.
     """
     first_image = starts_of([len(answer.collection.searchable) for answer in answers])
@@ -225,7 +224,7 @@ def merge_parts(answers: Sequence[PartAnswer], options: SearchOptions) -> Rankin
     parts = np.repeat(np.arange(len(answers)), np.diff(first_row))
     image = joined(answers, "images") + first_image[parts]
     vote_scores, shortlisted = joined(answers, "vote_scores"), joined(answers, "shortlisted")
-    least = least_of(vote_scores[shortlisted], options.verify_top)
+    least = least_of(vote_scores[shortlisted], options.depth)
     fitted = shortlisted & (vote_scores >= least)
     weight = np.array([fit.weight if fit else 0.0 for each in answers for fit in each.fits])
     share = VOTE_SHARE if options.verify_top and options.scoring == "hamming" else 1.0
@@ -299,9 +298,9 @@ def tentative_matches(
     query_feature = (hits.word_slot // table.words).astype(np.int64)
     feature = hits.feature.astype(np.int64)
     image = hits.candidate.astype(np.int64) % max(len(collection.searchable), 1)
-    position, scale, angle, side = collection.snapshot.geometry_of(image, feature)
+    position, scale, angle, unit = collection.snapshot.geometry_of(image, feature)
     max_side = collection.snapshot.max_side
-    geometry = FeatureGeometry(position, scale, angle, working_unit(side, max_side))
+    geometry = FeatureGeometry(position, scale, angle, unit)
     encoded = [each.encoded for each in variants]
     return matches_of(
         encoded, geometry, max_side, candidate, len(shortlist), query_feature, feature, weight
@@ -335,6 +334,7 @@ def describe(
             path=record.path and full_path(record.path),
             metadata=record.metadata,
             size=(record.width, record.height),
+            checked=bool(fitted),
         )
         fit = answer.fits[candidate] if fitted else None
         if fit is None:

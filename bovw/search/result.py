@@ -79,5 +79,5 @@ def figure_of(rank: int, match: Match) -> Figure:
         lines.append(f"{match.inliers} inliers, {transform_text(match)} ({match.model})")
         alarms = f"false alarms expected: 10^{match.log_false_alarms:.1f}"
         lines.append(f"confidence {match.confidence:.3f}, {alarms}")
-    title = f"{rank}. {verdict(match) if match.inliers else 'no agreement'}"
+    title = f"{rank}. {'no agreement' if verdict(match) == '-' else verdict(match)}"
     return Figure(match.path, match.outline, "yes" if match.verified else "no", title, lines)
