@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,11 +26,20 @@ __all__ = [
 DIMENSIONS = {"rootsift": 128, "orb": 256}
 FEATURE_NAMES = tuple(DIMENSIONS)
 
+MOST_FEATURES = 65_535
 # Lower than OpenCV's 0.04: dim and smooth parts keep enough features, at about 10 % more time.
 SIFT_CONTRAST = 0.02
-# The detector gives up to this many times max_features, of which `select_by_grid` chooses.
-SURPLUS = 2
-GRID = 6
+# The detector gives up to this many times max_features, of which `select_keypoints` chooses.
+SURPLUS = 4
+# A query costs no bytes, and may show what is indexed in a small part of it: it may have so many
+# times more features.
+QUERY_SHARE = 2
+# Grids of about so many squares, in each of which a feature may be among the strongest; of those
+# that have not more squares than there may be features.
+GRIDS = (16, 64, 256, 1024)
+# The smallest patches that the detector finds, in pixels: those of its finest octave are below
+# twice as large.
+FINEST = {"rootsift": 1.8, "orb": 31.0}
 # A small picture with fewer features than this is looked at in double size as well.
 POOR = 30
 # OpenCV's pyramids fail on narrower pictures, which hold no features anyway.
@@ -45,7 +55,8 @@ class FeatureSpec:
 
     Attributes:
         kind: "rootsift" or "orb".
-        max_features: the strongest so many are kept. More finds smaller crops, and costs bytes and
+        max_features: so many are kept, the strongest of each place and scale; twice as many of a
+            query. More finds smaller crops, and costs bytes and
             time in proportion.
         max_side: pictures are shrunk to this long side, in pixels, before extraction. One that is
             longer than twice its other side keeps as many pixels as one that is not.
@@ -70,8 +81,8 @@ class FeatureSpec:
                 f"max_features, max_side: {self.max_features!r}, {self.max_side!r} "
                 "are not whole numbers"
             )
-        if not 1 <= self.max_features <= 65_535:
-            raise ParameterError(f"max_features: {self.max_features} is outside 1..65535")
+        if not 1 <= self.max_features <= MOST_FEATURES:
+            raise ParameterError(f"max_features: {self.max_features} is outside 1..{MOST_FEATURES}")
         if not 16 <= self.max_side <= 16_384:
             raise ParameterError(f"max_side: {self.max_side} is outside 16..16384")
 
@@ -87,6 +98,10 @@ class FeatureSpec:
             max_features=self.max_features if max_features is None else max_features,
             max_side=self.max_side if max_side is None else max_side,
         )
+
+    def for_queries(self) -> FeatureSpec:
+        """How a query for pictures of these features is extracted: with more features."""
+        return self.limited(min(QUERY_SHARE * self.max_features, MOST_FEATURES))
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; `from_json` reads it back."""
@@ -144,8 +159,7 @@ def extract(picture: Picture, spec: FeatureSpec) -> Features:
         )
         finer_rows[:, :3] = finer_rows[:, :3] / 2 - (0.25, 0.25, 0)
         rows, found = np.concatenate([rows, finer_rows]), np.concatenate([found, finer])
-    order = select_by_grid(rows, picture.gray.shape, spec.max_features)
-    rows, found = rows[order], found[order]
+        rows, found = rows[: spec.max_features], found[: spec.max_features]
     x, y, width, height = picture.box
     shrink = np.array([width / picture.gray.shape[1], height / picture.gray.shape[0]])
     return Features(
@@ -159,15 +173,26 @@ def extract(picture: Picture, spec: FeatureSpec) -> Features:
 
 
 def detect(gray: NDArray[Any], spec: FeatureSpec) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """Keypoints (n, 5) as x, y, size, angle in degrees, response; and their descriptors."""
-    keypoints, found = (
-        detector(spec).detectAndCompute(gray, None) if min(gray.shape) >= MIN_SIDE else ((), None)
-    )
+    """The keypoints of a picture that are worth most, up to `spec.max_features`, best first: (n, 5)
+    as x, y, size, angle in degrees, response; and their descriptors.
+    """
+    features = detector(spec)
+    # all are described only after they are chosen: that costs more than to find them
+    keypoints = features.detect(gray, None) if min(gray.shape) >= MIN_SIDE else ()
+    order = select_keypoints(keypoint_rows(keypoints), gray.shape, spec)
+    found = None
+    if len(order):
+        keypoints, found = features.compute(gray, [keypoints[each] for each in order.tolist()])
     if found is None or not len(keypoints):
         none = np.zeros((0, 32), np.uint8) if spec.kind == "orb" else np.zeros((0, 128), np.float32)
         return np.zeros((0, 5), np.float32), none
+    return keypoint_rows(keypoints), np.asarray(found)
+
+
+def keypoint_rows(keypoints: Sequence[cv2.KeyPoint]) -> NDArray[np.float32]:
+    """Keypoints as rows (n, 5): x, y, size, angle in degrees, response."""
     rows = [(*k.pt, k.size, k.angle, k.response) for k in keypoints]
-    return np.array(rows, np.float32), np.asarray(found)
+    return np.array(rows, np.float32).reshape(-1, 5)
 
 
 def detector(spec: FeatureSpec) -> cv2.Feature2D:
@@ -179,29 +204,44 @@ def detector(spec: FeatureSpec) -> cv2.Feature2D:
     )
 
 
-def select_by_grid(
-    rows: NDArray[np.float32], shape: tuple[int, ...], limit: int
+def select_keypoints(
+    rows: NDArray[np.float32], shape: tuple[int, ...], spec: FeatureSpec
 ) -> NDArray[np.int64]:
-    """Choose up to `limit` keypoints that are strong in the picture or strong for their part of it,
-    best first.
+    """Choose up to `spec.max_features` keypoints that are strong for their part of the picture and
+    for their scale, best first.
 
-    The r-th strongest of a cell of a 6 x 6 grid counts as if it were the 36 r-th of the picture, so
-    that a crop of a dull corner finds features there. Ties go by place, so the choice never depends
-    on the order of detection.
+    By contrast alone, text would crowd a photograph out, and fine detail what is still seen when
+    the picture is shrunk. So the r-th strongest of a square of a grid of n squares counts as if it
+    were the n r-th of the picture, and the r-th of those of an octave as if it were the r / s-th,
+    where s is the octave's share: half of all for the finest, half as much for each following one.
+    It is the idea of adaptive non-maximal suppression (Brown, Szeliski, Winder, CVPR 2005), with
+    grids in place of distances. Ties go by place, so the choice never depends on the order of
+    detection.
 
     Args:
         rows: (n, 5) x, y, size, angle in degrees, response.
         shape: height and width of the picture.
     """
     order = np.lexsort((rows[:, 3], rows[:, 2], rows[:, 0], rows[:, 1], -rows[:, 4]))
-    place = np.floor(rows[order, :2] * (GRID / np.array(shape[1::-1]))).clip(0, GRID - 1)
-    cell = (place[:, 1] * GRID + place[:, 0]).astype(np.int64)
-    by_cell = np.argsort(cell, kind="stable")
-    sizes = np.bincount(cell, minlength=GRID * GRID)
-    rank_in_cell = np.empty(len(rows), np.int64)
-    rank_in_cell[by_cell] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    rank = np.minimum(np.arange(len(rows)), rank_in_cell * GRID * GRID)
-    return order[np.argsort(rank, kind="stable")[:limit]]
+    strongest = rows[order]
+    rank = np.arange(len(rows))
+    for squares in [each for each in GRIDS if each <= spec.max_features]:
+        side = np.sqrt(shape[0] * shape[1] / squares)
+        column, row = np.floor(strongest[:, :2] / side).clip(0).astype(np.int64).T
+        square = row * (int(shape[1] / side) + 1) + column
+        rank = np.minimum(rank, squares * rank_in_groups(square, np.arange(len(rows))))
+    octave = np.log2(strongest[:, 2] / FINEST[spec.kind]).clip(0).astype(np.int64)
+    rank = np.minimum(rank, rank_in_groups(octave, rank) << octave + 1)
+    return order[np.argsort(rank, kind="stable")[: spec.max_features]]
+
+
+def rank_in_groups(group: NDArray[np.int64], value: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many members of its group are before each item (n,) by a value; ties go to the first."""
+    order = np.lexsort((value, group))
+    sizes = np.bincount(group)
+    rank = np.empty(len(group), np.int64)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return rank
 
 
 def mirror(features: Features, picture: Picture, spec: FeatureSpec) -> Features:

@@ -105,6 +105,7 @@ def extract_query(
     clock = clock or Clock()
     picture = load_picture(source, spec.max_side, box, limits)
     clock.lap("read")
+    spec = spec.for_queries()
     features = extract(picture, spec)
     flipped = mirror(features, picture, spec) if mirrored else None
     clock.lap("extract")

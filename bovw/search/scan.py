@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import ranges
+from ..arrays import ranges, starts_of
 from ..features.encoding import EncodedImage
 from .collection import Collection
 from .postings import MATCH_DISTANCE, close_postings
@@ -22,6 +22,8 @@ SIGMA = 16.0
 CHUNK = 1 << 24
 # Values of which only the highest is looked at first.
 VALUES = 64
+# A word of a feature of the query matches at most so many features of an image, the nearest ones.
+CROWD = 4
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Hits:
         return cls(*map(np.concatenate, columns)) if chunks else NO_HITS
 
 
+NOWHERE = np.zeros(0, np.int64)
 NO_HITS = Hits(
     np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.uint32), np.zeros(0, np.uint8)
 )
@@ -84,9 +87,33 @@ def scan(collection: Collection, variants: Sequence[EncodedImage]) -> list[Hits]
                     feature.astype(np.uint32),
                     distance,
                 )
-                found.append(hits[kept])
+                found.append(without_crowds(hits[kept]))
         slots += len(words)
     return found
+
+
+def without_crowds(hits: Hits) -> Hits:
+    """Hits, of which only the CROWD nearest remain where a word of a feature has more in one image;
+    ties go to the first.
+
+    Letters, windows and leaves match one another in an image a hundredfold: that says nothing about
+    places, and would take most of the time of a search.
+
+    Args:
+        hits: those of one slot and image follow one another.
+    """
+    is_first = (np.diff(hits.word_slot) != 0) | (np.diff(hits.candidate) != 0)
+    starts = np.flatnonzero(np.concatenate(([True], is_first))) if len(hits.candidate) else NOWHERE
+    sizes = np.diff(np.append(starts, len(hits.candidate)))
+    crowded = np.flatnonzero(sizes > CROWD)
+    if not len(crowded):
+        return hits
+    crowd, row = ranges(starts[crowded], sizes[crowded])
+    order = np.lexsort((hits.distance[row], crowd))
+    rank = np.arange(len(row)) - np.repeat(starts_of(sizes[crowded])[:-1], sizes[crowded])
+    kept = np.ones(len(hits.candidate), bool)
+    kept[row[order[rank >= CROWD]]] = False
+    return hits[np.flatnonzero(kept)]
 
 
 def chunks_of(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
