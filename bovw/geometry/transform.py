@@ -52,7 +52,7 @@ def project(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.float64]
 
 def move_features(
     matrix: Matrix,
-    position: NDArray[np.complex128],
+    position: NDArray[np.complexfloating],
     scale: NDArray[np.float64],
     angle: NDArray[np.float64],
 ) -> tuple[NDArray[np.complex128], NDArray[np.float64], NDArray[np.float64]]:
@@ -62,14 +62,14 @@ def move_features(
     x, y = position.real, position.imag
     u, v, depth = (matrix @ np.stack([x, y, np.ones(len(x))])).reshape(3, -1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        moved = (u + 1j * v) / depth
+        moved = np.asarray((u + 1j * v) / depth, np.complex128)
         # the derivative at the feature along x and along y
         along_x = (matrix[0, 0] + 1j * matrix[1, 0] - moved * matrix[2, 0]) / depth
         along_y = (matrix[0, 1] + 1j * matrix[1, 1] - moved * matrix[2, 1]) / depth
         area = (along_x.conj() * along_y).imag
         scale = scale * np.sqrt(np.where(area > 0, area, np.nan))
         direction = along_x * np.cos(angle) + along_y * np.sin(angle)
-    return moved, scale, np.angle(direction) % (2 * np.pi)
+    return moved, scale, np.asarray(np.angle(direction) % (2 * np.pi), np.float64)
 
 
 def is_plausible(matrix: Matrix, corners: NDArray[np.float64]) -> bool:
