@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RunTable", "list_blocks", "ranges", "starts_of"]
+__all__ = ["RunTable", "bisect_lists", "list_blocks", "ranges", "starts_of"]
 
 # Items that are worked on at a time, by whatever goes through all of them.
 BLOCK = 1_000_000
@@ -41,6 +41,23 @@ def list_blocks(starts: NDArray[np.int64], limit: int = BLOCK) -> Iterator[tuple
         last = min(max(last, first + 1), count)
         yield first, last
         first = last
+
+
+def bisect_lists(
+    values: NDArray[np.integer], starts: NDArray[np.int64], bound: int
+) -> NDArray[np.int64]:
+    """Where in each of some ascending lists, laid end to end from `starts` (n + 1,), the first
+    value of at least `bound` is, or the list ends: (n,). All lists are bisected at once.
+    """
+    low, high = starts[:-1].copy(), starts[1:].copy()
+    searched = np.flatnonzero(low < high)
+    while len(searched):
+        middle = (low[searched] + high[searched]) >> 1
+        is_below = values[middle] < bound
+        low[searched[is_below]] = middle[is_below] + 1
+        high[searched[~is_below]] = middle[~is_below]
+        searched = searched[low[searched] < high[searched]]
+    return low
 
 
 class RunTable:

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bovw.arrays import EDGE_BITS, MIXED, RUN, RunTable, list_blocks, ranges, starts_of
+from bovw.arrays import (
+    EDGE_BITS,
+    MIXED,
+    RUN,
+    RunTable,
+    bisect_lists,
+    list_blocks,
+    ranges,
+    starts_of,
+)
 
 # empty lists, lists of one item, and lists that end at, just before and just after the end of a run
 lengths = st.one_of(
@@ -65,3 +74,18 @@ def test_blocks_hold_all_lists_in_order_within_the_limit(sizes: list[int], limit
     assert [n for first, last in blocks for n in range(first, last)] == list(range(len(sizes)))
     for first, last in blocks:
         assert last == first + 1 or starts[last] - starts[first] <= limit
+
+
+@given(st.lists(st.lists(st.integers(0, 20), max_size=9).map(sorted), max_size=8), st.integers())
+@example([], 0)
+@example([[], [3, 3], [], [4]], 3)
+@example([[1], [2]], 2)
+def test_lists_are_bisected_each_by_itself(lists: list[list[int]], bound: int) -> None:
+    bound %= 22
+    starts = starts_of([len(each) for each in lists])
+    values = np.array([value for each in lists for value in each], np.uint32)
+    expected = [
+        start + int(np.searchsorted(each, bound))
+        for start, each in zip(starts.tolist(), lists, strict=False)
+    ]
+    assert bisect_lists(values, starts, bound).tolist() == expected

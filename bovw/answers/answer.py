@@ -10,6 +10,7 @@ from ..search.match import Match
 from ..search.options import SearchOptions
 from ..search.query import Clock, QueryFeatures, encode_variants
 from ..search.ranking import answer_part, describe, merge_parts
+from .expansion import expand
 
 __all__ = ["answer"]
 
@@ -37,4 +38,6 @@ def answer(
     clock.lap("verify")
     matches = describe(answers, ranking, variants, options, full_path)
     clock.lap("describe")
+    if options.expand and not options.crop:
+        return expand([collection], variants, matches, options, full_path, clock)
     return matches

@@ -74,6 +74,13 @@ def search(
         ),
     ] = 1,
     false_alarms: FalseAlarmsOption = 0.01,
+    expand: Annotated[
+        bool,
+        typer.Option(
+            "--expand",
+            help="Ask again with what verified images show: more views, twice the time.",
+        ),
+    ] = False,
     where: Annotated[
         list[str],
         typer.Option(
@@ -99,7 +106,10 @@ def search(
         mirror=mirror,
         instances=instances,
         false_alarms=false_alarms,
+        expand=expand,
     )
+    if crop and expand:
+        raise ParameterError("--expand: is for whole pictures, not for --crop")
     part, limits = parsed_box(box), parsed_limits(limit)
     names, wanted = named_paths(queries, nul), parsed_pairs("--where", where)
     if draw and len(names) != 1:

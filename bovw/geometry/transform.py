@@ -18,6 +18,7 @@ __all__ = [
     "corners_of",
     "decompose",
     "flip_in",
+    "move_features",
     "project",
     "select_transform",
 ]
@@ -47,6 +48,28 @@ def project(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.float64]
     homogeneous = np.column_stack([points, np.ones(len(points))]) @ matrix.T
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:])
+
+
+def move_features(
+    matrix: Matrix,
+    position: NDArray[np.complexfloating],
+    scale: NDArray[np.float64],
+    angle: NDArray[np.float64],
+) -> tuple[NDArray[np.complex128], NDArray[np.float64], NDArray[np.float64]]:
+    """Features (n,) through a homography (3, 3): position x + iy, scale, and angle in radians,
+    [0, 2 pi). Scale is NaN where the homography mirrors, or the feature is on its horizon.
+    """
+    x, y = position.real, position.imag
+    u, v, depth = (matrix @ np.stack([x, y, np.ones(len(x))])).reshape(3, -1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moved = np.asarray((u + 1j * v) / depth, np.complex128)
+        # the derivative at the feature along x and along y
+        along_x = (matrix[0, 0] + 1j * matrix[1, 0] - moved * matrix[2, 0]) / depth
+        along_y = (matrix[0, 1] + 1j * matrix[1, 1] - moved * matrix[2, 1]) / depth
+        area = (along_x.conj() * along_y).imag
+        scale = scale * np.sqrt(np.where(area > 0, area, np.nan))
+        direction = along_x * np.cos(angle) + along_y * np.sin(angle)
+    return moved, scale, np.asarray(np.angle(direction) % (2 * np.pi), np.float64)
 
 
 def is_plausible(matrix: Matrix, corners: NDArray[np.float64]) -> bool:

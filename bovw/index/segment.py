@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import RunTable, list_blocks, ranges, starts_of
+from ..arrays import RunTable, bisect_lists, list_blocks, ranges, starts_of
 from ..errors import IndexCorruptError, IndexVersionError
 from ..storage.base import Storage
 from . import columns
@@ -43,6 +43,11 @@ COUNT_TYPES = ("|u1", "<u2", "<u4")
 # Segments of at most so many features leave it to their reader to count the images with each word:
 # that takes 10 ms.
 COUNTED_FEATURES = 131_072
+# The postings of an image are looked for in the list of each word where these are longer than this
+# on average, and by going through all of them where they are shorter: by then both take 10 ms.
+BISECTED_LIST = 256
+# Postings that are gone through at a time, so that they stay in the processor's cache.
+BLOCK = 1 << 16
 
 
 class Segment:
@@ -258,6 +263,35 @@ class Segment:
         """
         word = np.repeat(np.arange(first, last), self.word_counts[first:last])
         return word, self.features_at(slice(*self.word_starts[[first, last]].tolist()))
+
+    def encoding_of(self, ordinal: int) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
+        """The words (n,) and signatures (n,) of the features of one image, in their order. Nothing
+        lists them by image, so its postings are searched for.
+
+        Raises:
+            IndexCorruptError: a feature of it has no posting, or several.
+        """
+        first, last = self.feature_starts[ordinal : ordinal + 2].tolist()
+        if self.feature_count > BISECTED_LIST * len(self.word_counts):
+            low, high = (
+                bisect_lists(self.posting_features, self.word_starts, bound)
+                for bound in (first, last)
+            )
+            _, posting = ranges(low, high - low)
+        else:
+            found = []
+            for start in range(0, self.feature_count, BLOCK):
+                # what comes before the first wraps around and is large
+                place = self.posting_features[start : start + BLOCK] - np.uint32(first)
+                found.append((place < last - first).nonzero()[0] + start)
+            posting = np.concatenate(found)
+        place = self.posting_features[posting].astype(np.int64) - first
+        order = np.argsort(place)
+        if not np.array_equal(place[order], np.arange(last - first)):
+            raise self.corrupt("posting_features.npy", "does not name each feature once")
+        posting = posting[order]
+        words = np.searchsorted(self.word_starts, posting, side="right") - 1
+        return words.astype(np.int32), self.posting_signatures[posting]
 
     def documents_of(self, images: NDArray[np.bool_]) -> NDArray[np.int64]:
         """How many of some images, given as (images,) flags, have each word: (W,)."""

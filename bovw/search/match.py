@@ -59,6 +59,8 @@ class Match:
             the image came among the first only by other candidates' failing.
         verified: whether that agreement is hardly chance: no more false alarms than the search
             allows.
+        expanded: whether that is so of the query together with what its verified images show where
+            it lies, not of the query alone (see `SearchOptions.expand`); never both.
         log_false_alarms: log10 of how many images of an index of this size would agree as well by
             chance (docs/reliability.md).
         mirrored: whether the query had to be mirrored to agree.
@@ -92,6 +94,7 @@ class Match:
     inliers: int = 0
     checked: bool = False
     verified: bool = False
+    expanded: bool = False
     log_false_alarms: float = math.inf
     mirrored: bool = False
     model: Model | None = None
@@ -121,6 +124,7 @@ class Match:
             "inliers": self.inliers,
             "checked": self.checked,
             "verified": self.verified,
+            "expanded": self.expanded,
             "confidence": round(self.confidence, 6),
             "log_false_alarms": round(self.log_false_alarms, 2) if self.inliers else None,
             "mirrored": self.mirrored,
@@ -216,9 +220,13 @@ def pairs_of(points: NDArray[np.complexfloating]) -> NDArray[np.float64]:
 
 
 def verdict(match: Match) -> str:
-    """One word: verified, unsure, "-" where nothing agreed, unchecked if that was not asked."""
-    if match.verified or match.inliers:
-        return "verified" if match.verified else "unsure"
+    """One word: verified, expanded, unsure, "-" where nothing agreed, unchecked if that was not
+    asked.
+    """
+    if match.verified or match.expanded:
+        return "verified" if match.verified else "expanded"
+    if match.inliers:
+        return "unsure"
     return "-" if match.checked else "unchecked"
 
 

@@ -33,6 +33,8 @@ class SearchOptions:
         false_alarms: a match is verified if no more images than this, of an index of this size,
             would agree as well by chance: at most about one wrong yes in 1 / false_alarms queries
             (docs/reliability.md). Verified matches come first.
+        expand: ask again with what the verified images show where the query lies, which finds more
+            views of what the query shows (docs/expansion.md). Has no effect with `crop`.
 
     Raises:
         ParameterError: a value of another type, or outside its range.
@@ -51,6 +53,7 @@ class SearchOptions:
     mirror: bool = True
     instances: int = 1
     false_alarms: float = 0.01
+    expand: bool = False
 
     def __post_init__(self) -> None:
         if self.scoring not in SCORINGS:
@@ -62,7 +65,7 @@ class SearchOptions:
                 raise ParameterError(f"{name}: {value!r} is not a whole number")
             if value < least:
                 raise ParameterError(f"{name}: {value} is below {least}")
-        for name in ("crop", "mirror"):
+        for name in ("crop", "mirror", "expand"):
             if type(getattr(self, name)) is not bool:
                 raise ParameterError(f"{name}: {getattr(self, name)!r} is neither True nor False")
         require_rate(self.false_alarms)

@@ -62,18 +62,20 @@ NO_HITS = Hits(
 
 def scan(collection: Collection, variants: Sequence[EncodedImage]) -> list[Hits]:
     """All postings of the words of some variants of a query, whose signatures are close to its own;
-    as chunks, each of images of one segment, in no special order.
+    as chunks, each of images of one segment, in no special order. Words below 0 are none.
     """
     snapshot, found = collection.snapshot, list[Hits]()
     slots = 0
     for number, query in enumerate(variants):
-        words, signatures = query.words.ravel(), query.signatures.ravel()
+        slot = np.flatnonzero(query.words.ravel() >= 0)
+        words, signatures = query.words.ravel()[slot], query.signatures.ravel()[slot]
+        slot += slots
         for first, segment in zip(snapshot.first_image.tolist(), snapshot.segments, strict=False):
             for low, high in chunks_of(segment.word_counts[words]):
-                word_slot, posting, distance = close_postings(
+                row, posting, distance = close_postings(
                     segment, words[low:high], signatures[low:high]
                 )
-                word_slot += slots + low
+                word_slot = slot[low + row]
                 feature = segment.features_at(posting)
                 image = segment.image_of(feature)
                 image += first
@@ -88,7 +90,7 @@ def scan(collection: Collection, variants: Sequence[EncodedImage]) -> list[Hits]
                     distance,
                 )
                 found.append(without_crowds(hits[kept]))
-        slots += len(words)
+        slots += query.words.size
     return found
 
 

@@ -14,6 +14,7 @@ from bovw.geometry.transform import (
     decompose,
     fit_homography,
     is_plausible,
+    move_features,
     project,
     select_transform,
 )
@@ -228,3 +229,31 @@ def test_the_pose_is_that_of_the_transform(
     )
     assert factor == pytest.approx(scale)
     assert abs((found - np.degrees(turn) + 180) % 360 - 180) < 1e-6
+
+
+def test_features_move_as_small_arrows_do() -> None:
+    """Against differences: an arrow and the area of a small square, through a homography."""
+    matrix = np.array([[1.1, -0.4, 30], [0.5, 0.8, -20], [4e-4, -3e-4, 1]])
+    rng = np.random.default_rng(0)
+    xy, scale = rng.uniform(0, 300, (50, 2)), rng.uniform(2, 50, 50)
+    angle = rng.uniform(0, 2 * np.pi, 50)
+    position, scaled, turned = move_features(matrix, xy @ (1, 1j), scale, angle)
+    moved = project(matrix, xy)
+    assert np.allclose(moved @ (1, 1j), position)
+    arrow = 1e-4 * np.column_stack([np.cos(angle), np.sin(angle)])
+    tip = project(matrix, xy + arrow) - moved
+    away = np.angle(np.exp(1j * (np.arctan2(tip[:, 1], tip[:, 0]) - turned)))
+    assert np.abs(away).max() < 1e-4
+    right, down = (project(matrix, xy + 1e-4 * np.eye(2)[axis]) - moved for axis in (0, 1))
+    area = right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0]
+    assert np.allclose(scaled, scale * np.sqrt(area) / 1e-4, rtol=1e-4)
+    assert (turned >= 0).all()
+    assert (turned < 2 * np.pi).all()
+
+
+def test_what_is_mirrored_or_on_the_horizon_has_no_scale() -> None:
+    mirror = np.diag([-1.0, 1, 1])
+    one = np.ones(1)
+    assert np.isnan(move_features(mirror, one + 0j, one, one)[1]).all()
+    horizon = np.array([[1.0, 0, 0], [0, 1, 0], [-1, 0, 1]])
+    assert np.isnan(move_features(horizon, one + 0j, one, one)[1]).all()

@@ -18,6 +18,7 @@ from bovw.arrays import list_blocks
 from bovw.errors import IndexCorruptError
 from bovw.features.encoding import EncodedImage
 from bovw.features.local import FeatureSpec
+from bovw.index import segment as segments
 from bovw.index.manifest import Manifest
 from bovw.index.record import FileStamp, ImageRecord
 from bovw.index.segment import LiveSegment, Segment, id_hashes
@@ -265,3 +266,32 @@ def test_word_blocks_cover_all_words_once_within_the_limit(counts: list[int], li
     blocks = list(list_blocks(starts, limit))
     assert [first for first, _ in blocks] + [len(counts)] == [0] + [last for _, last in blocks]
     assert all(last - first == 1 or starts[last] - starts[first] <= limit for first, last in blocks)
+
+
+@pytest.mark.parametrize("longest_list", [0, 10**9])
+def test_an_image_gets_its_words_and_signatures_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longest_list: int
+) -> None:
+    """Whether the lists are bisected or gone through."""
+    monkeypatch.setattr(segments, "BISECTED_LIST", longest_list)
+    monkeypatch.setattr(segments, "BLOCK", 64)
+    images = [image(seed, features) for seed, features in enumerate([40, 0, 1, 300])]
+    segment = written(Directory(tmp_path), "00000001", images)
+    for ordinal, each in enumerate(images):
+        words, signatures = segment.encoding_of(ordinal)
+        assert np.array_equal(words, each.encoded.words[:, 0])
+        assert np.array_equal(signatures, each.encoded.signatures[:, 0])
+
+
+@pytest.mark.parametrize("longest_list", [0, 10**9])
+def test_postings_that_name_a_feature_twice_are_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longest_list: int
+) -> None:
+    monkeypatch.setattr(segments, "BISECTED_LIST", longest_list)
+    segment = written(Directory(tmp_path), "00000001", [image(0, 40), image(1, 30)])
+    features = segment.posting_features.copy()
+    features[features == 50] = 51
+    segment.posting_features = features
+    assert len(segment.encoding_of(0)[0]) == 40
+    with pytest.raises(IndexCorruptError, match="posting_features"):
+        segment.encoding_of(1)
