@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -22,8 +23,8 @@ __all__ = ["Attempt", "attempts", "tilted"]
 WORDS, CANDIDATES = 8, 400
 # Pictures are doubled up to this long side, in working pixels, and halved down to the other.
 DOUBLED_SIDE, HALVED_SIDE = 1280, 128
-# A picture seen from the side: by so much it is compressed, in each of these directions.
-TILT, DIRECTIONS = 2.0, (0.0, 45.0, 90.0, 135.0)
+# A picture seen from the side: by how much it is compressed, each in so many directions.
+TILTS = ((2.0, 4), (4.0, 8))
 # Gaussian blur that suits a compression (Morel and Yu, 2009).
 TILT_BLUR = 0.8
 
@@ -77,7 +78,9 @@ def attempts(
         yield Attempt("deeper", lambda: encode_variants(query, vocabulary, deeper), deeper)
     if side >= 2 * HALVED_SIDE:
         yield Attempt("half size", resized(0.5, options), options)
-    yield Attempt("tilts", lambda: tilts(query, vocabulary, spec, words), options)
+    for tilt, directions in TILTS:
+        seen = partial(tilts, query, vocabulary, spec, words, tilt, directions)
+        yield Attempt(f"tilted {tilt:g}", seen, options)
 
 
 def extracted(picture: Picture, spec: FeatureSpec, name: str) -> QueryFeatures:
@@ -97,7 +100,12 @@ def negatives(
 
 
 def tilts(
-    query: QueryFeatures, vocabulary: Vocabulary, spec: FeatureSpec, words: int
+    query: QueryFeatures,
+    vocabulary: Vocabulary,
+    spec: FeatureSpec,
+    words: int,
+    tilt: float,
+    directions: int,
 ) -> list[Variant]:
     """A query as seen from several sides (ASIFT: Morel and Yu, SIAM J. Imaging Sciences 2009)."""
     x, y, width, height = query.box
@@ -111,8 +119,8 @@ def tilts(
         ]
     )
     variants = []
-    for direction in DIRECTIONS:
-        gray, matrix = tilted(query.picture.gray, direction)
+    for direction in np.arange(directions) * (180 / directions):
+        gray, matrix = tilted(query.picture.gray, tilt, float(direction))
         size = gray.shape[1], gray.shape[0]
         features = extract(Picture(gray, size, (0, 0, *size)), spec)
         encoded = encode(features, vocabulary, min(words, len(vocabulary)))
@@ -121,12 +129,13 @@ def tilts(
 
 
 def tilted(
-    gray: NDArray[np.uint8], direction: float
+    gray: NDArray[np.uint8], tilt: float, direction: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """A picture compressed by TILT along a direction, and the transform (3, 3) of its pixels.
+    """A picture compressed along a direction, and the transform (3, 3) of its pixels.
 
     Args:
         gray: (h, w).
+        tilt: by how much, above 1.
         direction: degrees, clockwise from the x axis as y points down.
     """
     height, width = gray.shape
@@ -143,10 +152,10 @@ def tilted(
     picture = cv2.warpAffine(
         gray, matrix[:2], size.tolist(), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    blur = TILT_BLUR * np.sqrt(TILT**2 - 1)
+    blur = TILT_BLUR * np.sqrt(tilt**2 - 1)
     picture = cv2.GaussianBlur(picture, (0, 0), sigmaX=blur, sigmaY=0.01)
-    squeeze = np.diag([1 / TILT, 1.0, 1.0])
-    size[0] = int(np.ceil(size[0] / TILT))
+    squeeze = np.diag([1 / tilt, 1.0, 1.0])
+    size[0] = int(np.ceil(size[0] / tilt))
     picture = cv2.warpAffine(
         picture, squeeze[:2], size.tolist(), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

@@ -56,6 +56,7 @@ def main() -> None:
     """
     if sys.argv[1:] in ([], ["evaluate"]):
         sys.argv.append("--help")
+    sys.argv[1:] = with_values(sys.argv[1:])
     warnings.filterwarnings(
         "ignore", module=r"PIL\."
     )  # what is wrong with a picture is said by its ImageError
@@ -80,3 +81,12 @@ def main() -> None:
         if code == INTERRUPTED:  # what Typer makes of KeyboardInterrupt
             fail(*explained(KeyboardInterrupt()))
         sys.exit(code or 0)
+
+
+def with_values(arguments: list[str]) -> list[str]:
+    """Arguments in which `--thorough`, which may stand alone, has its value: Typer knows no option
+    that may have one.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = ["--thorough=unsure" if each == "--thorough" else each for each in arguments[:end]]
+    return options + arguments[end:]

@@ -34,6 +34,7 @@ __all__ = [
     "LimitOption",
     "NulOption",
     "RootOption",
+    "ThoroughOption",
     "complain",
     "explained",
     "fail",
@@ -70,6 +71,13 @@ FalseAlarmsOption = Annotated[
     float,
     typer.Option(
         help="Say verified only if at most about so many wrong yes a query are to be expected."
+    ),
+]
+ThoroughOption = Annotated[
+    str,
+    typer.Option(
+        metavar="[unsure|always]",
+        help="Look harder: alone (unsure) where nothing is verified, or always.",
     ),
 ]
 LimitOption = Annotated[

@@ -17,6 +17,7 @@ from .console import (
     LimitOption,
     NulOption,
     RootOption,
+    ThoroughOption,
     complain,
     named_paths,
     parsed_box,
@@ -25,7 +26,7 @@ from .console import (
 )
 
 if TYPE_CHECKING:
-    from ..search.options import Scoring
+    from ..search.options import Scoring, Thorough
 
 __all__ = ["compare", "search"]
 
@@ -74,6 +75,7 @@ def search(
         ),
     ] = 1,
     false_alarms: FalseAlarmsOption = 0.01,
+    thorough: ThoroughOption = "never",
     expand: Annotated[
         bool,
         typer.Option(
@@ -106,6 +108,7 @@ def search(
         mirror=mirror,
         instances=instances,
         false_alarms=false_alarms,
+        thorough=cast("Thorough", thorough),
         expand=expand,
     )
     if crop and expand:
