@@ -28,6 +28,10 @@ Points = NDArray[np.float64]
 Model = Literal["similarity", "affine", "homography"]
 
 
+# The corner of a quadrilateral that follows each.
+NEXT = np.array([1, 2, 3, 0])
+
+
 def corners_of(box: tuple[int, int, int, int]) -> NDArray[np.float64]:
     """Centres of the corner pixels of a box: top left, top right, bottom right, bottom left."""
     x, y, width, height = box
@@ -45,7 +49,16 @@ def project(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.float64]
     """Points (n, 2) through a homography (3, 3): (n, 2) float64. Points on its horizon give
     infinities.
     """
-    homogeneous = np.column_stack([points, np.ones(len(points))]) @ matrix.T
+    return _divided(_homogeneous(points) @ matrix.T)
+
+
+def _homogeneous(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Points (n, 2) as (n, 3), with a 1 each."""
+    return np.column_stack([points, np.ones(len(points))])
+
+
+def _divided(homogeneous: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Homogeneous points (n, 3) as (n, 2)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:])
 
@@ -82,13 +95,13 @@ def is_plausible(matrix: Matrix, corners: NDArray[np.float64]) -> bool:
     if not np.isfinite(matrix).all() or (depth <= 0.2 * depth.max()).any():
         return False
     quad = project(matrix, corners)
-    sides = np.roll(quad, -1, axis=0) - quad
-    lengths = np.hypot(*sides.T)
+    sides = quad[NEXT] - quad
+    lengths = np.hypot(sides[:, 0], sides[:, 1])
     if not np.isfinite(quad).all() or lengths.min() < 1e-3 * lengths.max() or lengths.min() == 0:
         return False
-    following = np.roll(sides, -1, axis=0)
+    following = sides[NEXT]
     sine = (sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]) / (
-        lengths * np.roll(lengths, -1)
+        lengths * lengths[NEXT]
     )
     return bool((sine > np.sin(np.deg2rad(20))).all())
 
@@ -107,6 +120,26 @@ class Transform:
     matrix: Matrix
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """Matched points.
+
+    Attributes:
+        query: (n, 2).
+        lifted: (n, 3), the same with a 1 each.
+        image: (n, 2), their partners.
+    """
+
+    query: Points
+    lifted: Points
+    image: Points
+
+    def distances(self, matrix: Matrix) -> NDArray[np.float64]:
+        """How far from their partners a transform puts the points: (n,)."""
+        miss = _divided(self.lifted @ matrix.T) - self.image
+        return np.hypot(miss[:, 0], miss[:, 1])
+
+
 def select_transform(
     query: Points, image: Points, start: Matrix, corners: Points, pixels: float
 ) -> Transform:
@@ -119,16 +152,17 @@ def select_transform(
     for the `corners` (4, 2) of the query.
     """
     reach = pixels * max(1.0, float(np.sqrt(abs(np.linalg.det(start[:2, :2])))))
+    pairs = Pairs(query, _homogeneous(query), image)
     models = [
-        Transform("similarity", refine_transform(query, image, start, reach, fit_similarity)),
-        Transform("affine", refine_transform(query, image, start, reach, fit_affine)),
+        Transform("similarity", refine_transform(pairs, start, reach, fit_similarity)),
+        Transform("affine", refine_transform(pairs, start, reach, fit_affine)),
     ]
     homography = fit_homography(query, image, reach)
     if homography is not None:
         models.append(Transform("homography", homography))
     models = [model for model in models if is_plausible(model.matrix, corners)]
     models.append(Transform("affine", start))
-    counts = [count_within(model.matrix, query, image, reach) for model in models]
+    counts = [int((pairs.distances(model.matrix) < reach).sum()) for model in models]
     enough = 0.9 * max(counts)
     return next(model for model, count in zip(models, counts, strict=True) if count >= enough)
 
@@ -153,23 +187,20 @@ def decompose(matrix: Matrix, point: NDArray[np.float64], mirrored: bool) -> tup
 
 
 def refine_transform(
-    query: Points,
-    image: Points,
-    start: Matrix,
-    pixels: float,
-    fit: Callable[[Points, Points], Matrix],
+    pairs: Pairs, start: Matrix, pixels: float, fit: Callable[[Points, Points], Matrix]
 ) -> Matrix:
     """Least squares on the points that the transform puts within `pixels`, repeated while it
     reaches more of them. It begins with the points within three times that of `start`.
     """
     best, most = start, 0
+    distances = pairs.distances(start)
     for _ in range(5):
-        miss = project(best, query) - image
-        near = np.hypot(miss[:, 0], miss[:, 1]) < (pixels if most else 3 * pixels)
+        near = distances < (pixels if most else 3 * pixels)
         if near.sum() < 3:
             break
-        model = fit(query[near], image[near])
-        count = count_within(model, query, image, pixels)
+        model = fit(pairs.query[near], pairs.image[near])
+        distances = pairs.distances(model)
+        count = int((distances < pixels).sum())
         if count <= most:
             break
         best, most = model, count
@@ -213,9 +244,3 @@ def fit_homography(query: Points, image: Points, pixels: float) -> Matrix | None
     if found is None or abs(found[2, 2]) < 1e-12:
         return None
     return np.asarray(found, np.float64) / float(found[2, 2])
-
-
-def count_within(matrix: Matrix, query: Points, image: Points, pixels: float) -> int:
-    """How many points a transform puts within `pixels` of their partners."""
-    miss = project(matrix, query) - image
-    return int((np.hypot(miss[:, 0], miss[:, 1]) < pixels).sum())
