@@ -158,9 +158,9 @@ class Vocabulary:
         projection (Hamming embedding: Jegou, Douze, Schmid, ECCV 2008; the centre instead of their
         median needs no table).
         """
-        points = self.quantise(descriptors)[:, None]
-        rest = self.quantised_words(words.ravel()).reshape(*words.shape, points.shape[-1])
-        sides = np.subtract(points, rest, out=rest).reshape(words.size, -1) @ self._directions
+        points = np.repeat(self.quantise(descriptors), words.shape[1], axis=0)
+        rest = self.quantised_words(words.ravel())
+        sides = np.subtract(points, rest, out=rest) @ self._directions
         packed = np.packbits(sides > 0, axis=1, bitorder="little")
         signatures = np.ascontiguousarray(packed).view("<u8").reshape(words.shape)
         return signatures.astype(np.uint64, copy=False)
