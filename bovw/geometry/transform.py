@@ -4,9 +4,10 @@ is, and its pose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -28,8 +29,10 @@ Points = NDArray[np.float64]
 Model = Literal["similarity", "affine", "homography"]
 
 
-# The corner of a quadrilateral that follows each.
-NEXT = np.array([1, 2, 3, 0])
+T = TypeVar("T")
+
+# Of the sharpest corner of a plausible quadrilateral.
+SINE = math.sin(math.radians(20))
 
 
 def corners_of(box: tuple[int, int, int, int]) -> NDArray[np.float64]:
@@ -91,19 +94,27 @@ def is_plausible(matrix: Matrix, corners: NDArray[np.float64]) -> bool:
     Sane: in front of the camera, convex, turning the same way, corner angles of 20 to 160 degrees,
     no side collapsed.
     """
-    depth = np.column_stack([corners, np.ones(4)]) @ matrix[2]
-    if not np.isfinite(matrix).all() or (depth <= 0.2 * depth.max()).any():
+    # of four corners, numbers take a fifth of the time of arrays
+    homogeneous = (_homogeneous(corners) @ matrix.T).tolist()
+    depths = [depth for _, _, depth in homogeneous]
+    if not np.isfinite(matrix).all() or min(depths) <= 0.2 * max(depths):
         return False
-    quad = project(matrix, corners)
-    sides = quad[NEXT] - quad
-    lengths = np.hypot(sides[:, 0], sides[:, 1])
-    if not np.isfinite(quad).all() or lengths.min() < 1e-3 * lengths.max() or lengths.min() == 0:
+    quad = [(x / depth, y / depth) for x, y, depth in homogeneous]
+    sides = [(x - start_x, y - start_y) for (start_x, start_y), (x, y) in cyclic_pairs(quad)]
+    lengths = [math.hypot(*side) for side in sides]
+    if not math.isfinite(sum(lengths)) or not min(lengths) >= 1e-3 * max(lengths) > 0:
         return False
-    following = sides[NEXT]
-    sine = (sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]) / (
-        lengths * lengths[NEXT]
+    return all(
+        x * next_y - y * next_x > SINE * length * next_length
+        for ((x, y), (next_x, next_y)), (length, next_length) in zip(
+            cyclic_pairs(sides), cyclic_pairs(lengths), strict=True
+        )
     )
-    return bool((sine > np.sin(np.deg2rad(20))).all())
+
+
+def cyclic_pairs(items: Sequence[T]) -> Iterator[tuple[T, T]]:
+    """Each item with the one after it; after the last comes the first."""
+    return zip(items, [*items[1:], *items[:1]], strict=True)
 
 
 @dataclass(frozen=True)

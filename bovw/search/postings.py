@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import sorted_unique, starts_of
+from ..arrays import ranges, starts_of
 from ..index.segment import Segment
 
 __all__ = ["MATCH_DISTANCE", "close_postings"]
@@ -51,15 +51,18 @@ def cut_lists(starts: NDArray[np.int64], lengths: NDArray[np.int64], block: int)
     `block` postings.
     """
     line = starts_of(lengths)
-    block_starts = np.arange(0, line[-1], block)
-    cuts = sorted_unique(np.concatenate([line, block_starts]))
-    list_number = np.searchsorted(line[1:], cuts[:-1], side="right")
-    first_pieces = np.searchsorted(cuts, block_starts).tolist()
+    first_block, last_block = line[:-1] // block, (line[1:] - 1) // block
+    list_number, block_number = ranges(
+        first_block, np.where(lengths > 0, last_block - first_block + 1, 0)
+    )
+    begin = np.maximum(line[list_number], block_number * block)
+    block_count = -(-int(line[-1]) // block)
+    bounds = np.searchsorted(block_number, np.arange(block_count + 1)).tolist()
     return Pieces(
-        cuts=cuts,
+        cuts=np.append(begin, line[-1]),
         list_number=list_number,
-        starts=cuts[:-1] + (starts - line[:-1])[list_number],
-        blocks=list(pairwise([*first_pieces, len(list_number)])),
+        starts=begin + (starts - line[:-1])[list_number],
+        blocks=list(pairwise(bounds)),
     )
 
 
