@@ -28,8 +28,11 @@ DIMENSIONS = {"rootsift": 128, "orb": 256}
 FEATURE_NAMES = tuple(DIMENSIONS)
 
 MOST_FEATURES = 65_535
-# Lower than OpenCV's 0.04: dim and smooth parts keep enough features, at about 10 % more time.
-SIFT_CONTRAST = 0.02
+# Lower than OpenCV's 0.04: dim and smooth parts keep enough features, at about 10 % more time. What
+# is weaker than the first is kept only as far as a picture has fewer features than that.
+SIFT_CONTRAST, WEAK_CONTRAST, ENOUGH = 0.02, 0.01, 1000
+# OpenCV compares contrast with a threshold that is divided by the number of layers of an octave.
+LAYERS = 3
 # The detector gives up to this many times max_features, of which `select_keypoints` chooses.
 SURPLUS = 4
 # A query costs no bytes, and may show what is indexed in a small part of it: it may have so many
@@ -38,6 +41,9 @@ QUERY_SHARE = 2
 # Grids of about so many squares, in each of which a feature may be among the strongest; of those
 # that have not more squares than there may be features.
 GRIDS = (16, 64, 256, 1024)
+# Pictures of up to so many pixels have few features: describing all takes less time than building
+# their pyramid again for those that are chosen.
+DESCRIBED_AT_ONCE = 400_000
 # The smallest patches that the detector finds, in pixels: those of its finest octave are below
 # twice as large.
 FINEST = {"rootsift": 1.8, "orb": 31.0}
@@ -181,16 +187,22 @@ def detect(gray: NDArray[Any], spec: FeatureSpec) -> tuple[NDArray[np.float32], 
     as x, y, size, angle in degrees, response; and their descriptors.
     """
     features = detector(spec)
-    # all are described only after they are chosen: that costs more than to find them
-    keypoints = features.detect(gray, None) if min(gray.shape) >= MIN_SIDE else ()
-    order = select_keypoints(keypoint_rows(keypoints), gray.shape, spec)
+    keypoints: Sequence[cv2.KeyPoint] = ()
     found = None
-    if len(order):
-        keypoints, found = features.compute(gray, [keypoints[each] for each in order.tolist()])
+    if min(gray.shape) < MIN_SIDE:
+        pass
+    elif gray.size <= DESCRIBED_AT_ONCE:
+        keypoints, found = features.detectAndCompute(gray, None)
+    else:
+        keypoints = features.detect(gray, None)
+        chosen = select_keypoints(keypoint_rows(keypoints), gray.shape, spec).tolist()
+        keypoints, found = features.compute(gray, [keypoints[each] for each in chosen])
     if found is None or not len(keypoints):
         none = np.zeros((0, 32), np.uint8) if spec.kind == "orb" else np.zeros((0, 128), np.float32)
         return np.zeros((0, 5), np.float32), none
-    return keypoint_rows(keypoints), np.asarray(found)
+    rows = keypoint_rows(keypoints)
+    order = select_keypoints(rows, gray.shape, spec)
+    return rows[order], np.asarray(found)[order]
 
 
 def keypoint_rows(keypoints: Sequence[cv2.KeyPoint]) -> NDArray[np.float32]:
@@ -204,7 +216,7 @@ def detector(spec: FeatureSpec) -> cv2.Feature2D:
     if spec.kind == "orb":
         return cv2.ORB.create(nfeatures=SURPLUS * spec.max_features, fastThreshold=10)
     return cv2.SIFT.create(
-        SURPLUS * spec.max_features, contrastThreshold=SIFT_CONTRAST, enable_precise_upscale=True
+        SURPLUS * spec.max_features, contrastThreshold=WEAK_CONTRAST, enable_precise_upscale=True
     )
 
 
@@ -236,7 +248,12 @@ def select_keypoints(
         rank = np.minimum(rank, squares * rank_in_groups(square, np.arange(len(rows))))
     octave = np.log2(strongest[:, 2] / FINEST[spec.kind]).clip(0).astype(np.int64)
     rank = np.minimum(rank, rank_in_groups(octave, rank) << octave + 1)
-    return order[np.argsort(rank, kind="stable")[: spec.max_features]]
+    best = np.argsort(rank, kind="stable")
+    if spec.kind == "rootsift":
+        is_weak = strongest[best, 4] < SIFT_CONTRAST / LAYERS
+        room = max(0, ENOUGH - np.count_nonzero(~is_weak))
+        best = np.concatenate([best[~is_weak], best[is_weak][:room]])
+    return order[best[: spec.max_features]]
 
 
 def rank_in_groups(group: NDArray[np.int64], value: NDArray[np.int64]) -> NDArray[np.int64]:
