@@ -96,7 +96,7 @@ def rematch(query: QueryFeatures, matches: Sequence[Match], search: Rematching) 
     puts the query; and if none of these is verified, the first three of which nothing agrees, all
     over. What has no file any more, or another size, stays as it is.
     """
-    extracted, better = dict[float, Sample](), dict[str, Match]()
+    extracted, better = dict[tuple[float, bool], Sample](), dict[str, Match]()
     uncertain = [match for match in matches if not match.verified]
     located = [match for match in uncertain if match.inliers][:LOCATED]
     for chosen in located, [match for match in uncertain if not match.inliers][:UNLOCATED]:
@@ -109,12 +109,16 @@ def rematch(query: QueryFeatures, matches: Sequence[Match], search: Rematching) 
 
 
 def looked_at_again(
-    query: QueryFeatures, match: Match, search: Rematching, extracted: dict[float, Sample]
+    query: QueryFeatures,
+    match: Match,
+    search: Rematching,
+    extracted: dict[tuple[float, bool], Sample],
 ) -> Match:
     """A match as its pixels tell it; as it was, if it is not verified then.
 
     Args:
-        extracted: the query by the factor that its picture is resized by; more are put there.
+        extracted: the query by the factor that its picture is resized by, and whether it is its
+            negative; more are put there.
     """
     picture = read_place(match, search)
     if picture is None:
@@ -125,15 +129,20 @@ def looked_at_again(
         scale = match.scale * query.box[2] / query.picture.gray.shape[1]
     factor = query_factor(query.picture, scale)
     image_factor = min(factor / scale, float(np.sqrt(LARGEST / picture.gray.size)))
-    if factor not in extracted:
-        extracted[factor] = extract_sample(query.picture, factor, search.spec)
-    own = extracted[factor]
+    key = factor, match.negative
+    if key not in extracted:
+        shown = query.picture
+        if match.negative:
+            shown = replace(shown, gray=np.asarray(255 - shown.gray, np.uint8))
+        extracted[key] = extract_sample(shown, factor, search.spec)
+    own = extracted[key]
     features, matrix = own.features, np.eye(3)
     if match.mirrored:
         features, matrix = mirror(features, own.picture, search.spec), flip_in(query.box)
     image = extract_sample(picture, image_factor, search.spec).features
     pairs = distinct_pairs(features, image, SAME_PLACE / image_factor)
-    return judged(match, Variant(bare(features), matrix, match.mirrored), image, pairs, search)
+    variant = Variant(bare(features), query.box, matrix, match.mirrored, match.negative)
+    return judged(match, variant, image, pairs, search)
 
 
 def judged(
