@@ -115,7 +115,7 @@ def expanded_variants(
         added = [
             source_features(*images[source.id], source, variant)
             for source in sources
-            if source.mirrored == variant.mirrored
+            if (source.mirrored, source.negative) == (variant.mirrored, variant.negative)
         ]
         if any(map(len, added)):
             expanded.append(replace(variant, encoded=joined([variant.encoded, *added])))
