@@ -16,9 +16,13 @@ from ..search.options import SearchOptions
 from ..search.query import Clock, QueryFeatures, Variant, encode_variants
 from ..search.ranking import answer_part, describe, merge_parts
 from .expansion import expand
+from .rematching import Rematching, rematch
 from .thorough import attempts
 
 __all__ = ["answer"]
+
+# So many images are kept while a search looks harder: one of them may be verified in the end.
+UNCERTAIN = 20
 
 
 def answer(
@@ -48,18 +52,37 @@ def answer(
         return matches
 
     variants = encode_variants(query, vocabulary, options)
-    matches = found(variants, options)
-    if options.thorough != "never":
-        spec = collection.snapshot.manifest.features
-        for tests, attempt in enumerate(attempts(query, vocabulary, spec, options), 2):
-            if options.thorough == "unsure" and any(match.verified for match in matches):
+    if options.thorough == "never":
+        matches = found(variants, options)
+    else:
+        wider = replace(options, k=max(options.k, UNCERTAIN))
+        matches = found(variants, wider)
+        spec, tests = collection.snapshot.manifest.features, 1
+        for attempt in attempts(query, vocabulary, spec, wider):
+            if is_enough(matches, options):
                 break
+            tests += 1
             asked = replace(attempt.options, false_alarms=options.false_alarms / tests)
-            again = found(attempt.variants(), asked)
-            matches = with_attempt(matches, again, tests, options.k)
+            matches = with_attempt(matches, found(attempt.variants(), asked), tests, wider.k)
+        if not is_enough(matches, options):
+            images = collection.statistics.image_count
+            matches = rematch(query, matches, Rematching(options, spec, images, tests + 1))
+            clock.lap("rematch")
+        matches = of_first_images(matches, options.k)
     if options.expand and not options.crop:
         return expand([collection], variants, matches, options, full_path, clock)
     return matches
+
+
+def is_enough(matches: Sequence[Match], options: SearchOptions) -> bool:
+    """Whether nothing more has to be tried."""
+    return options.thorough == "unsure" and any(match.verified for match in matches)
+
+
+def of_first_images(matches: Sequence[Match], k: int) -> list[Match]:
+    """The matches of the first k images."""
+    images = set(list(dict.fromkeys(match.id for match in matches))[:k])
+    return [match for match in matches if match.id in images]
 
 
 def with_attempt(
@@ -89,12 +112,10 @@ def with_attempt(
         key=lambda match: (match.log_false_alarms, match.id),
     )
     ordered = [*kept, *likely, *(match for match in rest if match.log_false_alarms >= 0)]
-    images = list(dict.fromkeys(match.id for match in ordered))[:k]
-    wanted, seen = set(images), set[tuple[str, bool]]()
-    answer = []
-    for match in ordered:
+    answer, seen = list[Match](), set[str]()
+    for match in of_first_images(ordered, k):
         # several verified places in an image are several matches; of the unsure ones the best stays
-        if match.id in wanted and (match.verified or (match.id, False) not in seen):
+        if match.verified or match.id not in seen:
             answer.append(match)
-            seen.add((match.id, False))
+            seen.add(match.id)
     return answer
