@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,6 +10,7 @@ from .errors import (
     ImageIndexError,
     IncompatibleError,
     IndexMissingError,
+    path_text,
 )
 from .features.vocabulary import Vocabulary
 from .index.manifest import Manifest, read_latest
@@ -103,7 +103,9 @@ class ImageIndex(IndexReader):
         """Make an empty index in a storage."""
         vocabulary = vocabulary or Vocabulary.shipped()
         spec = vocabulary.spec.limited(max_features, max_side)
-        root = None if picture_root is None else stored_root(storage.path, os.fspath(picture_root))
+        root = None
+        if picture_root is not None:
+            root = stored_root(storage.path, path_text("picture_root", picture_root))
         manifest = Manifest(1, spec, vocabulary.fingerprint, picture_root=root)
         create_index(storage, vocabulary, manifest)
         return cls(storage, vocabulary)
@@ -173,6 +175,7 @@ class ImageIndex(IndexReader):
         batch: int = BATCH,
         check_content: bool = False,
         prune: bool = False,
+        force: bool = False,
         wait: bool = False,
         limits: Limits = LIMITS,
         progress: Progress | None = None,
@@ -193,8 +196,10 @@ class ImageIndex(IndexReader):
             batch: commit after so many images.
             check_content: a picture counts as changed if its content has another hash, instead of
                 if its size or modification time is another. Reads every file.
-            prune: remove images at and below `paths` whose files are gone; a folder that is absent
-                itself loses nothing.
+            prune: remove images at and below `paths` whose files are gone. A folder that is absent
+                or empty loses nothing, as its disk may be missing, and neither does one that would
+                lose more than 20 and more than half of its images: `failed` says so.
+            force: prune these, too.
             wait: wait while another process is writing.
             limits: what a picture may cost before it is left out.
             progress: called with ("index", done, total) after each picture that was read.
@@ -220,7 +225,7 @@ class ImageIndex(IndexReader):
             )
             update.add_files(files, problems, check_content, metadata or {})
             if prune:
-                update.prune(named)
+                update.prune(named, force)
             return update.report
 
     def add_images(

@@ -120,6 +120,13 @@ def index(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove images below PHOTOS whose files are gone.")
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Prune although a folder is empty, or has lost more than 20 images and half.",
+        ),
+    ] = False,
     check_content: Annotated[
         bool,
         typer.Option(
@@ -164,6 +171,7 @@ def index(
                 batch=batch,
                 check_content=check_content,
                 prune=prune,
+                force=force,
                 wait=wait,
                 limits=limits,
                 progress=bar,

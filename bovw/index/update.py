@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,6 +24,8 @@ __all__ = ["AddReport", "RemoveReport", "Update", "remove", "remove_ids"]
 
 # Ids that are looked up together.
 SLICE = 10_000
+# Images that may go from a folder at once, whatever their share.
+MANY = 20
 
 
 @dataclass
@@ -197,22 +199,28 @@ class Update:
             self.report.added += len(batch) - changed
             batch.clear()
 
-    def prune(self, paths: Sequence[str]) -> None:
+    def prune(self, paths: Sequence[str], force: bool) -> None:
         """Remove the images below some folders, and those of some names, that are gone from disk:
         nothing else makes one go.
 
         A folder that is absent itself may be a disk that is not there now: nothing below it is
         removed.
+
+        Args:
+            force: even if that looks like the loss of a disk (see `losses`).
         """
         root, snapshot = self.picture_root(), self.writer.snapshot
-        records = [record for _, record in known_as(snapshot, root, paths).values() if record]
-        folders = [path for path in paths if os.path.isdir(path)]
-        records += [record for record, _ in images_below(snapshot, root, folders)]
-        gone = {
-            record.id: record.path
-            for record in records
-            if record.path and is_gone(root.absolute(record.path))
-        }
+        named = known_as(snapshot, root, paths)
+        groups = {"the named files": [record for _, record in named.values() if record]}
+        folders = {os.path.realpath(path): path for path in paths if os.path.isdir(path)}
+        for record, folder in images_below(snapshot, root, list(folders)):
+            groups.setdefault(folders[folder], []).append(record)
+        gone: dict[str, str] = {}
+        held_back: dict[str, Failure] = {}
+        for name, records in groups.items():
+            lost, problems = losses(root, name, records, force)
+            gone.update((record.id, record.path) for record in lost)
+            held_back.update((problem.name, problem) for problem in problems)
         self.writer.delete([image for image, _ in snapshot.find(sorted(gone)).values()])
         self.report.removed = len(gone)
         stored = set(gone.values())
@@ -223,10 +231,15 @@ class Update:
         ]
         self.report.failed[: self.report.absent] = absent
         self.report.absent = len(absent)
+        for problem in held_back.values():
+            self.report.failed.append(problem)
+            if self.failure:
+                self.failure(problem)
 
     def picture_root(self) -> PictureRoot:
         """The root of this run."""
-        return PictureRoot(self.writer.storage.path, self.writer.picture_root or ".")
+        storage = self.writer.storage
+        return PictureRoot(storage.path, self.writer.picture_root or ".", storage.relative)
 
 
 def known_as(
@@ -266,6 +279,50 @@ def is_gone(path: str) -> bool:
     except OSError:
         return False
     return False
+
+
+def losses(
+    root: PictureRoot, name: str, records: Sequence[ImageRecord], force: bool
+) -> tuple[list[ImageRecord], list[Failure]]:
+    """Those of some images whose files are gone and that may go; and what must not go unasked.
+
+    A folder in which nothing is left may be where a disk belongs that is not there now, and so may
+    one that has lost most of its images: more than MANY, and more than half.
+
+    Args:
+        name: of what these images are below.
+    """
+    gone = [record for record in records if record.path and is_gone(root.absolute(record.path))]
+    if force:
+        return gone, []
+    left = {record.id: folder_left(os.path.dirname(root.absolute(record.path))) for record in gone}
+    empty = {folder: is_empty(folder) for folder in set(left.values())}
+    held = Counter(folder for folder in left.values() if empty[folder])
+    problems = [
+        Failure(
+            root.full(root.stored(folder)),
+            f"is empty: it held {count:,} images; if no disk is missing, --force removes them",
+        )
+        for folder, count in sorted(held.items())
+    ]
+    gone = [record for record in gone if not empty[left[record.id]]]
+    if len(gone) > MANY and 2 * len(gone) > len(records):
+        text = f"{len(gone):,} of {len(records):,} images are gone from disk"
+        problems.append(Failure(name, f"too many to remove unasked: {text}; --force removes them"))
+        gone = []
+    return gone, problems
+
+
+def folder_left(path: str) -> str:
+    """The folder itself or, if it is gone, the nearest above it that is there."""
+    while is_gone(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def is_empty(folder: str) -> bool:
+    """Whether there is no file below a folder but hidden ones, which systems leave everywhere."""
+    return not any(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
 
 
 def remove(writer: Writer, paths: Sequence[str]) -> RemoveReport:

@@ -217,6 +217,7 @@ class IndexMachine(RuleBasedStateMachine):
             batch=batch,
             check_content=check_content,
             prune=prune,
+            force=True,
         )
         assert {name: getattr(report, name) for name in counts} == counts
         assert {error.name for error in report.failed} == {self.file(name) for name in missing}
