@@ -37,6 +37,7 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "VocabularyError",
+    "path_text",
     "printable",
 ]
 
@@ -266,3 +267,25 @@ def printable(name: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name
     )
+
+
+def path_text(name: str, path: object) -> str:
+    """A path as a text.
+
+    Args:
+        name: of the parameter.
+
+    Raises:
+        ParameterError: it is none, or empty: an empty name would mean the current folder.
+    """
+    try:
+        text = os.fspath(path)  # type: ignore[call-overload]
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise ParameterError(f"{name}: {path!r:.60} is no path")
+    if not text:
+        raise ParameterError(f"{name}: an empty path names nothing")
+    if "\0" in text:
+        raise ParameterError(f"{name}: {text!r:.60} has a NUL, which no path has")
+    return text

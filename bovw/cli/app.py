@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import BovwError
+from ..errors import BovwError, printable
 from ..version import __version__
 from . import evaluate, indexing, searching
 from .console import INTERRUPTED, explained, fail
@@ -56,6 +56,7 @@ def main() -> None:
     """
     if sys.argv[1:] in ([], ["evaluate"]):
         sys.argv.append("--help")
+    require_no_empty(sys.argv[1:])
     warnings.filterwarnings(
         "ignore", module=r"PIL\."
     )  # what is wrong with a picture is said by its ImageError
@@ -80,3 +81,16 @@ def main() -> None:
         if code == INTERRUPTED:  # what Typer makes of KeyboardInterrupt
             fail(*explained(KeyboardInterrupt()))
         sys.exit(code or 0)
+
+
+def require_no_empty(arguments: list[str]) -> None:
+    """End unless each argument says something: an empty one is a variable that is not set, as a
+    rule, and as a path it would mean the current folder.
+    """
+    before = "bovw"
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not argument or (equals and not value and name.startswith("-")):
+            where = name if argument else f"after {before}"
+            fail(f"{printable(where)}: an empty argument names nothing; is a variable not set?", 2)
+        before = argument

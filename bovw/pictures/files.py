@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from io import BufferedReader
 from pathlib import Path
 
-from ..errors import ImageError
+from ..errors import ImageError, ParameterError, path_text
 from ..reporting import Failure
 
 __all__ = [
@@ -69,10 +69,16 @@ def find_images(
 
 
 def path_list(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
-    """One path or several as a list of strings."""
-    return [
-        os.fspath(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)
-    ]
+    """One path or several as a list of strings.
+
+    Raises:
+        ParameterError: something is no path, or an empty one, which names nothing.
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        return [path_text("paths", paths)]
+    if not isinstance(paths, Iterable):
+        raise ParameterError(f"paths: {paths!r:.60} is no path, and no list of paths")
+    return [path_text("paths", path) for path in paths]
 
 
 def plain(path: str) -> str:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageIndexError, IndexCorruptError, IndexLockedError
+from ..errors import ImageIndexError, IndexCorruptError, IndexLockedError, path_text
 from .base import Storage
 
 __all__ = ["Directory"]
@@ -52,6 +52,8 @@ class Directory(Storage):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Raises ParameterError: it is no path, or an empty one."""
+        path = path_text("path", path)
         above_a_link = (
             os.pardir in Path(path).parts
         )  # is not what is above the folder that the link leads to
