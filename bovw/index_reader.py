@@ -296,6 +296,7 @@ class IndexReader:
             timings=clock.timings,
             matches=matches,
             cpu_seconds=clock.cpu_seconds,
+            note=query.note,
         )
 
     def search_many(

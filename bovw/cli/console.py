@@ -34,6 +34,7 @@ __all__ = [
     "LimitOption",
     "NulOption",
     "RootOption",
+    "StrictOption",
     "complain",
     "explained",
     "fail",
@@ -43,6 +44,7 @@ __all__ = [
     "parsed_pairs",
     "print_path",
     "progress",
+    "warn",
 ]
 
 INTERRUPTED = 130
@@ -80,6 +82,10 @@ LimitOption = Annotated[
         help="What a picture may cost: pixels, memory, file_bytes, seconds.",
     ),
 ]
+StrictOption = Annotated[
+    bool,
+    typer.Option("--strict", help="Refuse pictures that are cut off, instead of using the rest."),
+]
 
 
 def named_paths(arguments: list[str], nul: bool) -> list[str]:
@@ -105,18 +111,24 @@ def parsed_box(text: str | None) -> tuple[int, int, int, int] | None:
     return x, y, width, height
 
 
-def parsed_limits(texts: list[str]) -> Limits:
-    """What pictures may cost, from NAME=NUMBER texts; the defaults for what is not named."""
-    from ..pictures.reading import LIMITS
+def parsed_limits(texts: list[str], strict: bool = False) -> Limits:
+    """What pictures may cost, from NAME=NUMBER texts; the defaults for what is not named.
 
-    limits = LIMITS
+    Args:
+        strict: whether pictures that are cut off are refused.
+    """
+    from ..pictures.limits import COSTS, LIMITS
+
+    limits = replace(LIMITS, strict=strict)
     for text in texts:
         name, _, number = text.partition("=")
         try:
             value: Any = float(number) if name == "seconds" else int(float(number))
+            if name not in COSTS:
+                raise ValueError
             limits = replace(limits, **{name: value})
         except (TypeError, ValueError, OverflowError):
-            names = ", ".join(f"{name}={value:g}" for name, value in vars(LIMITS).items())
+            names = ", ".join(f"{name}={getattr(LIMITS, name):g}" for name in COSTS)
             raise ParameterError(
                 f"--limit: {text!r} is not one of these with a number above 0: {names}"
             ) from None
@@ -137,6 +149,11 @@ def parsed_pairs(option: str, texts: list[str]) -> dict[str, str]:
 def complain(failure: Failure) -> None:
     """Name a picture that was left out."""
     typer.echo(f"bovw: {printable(failure.name)}: {printable(failure.reason)}", err=True)
+
+
+def warn(name: str, text: str) -> None:
+    """Say what is odd about a picture that is used nevertheless."""
+    typer.echo(f"bovw: warning: {printable(name)}: {printable(text)}", err=True)
 
 
 class Failures:

@@ -21,12 +21,14 @@ from .console import (
     LimitOption,
     NulOption,
     RootOption,
+    StrictOption,
     complain,
     named_paths,
     parsed_limits,
     parsed_pairs,
     print_path,
     progress,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -150,6 +152,7 @@ def index(
     root: RootOption = None,
     jobs: JobsOption = CORES,
     limit: LimitOption = [],  # noqa: B006
+    strict: StrictOption = False,
     report_errors: ReportErrorsOption = None,
     wait: WaitOption = False,
     nul: NulOption = False,
@@ -157,7 +160,7 @@ def index(
     """Add pictures to an index; make the index if there is none. Pictures that it holds unchanged
     are skipped.
     """
-    wanted, limits = named_paths(photos, nul), parsed_limits(limit)
+    wanted, limits = named_paths(photos, nul), parsed_limits(limit, strict)
     metadata = parsed_pairs("--meta", meta)
     with (
         Failures(report_errors) as failures,
@@ -179,6 +182,8 @@ def index(
             )
         for problem in report.failed[: report.absent]:
             failures.add(problem)
+        for warning in report.warnings:
+            warn(warning.name, warning.reason)
         images = len(target)
     removed = f"{report.removed} removed, " if prune else ""
     typer.echo(

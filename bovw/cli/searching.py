@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..errors import ImageError, ParameterError, printable
+from ..errors import ImageError, ParameterError
 from ..reporting import Failure
 from .console import (
     FalseAlarmsOption,
@@ -17,11 +17,13 @@ from .console import (
     LimitOption,
     NulOption,
     RootOption,
+    StrictOption,
     complain,
     named_paths,
     parsed_box,
     parsed_limits,
     parsed_pairs,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def search(
         ),
     ] = [],  # noqa: B006 - Typer's way; nobody changes it
     limit: LimitOption = [],  # noqa: B006
+    strict: StrictOption = False,
     root: RootOption = None,
     nul: NulOption = False,
 ) -> None:
@@ -110,7 +113,7 @@ def search(
     )
     if crop and expand:
         raise ParameterError("--expand: is for whole pictures, not for --crop")
-    part, limits = parsed_box(box), parsed_limits(limit)
+    part, limits = parsed_box(box), parsed_limits(limit, strict)
     names, wanted = named_paths(queries, nul), parsed_pairs("--where", where)
     if draw and len(names) != 1:
         raise ParameterError(f"--draw: takes one query, not {len(names)}")
@@ -132,7 +135,9 @@ def search(
                 continue
             if not result.feature_count:
                 reason = "no features (blank or very smooth), so nothing can match"
-                typer.echo(f"bovw: warning: {printable(name)}: {reason}", err=True)
+                warn(name, reason)
+            if result.note:
+                warn(name, result.note)
             typer.echo(json_line(result) if as_json else report_text(result))
             if draw:
                 write_drawing(draw, result)

@@ -41,11 +41,13 @@ class IndexedImage:
         record: what is known of it.
         encoded: its features.
         values: its rows of optional columns, by the name of the column.
+        note: what is to be said of its picture, as that it is cut off; not kept.
     """
 
     record: ImageRecord
     encoded: EncodedImage
     values: dict[str, NDArray[Any]] = field(default_factory=dict)
+    note: str = ""
 
 
 def write_segment(

@@ -40,6 +40,7 @@ class AddReport:
         failed: pictures that were left out, and why; those that could not even be found come first.
             One that was in the index before stays there as it was.
         absent: how many of `failed` could not be found.
+        warnings: pictures that were read in part, and how much of each: they are cut off.
 
     Example:
         >>> from bovw import ImageIndex
@@ -55,6 +56,7 @@ class AddReport:
     removed: int = 0
     failed: list[Failure] = field(default_factory=list)
     absent: int = 0
+    warnings: list[Failure] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,8 @@ class Update:
                     self.report.unchanged += 1
                 else:
                     batch[result.record.id] = result
+                    if result.note:
+                        self.report.warnings.append(Failure(name, result.note))
                 if len(batch) == self.batch:
                     self.commit(batch)
                 if self.progress:

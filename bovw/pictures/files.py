@@ -14,6 +14,7 @@ from ..errors import ImageError, ParameterError, path_text
 from ..reporting import Failure
 
 __all__ = [
+    "DamagedImageError",
     "content_hash",
     "damaged",
     "find_images",
@@ -145,6 +146,12 @@ def unreadable(path: str | os.PathLike[str], error: OSError | ValueError) -> Ima
     return ImageError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
-def damaged(path: str | os.PathLike[str], error: Exception) -> ImageError:
+class DamagedImageError(ImageError):
+    """A picture that a decoder gave up on."""
+
+
+def damaged(path: str | os.PathLike[str], error: Exception) -> DamagedImageError:
     """A picture that a decoder gave up on, and what it said, in one line."""
-    return ImageError(path, f"is damaged: {' '.join(str(error).split()) or type(error).__name__}")
+    return DamagedImageError(
+        path, f"is damaged: {' '.join(str(error).split()) or type(error).__name__}"
+    )
