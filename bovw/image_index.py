@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -18,7 +18,8 @@ from .index.paths import stored_root
 from .index.update import AddReport, RemoveReport, Update, remove, remove_ids
 from .index.writer import Writer, create_index, remove_garbage
 from .index_reader import IndexReader, Path, require_least
-from .pictures.files import find_images, path_list
+from .pictures.files import path_list
+from .pictures.folders import Selection, find_images, require_patterns
 from .pictures.reading import LIMITS, Limits, Source
 from .reporting import OnFailure, Progress
 from .storage.base import Storage
@@ -176,6 +177,9 @@ class ImageIndex(IndexReader):
         check_content: bool = False,
         prune: bool = False,
         force: bool = False,
+        hidden: bool = False,
+        follow_links: bool = False,
+        exclude: Sequence[str] = (),
         wait: bool = False,
         limits: Limits = LIMITS,
         progress: Progress | None = None,
@@ -200,6 +204,12 @@ class ImageIndex(IndexReader):
                 or empty loses nothing, as its disk may be missing, and neither does one that would
                 lose more than 20 and more than half of its images: `failed` says so.
             force: prune these, too.
+            hidden: look at hidden files and folders and those of systems below folders, too.
+            follow_links: look into folders that links lead to, too.
+            exclude: patterns as in .gitignore of what to pass over below folders, beside those of
+                .bovwignore files. The index remembers them for later runs; `!PATTERN` takes one
+                back. It remembers what was removed from it as well, which comes back only if it is
+                named itself.
             wait: wait while another process is writing.
             limits: what a picture may cost before it is left out.
             progress: called with ("index", done, total) after each picture that was read.
@@ -212,8 +222,10 @@ class ImageIndex(IndexReader):
         """
         require_least(jobs=(jobs, 0), batch=(batch, 1))
         named = path_list(paths)
-        files, problems = find_images(named)
+        more = require_patterns(exclude)
         with self._writer(wait) as writer:
+            writer.remember(exclude=more)
+            found = find_images(named, Selection(hidden, follow_links, writer.exclude))
             update = Update(
                 writer,
                 self.vocabulary,
@@ -223,7 +235,7 @@ class ImageIndex(IndexReader):
                 progress=progress,
                 failure=failure,
             )
-            update.add_files(files, problems, check_content, metadata or {})
+            update.add_files(found, check_content, metadata or {})
             if prune:
                 update.prune(named, force)
             return update.report

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,17 +72,17 @@ def train_vocab(
     """
     from ..features.local import FeatureSpec
     from ..features.training import train_vocabulary
-    from ..pictures.files import find_images
+    from ..pictures.folders import find_images
 
     spec, limits = FeatureSpec(features), parsed_limits(limit)
-    images, problems = find_images(named_paths(photos, nul))
+    found = find_images(named_paths(photos, nul))
     require_folder(out)
     with Failures(report_errors) as failures:
-        for problem in problems:
+        for problem in found.problems:
             failures.add(problem)
         with progress() as bar:
             vocabulary, report = train_vocabulary(
-                images,
+                list(found.files),
                 words,
                 spec,
                 max_descriptors=max_descriptors,
@@ -92,6 +93,7 @@ def train_vocab(
                 failure=failures.add,
             )
     vocabulary.save(out)
+    say_passed_over(found.passed_over)
     typer.echo(
         f"{out}: {len(vocabulary):,} words from {report.descriptor_count:,} descriptors of "
         f"{report.image_count:,} images; {report.unused_words:,} words never used, "
@@ -129,6 +131,21 @@ def index(
             help="Prune although a folder is empty, or has lost more than 20 images and half.",
         ),
     ] = False,
+    hidden: Annotated[
+        bool,
+        typer.Option("--hidden", help="Look at hidden files and at folders of systems, too."),
+    ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Look into folders that links lead to, too.")
+    ] = False,
+    exclude: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PATTERN",
+            help="Pass over what matches, as in .gitignore, now and in later runs; repeatable; "
+            "!PATTERN takes one back.",
+        ),
+    ] = [],  # noqa: B006
     check_content: Annotated[
         bool,
         typer.Option(
@@ -175,6 +192,9 @@ def index(
                 check_content=check_content,
                 prune=prune,
                 force=force,
+                hidden=hidden,
+                follow_links=follow_links,
+                exclude=exclude,
                 wait=wait,
                 limits=limits,
                 progress=bar,
@@ -184,6 +204,7 @@ def index(
             failures.add(problem)
         for warning in report.warnings:
             warn(warning.name, warning.reason)
+        say_passed_over(report.passed_over)
         images = len(target)
     removed = f"{report.removed} removed, " if prune else ""
     typer.echo(
@@ -298,6 +319,14 @@ def check(path: IndexOption = Path("index.bovw")) -> None:
     if report.damages:
         raise typer.Exit(1)
     typer.echo(f"{path}: sound: {report.image_count:,} images, {report.bytes_read:,} bytes read")
+
+
+def say_passed_over(passed_over: Counter[str]) -> None:
+    """Say what was not looked at, if anything."""
+    from ..pictures.folders import passed_over_text
+
+    if passed_over:
+        typer.echo(f"bovw: not looked at: {passed_over_text(passed_over)}", err=True)
 
 
 def require_folder(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import ParameterError
 from ..features.vocabulary import Vocabulary
+from ..pictures.folders import Found
 from ..pictures.reading import Limits, Source, source_content
 from ..reporting import Failure, OnFailure, Progress
 from .extraction import CHUNK, Task, encode_pictures, stamp_of
@@ -26,6 +27,8 @@ __all__ = ["AddReport", "RemoveReport", "Update", "remove", "remove_ids"]
 SLICE = 10_000
 # Images that may go from a folder at once, whatever their share.
 MANY = 20
+# Why an image is passed over that was removed from the index.
+REMOVED = "removed from the index before"
 
 
 @dataclass
@@ -40,6 +43,8 @@ class AddReport:
         failed: pictures that were left out, and why; those that could not even be found come first.
             One that was in the index before stays there as it was.
         absent: how many of `failed` could not be found.
+        passed_over: how many files and folders below the named ones were not looked at, by ending
+            or by reason.
         warnings: pictures that were read in part, and how much of each: they are cut off.
 
     Example:
@@ -56,6 +61,7 @@ class AddReport:
     removed: int = 0
     failed: list[Failure] = field(default_factory=list)
     absent: int = 0
+    passed_over: Counter[str] = field(default_factory=Counter)
     warnings: list[Failure] = field(default_factory=list)
 
 
@@ -98,31 +104,32 @@ class Update:
         self.progress, self.failure = progress, failure
         self.report = AddReport()
 
-    def add_files(
-        self,
-        files: Sequence[str],
-        problems: Sequence[Failure],
-        check_content: bool,
-        metadata: Mapping[str, Any],
-    ) -> None:
-        """Add picture files, known by their paths; `problems` are those that could not be found."""
+    def add_files(self, found: Found, check_content: bool, metadata: Mapping[str, Any]) -> None:
+        """Add picture files, known by their paths."""
+        files = list(found.files)
+        self.report.passed_over = found.passed_over
         if files and self.writer.picture_root is None:
             self.writer.picture_root = chosen_root(self.writer.storage.path, files)
-        self.report.failed += problems
-        self.report.absent = len(problems)
+        self.report.failed += found.problems
+        self.report.absent = len(found.problems)
         known = require_metadata(metadata)
         todo = []
         root, snapshot = self.picture_root(), self.writer.snapshot
+        removed = {root.absolute(path) for path in self.writer.removed}
         for first in range(0, len(files), SLICE):
             for path, (name, record) in known_as(
                 snapshot, root, files[first : first + SLICE]
             ).items():
-                if record is None or check_content or is_changed(path, record):
+                named = root.absolute(root.stored(found.files[path]))
+                if record is None and was_removed(root.absolute(name), named, removed):
+                    self.report.passed_over[REMOVED] += 1
+                elif record is None or check_content or is_changed(path, record):
                     todo.append((path, name, record))
                 else:
                     self.report.unchanged += 1
         # starting a process takes longer than a few pictures
         self.jobs = min(self.jobs, 1 + len(todo) // CHUNK)
+        self.writer.remember(forget={root.stored(path) for path in found.files.values()})
         tasks = (
             Task(
                 id=name,
@@ -285,6 +292,22 @@ def is_gone(path: str) -> bool:
     return False
 
 
+def was_removed(name: str, named: str, removed: set[str]) -> bool:
+    """Whether an image was removed from the index and is not asked for again: what was removed is
+    it, or lies above it, but not above what is named.
+
+    Args:
+        name: of the image, an absolute path.
+        named: the folder in which it was found, or its own name.
+        removed: what was removed.
+    """
+    while removed and len(name) > len(named):
+        if name in removed:
+            return True
+        name = os.path.dirname(name)
+    return False
+
+
 def losses(
     root: PictureRoot, name: str, records: Sequence[ImageRecord], force: bool
 ) -> tuple[list[ImageRecord], list[Failure]]:
@@ -342,6 +365,8 @@ def remove(writer: Writer, paths: Sequence[str]) -> RemoveReport:
     for record, folder in images_below(snapshot, root, others):
         gone.add(record.id)
         hit.add(folder)
+    found = [path for path in paths if path not in others or os.path.realpath(path) in hit]
+    writer.remember(removed=[root.stored(path) for path in found], commit=False)
     writer.delete([image for image, _ in snapshot.find(sorted(gone)).values()])
     missed = [path for path in others if os.path.realpath(path) not in hit]
     return RemoveReport(len(gone), [Failure(path, "is not in the index") for path in missed])
@@ -350,6 +375,8 @@ def remove(writer: Writer, paths: Sequence[str]) -> RemoveReport:
 def remove_ids(writer: Writer, ids: Sequence[str]) -> RemoveReport:
     """Remove the images of some ids."""
     found = writer.snapshot.find(sorted(set(ids)))
+    paths = [record.path for _, record in found.values() if record.path == record.id]
+    writer.remember(removed=paths, commit=False)
     writer.delete([image for image, _ in found.values()])
     missed = [name for name in dict.fromkeys(ids) if name not in found]
     return RemoveReport(len(found), [Failure(name, "is not in the index") for name in missed])

@@ -422,7 +422,10 @@ def test_the_life_of_an_index(folder: Path, tmp_path: Path) -> None:
     assert (removed.returncode, removed.stdout) == (1, "index.bovw: 2 images: 3 removed\n")
     assert removed.stderr == "bovw: absent.jpg: is not in the index\n"
     os.unlink(here / listed[1])
-    pruned = run("index", "photos", "--prune", "--jobs", "0", cwd=here)
+    again = run("index", "photos", "--jobs", "0", cwd=here)
+    assert again.stderr == "bovw: not looked at: 3 removed from the index before\n"
+    named = [listed[0], "photos/sub dir", "photos"]
+    pruned = run("index", *named, "--prune", "--jobs", "0", cwd=here)
     assert (
         pruned.stdout
         == "index.bovw: 4 images: 3 added, 0 changed, 1 removed, 1 unchanged, 0 left out\n"
