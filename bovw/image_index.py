@@ -15,7 +15,7 @@ from .errors import (
 from .features.vocabulary import Vocabulary
 from .index.manifest import Manifest, read_latest
 from .index.paths import stored_root
-from .index.update import AddReport, RemoveReport, Update, remove, remove_ids
+from .index.update import AddReport, RemoveReport, Stop, Update, remove, remove_ids
 from .index.writer import Writer, create_index, remove_garbage
 from .index_reader import IndexReader, Path, require_least
 from .pictures.files import path_list
@@ -184,6 +184,7 @@ class ImageIndex(IndexReader):
         limits: Limits = LIMITS,
         progress: Progress | None = None,
         failure: OnFailure | None = None,
+        stop: Stop | None = None,
     ) -> AddReport:
         """Add pictures: files, and all image files below folders. What is in the index unchanged is
         left alone. The id of an image is its path as it is stored.
@@ -214,6 +215,7 @@ class ImageIndex(IndexReader):
             limits: what a picture may cost before it is left out.
             progress: called with ("index", done, total) after each picture that was read.
             failure: called with each picture that is left out, at once.
+            stop: asked after each picture that was read whether to commit what there is, and end.
 
         Raises:
             IndexLockedError: another process is writing to this index, and `wait` is off.
@@ -234,9 +236,10 @@ class ImageIndex(IndexReader):
                 limits=limits,
                 progress=progress,
                 failure=failure,
+                stop=stop,
             )
             update.add_files(found, check_content, metadata or {})
-            if prune:
+            if prune and not update.report.stopped:
                 update.prune(named, force)
             return update.report
 
@@ -250,6 +253,7 @@ class ImageIndex(IndexReader):
         limits: Limits = LIMITS,
         progress: Progress | None = None,
         failure: OnFailure | None = None,
+        stop: Stop | None = None,
     ) -> AddReport:
         """Add pictures from anywhere, each under an id of your own. An image that is there under
         the id is replaced, unless content, file and metadata are the same.
@@ -259,7 +263,8 @@ class ImageIndex(IndexReader):
                 picture is a path, the bytes of a file, a file object, or pixels as OpenCV gives
                 them. Metadata are a JSON object of at most 4 KB, or None. They are taken one by
                 one, so a generator may be longer than memory.
-            jobs, batch, wait, limits, progress, failure: as for `add`; failures are named by id.
+            jobs, batch, wait, limits, progress, failure, stop: as for `add`; failures are named by
+                id.
 
         Raises:
             IndexLockedError, ImageIndexError, ParameterError: as `add`. What came before an item
@@ -275,6 +280,7 @@ class ImageIndex(IndexReader):
                 limits=limits,
                 progress=progress,
                 failure=failure,
+                stop=stop,
             )
             update.add_items(items)
             return update.report

@@ -4,6 +4,7 @@ everything else to stderr.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -11,10 +12,11 @@ from typing import Annotated
 
 import typer
 
-from ..errors import BovwError, printable
+from ..errors import printable
 from ..version import __version__
 from . import evaluate, indexing, searching
 from .console import INTERRUPTED, explained, fail
+from .interrupts import listen
 
 __all__ = ["main"]
 
@@ -52,11 +54,16 @@ app.add_typer(evaluate.app, name="evaluate")
 
 def main() -> None:
     """Run the command. Exit codes: 0 done, 1 something was left out or failed, 2 wrong usage, 130
-    interrupted.
+    interrupted, 143
+    terminated.
     """
     if sys.argv[1:] in ([], ["evaluate"]):
         sys.argv.append("--help")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is escaped
+            stream.reconfigure(errors="backslashreplace")
     require_no_empty(sys.argv[1:])
+    listen()
     warnings.filterwarnings(
         "ignore", module=r"PIL\."
     )  # what is wrong with a picture is said by its ImageError
@@ -68,14 +75,7 @@ def main() -> None:
         # the reader of our output has gone: end quietly, and keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (
-        typer.TyperException,
-        typer.Abort,
-        KeyboardInterrupt,
-        BovwError,
-        ImportError,
-        OSError,
-    ) as error:
+    except (Exception, KeyboardInterrupt) as error:  # the one net: whatever it is, in one line
         fail(*explained(error))
     else:
         if code == INTERRUPTED:  # what Typer makes of KeyboardInterrupt

@@ -24,6 +24,8 @@ from .console import (
     RootOption,
     StrictOption,
     complain,
+    explained,
+    fail,
     named_paths,
     parsed_limits,
     parsed_pairs,
@@ -31,6 +33,7 @@ from .console import (
     progress,
     warn,
 )
+from .interrupts import finishing
 
 if TYPE_CHECKING:
     from ..image_index import ImageIndex
@@ -183,7 +186,7 @@ def index(
         Failures(report_errors) as failures,
         opened_or_created(path, features, vocab, max_features, max_side, root) as target,
     ):
-        with progress() as bar:
+        with progress() as bar, finishing() as stop:
             report = target.add(
                 wanted,
                 metadata=metadata,
@@ -199,6 +202,7 @@ def index(
                 limits=limits,
                 progress=bar,
                 failure=failures.add,
+                stop=stop,
             )
         for problem in report.failed[: report.absent]:
             failures.add(problem)
@@ -211,6 +215,8 @@ def index(
         f"{path}: {images:,} images: {report.added} added, {report.changed} changed, {removed}"
         f"{report.unchanged} unchanged, {len(report.failed)} left out"
     )
+    if report.stopped:
+        fail(*explained(KeyboardInterrupt()))
     if report.failed:
         raise typer.Exit(1)
 

@@ -115,8 +115,8 @@ def search(
         raise ParameterError("--expand: is for whole pictures, not for --crop")
     part, limits = parsed_box(box), parsed_limits(limit, strict)
     names, wanted = named_paths(queries, nul), parsed_pairs("--where", where)
-    if draw and len(names) != 1:
-        raise ParameterError(f"--draw: takes one query, not {len(names)}")
+    if draw:
+        require_drawing(draw, len(names))
     failed = False
     with (
         ImageIndex.open(path, picture_root=root) as source,
@@ -147,6 +147,15 @@ def search(
         raise typer.Exit(1)
 
 
+def require_drawing(path: Path, queries: int) -> None:
+    """Raise an error unless a match can be drawn here: before anything is searched."""
+    from ..search.drawing import require_output
+
+    if queries != 1:
+        raise ParameterError(f"--draw: takes one query, not {queries}")
+    require_output(path)
+
+
 def compare(
     first: Annotated[str, typer.Argument(help="A picture.")],
     second: Annotated[
@@ -171,14 +180,15 @@ def compare(
     """
     from ..features.vocabulary import Vocabulary
     from ..search.comparison import compare_pictures
+    from ..search.drawing import draw_comparison, require_output, save_picture
     from .output import comparison_line, comparison_text
 
+    if draw:
+        require_output(draw)
     vocabulary = Vocabulary.shipped(features)
     comparison = compare_pictures(
         first, second, vocabulary, tolerance=tolerance, mirror_too=mirror, false_alarms=false_alarms
     )
     typer.echo((comparison_line if as_json else comparison_text)(first, second, comparison))
     if draw:
-        from ..search.drawing import draw_comparison, save_picture
-
         save_picture(draw, draw_comparison(first, second, comparison))

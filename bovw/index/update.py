@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ParameterError
+from ..errors import ParameterError, absolute_path
 from ..features.vocabulary import Vocabulary
 from ..pictures.folders import Found
 from ..pictures.reading import Limits, Source, source_content
@@ -21,8 +21,10 @@ from .segment_writer import IndexedImage
 from .snapshot import Snapshot
 from .writer import Writer
 
-__all__ = ["AddReport", "RemoveReport", "Update", "remove", "remove_ids"]
+__all__ = ["AddReport", "RemoveReport", "Stop", "Update", "remove", "remove_ids"]
 
+# Asked after each picture whether to end the run.
+Stop = Callable[[], bool]
 # Ids that are looked up together.
 SLICE = 10_000
 # Images that may go from a folder at once, whatever their share.
@@ -43,6 +45,7 @@ class AddReport:
         failed: pictures that were left out, and why; those that could not even be found come first.
             One that was in the index before stays there as it was.
         absent: how many of `failed` could not be found.
+        stopped: whether the run ended early, as it was asked to.
         passed_over: how many files and folders below the named ones were not looked at, by ending
             or by reason.
         warnings: pictures that were read in part, and how much of each: they are cut off.
@@ -61,6 +64,7 @@ class AddReport:
     removed: int = 0
     failed: list[Failure] = field(default_factory=list)
     absent: int = 0
+    stopped: bool = False
     passed_over: Counter[str] = field(default_factory=Counter)
     warnings: list[Failure] = field(default_factory=list)
 
@@ -98,10 +102,11 @@ class Update:
         limits: Limits,
         progress: Progress | None,
         failure: OnFailure | None,
+        stop: Stop | None,
     ) -> None:
         self.writer, self.vocabulary = writer, vocabulary
         self.jobs, self.batch, self.limits = jobs, batch, limits
-        self.progress, self.failure = progress, failure
+        self.progress, self.failure, self.stop = progress, failure, stop
         self.report = AddReport()
 
     def add_files(self, found: Found, check_content: bool, metadata: Mapping[str, Any]) -> None:
@@ -133,7 +138,7 @@ class Update:
         tasks = (
             Task(
                 id=name,
-                source=os.path.join(os.getcwd(), path),
+                source=absolute_path(path),
                 path=name,
                 metadata={**record.metadata, **known} if record else known,
                 known=record.sha256 if record and check_content else "",
@@ -162,7 +167,7 @@ class Update:
                     self.writer.picture_root = chosen_root(self.writer.storage.path, [content])
                 path, content = (
                     self.picture_root().stored(content),
-                    os.path.join(os.getcwd(), content),
+                    absolute_path(content),
                 )
             _, record = self.writer.snapshot.find([name]).get(name, (0, None))
             same = record is not None and (record.metadata, record.path) == (metadata, path)
@@ -186,21 +191,30 @@ class Update:
         with closing(results):
             for done, result in enumerate(results, 1):
                 name = names.popleft()
-                if isinstance(result, Failure):
-                    self.report.failed.append(Failure(name, result.reason))
-                    if self.failure:
-                        self.failure(self.report.failed[-1])
-                elif result is None:
-                    self.report.unchanged += 1
-                else:
-                    batch[result.record.id] = result
-                    if result.note:
-                        self.report.warnings.append(Failure(name, result.note))
+                self.take(name, result, batch)
                 if len(batch) == self.batch:
                     self.commit(batch)
                 if self.progress:
                     self.progress("index", done, done if total is None else total)
+                if self.stop and self.stop():
+                    self.report.stopped = True
+                    break
         self.commit(batch)
+
+    def take(
+        self, name: str, result: IndexedImage | Failure | None, batch: dict[str, IndexedImage]
+    ) -> None:
+        """Take note of what became of a picture."""
+        if isinstance(result, Failure):
+            self.report.failed.append(Failure(name, result.reason))
+            if self.failure:
+                self.failure(self.report.failed[-1])
+        elif result is None:
+            self.report.unchanged += 1
+        else:
+            batch[result.record.id] = result
+            if result.note:
+                self.report.warnings.append(Failure(name, result.note))
 
     def commit(self, batch: dict[str, IndexedImage]) -> None:
         """Commit the images of a batch, count and forget them."""

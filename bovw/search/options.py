@@ -12,6 +12,7 @@ __all__ = ["SCORINGS", "Scoring", "SearchOptions", "chosen_options", "require_ra
 Scoring = Literal["hamming", "tfidf"]
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 # Whole numbers, and the least that each may be.
+MOST = {"k": 1_000_000, "verify_top": 100_000, "words_per_feature": 256, "instances": 1_000}
 LEAST = {"k": 1, "verify_top": 0, "words_per_feature": 1, "instances": 1}
 
 
@@ -56,7 +57,7 @@ class SearchOptions:
     expand: bool = False
 
     def __post_init__(self) -> None:
-        if self.scoring not in SCORINGS:
+        if not isinstance(self.scoring, str) or self.scoring not in SCORINGS:
             known = ", ".join(SCORINGS)
             raise ParameterError(f"scoring: {self.scoring!r} is unknown, take one of {known}")
         for name, least in LEAST.items():
@@ -65,6 +66,11 @@ class SearchOptions:
                 raise ParameterError(f"{name}: {value!r} is not a whole number")
             if value < least:
                 raise ParameterError(f"{name}: {value} is below {least}")
+            if value > MOST[name]:
+                raise ParameterError(
+                    f"{name}: {value} is above {MOST[name]}: it would take too long, or too much "
+                    "memory"
+                )
         for name in ("crop", "mirror", "expand"):
             if type(getattr(self, name)) is not bool:
                 raise ParameterError(f"{name}: {getattr(self, name)!r} is neither True nor False")
@@ -78,7 +84,7 @@ class SearchOptions:
 
 def require_rate(false_alarms: float) -> None:
     """Raise ParameterError unless so many false alarms can be asked for."""
-    if not isinstance(false_alarms, (int, float)) or not 0 < false_alarms <= 1:
+    if type(false_alarms) not in (int, float) or not 0 < false_alarms <= 1:
         raise ParameterError(f"false_alarms: {false_alarms!r} is not above 0 and at most 1")
 
 
