@@ -57,7 +57,9 @@ IndexOption = Annotated[
 JobsOption = Annotated[
     int,
     typer.Option(
-        min=0, max=1024, help="Processes that work at a time; by default one a core; 0: work in this one."
+        min=0,
+        max=1024,
+        help="Processes that work at a time; by default one a core; 0: work in this one.",
     ),
 ]
 NulOption = Annotated[

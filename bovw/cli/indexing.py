@@ -210,7 +210,8 @@ def index(
             warn(warning.name, warning.reason)
         say_passed_over(report.passed_over)
         images = len(target)
-    removed = f"{report.removed} removed, " if prune else ""
+    removed = f"{report.moved} moved, " if report.moved else ""
+    removed += f"{report.removed} removed, " if prune else ""
     typer.echo(
         f"{path}: {images:,} images: {report.added} added, {report.changed} changed, {removed}"
         f"{report.unchanged} unchanged, {len(report.failed)} left out"

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import ParameterError, absolute_path
+from ..errors import ImageError, ParameterError, absolute_path
 from ..features.vocabulary import Vocabulary
+from ..pictures.files import content_hash
 from ..pictures.folders import Found
 from ..pictures.reading import Limits, Source, source_content
 from ..reporting import Failure, OnFailure, Progress
 from .extraction import CHUNK, Task, encode_pictures, stamp_of
 from .paths import PictureRoot, chosen_root
-from .record import ImageRecord, require_id, require_metadata
+from .record import FileStamp, ImageRecord, require_id, require_metadata
 from .segment_writer import IndexedImage
 from .snapshot import Snapshot
 from .writer import Writer
@@ -41,6 +42,8 @@ class AddReport:
         added: images that are new in the index.
         changed: images that were in it, and were read again because they had changed.
         unchanged: images that were in it and were left alone.
+        moved: images whose files have other paths now: they were known by their content, and not
+            read again.
         removed: images that were in it, and were pruned because they are gone from disk.
         failed: pictures that were left out, and why; those that could not even be found come first.
             One that was in the index before stays there as it was.
@@ -64,6 +67,7 @@ class AddReport:
     removed: int = 0
     failed: list[Failure] = field(default_factory=list)
     absent: int = 0
+    moved: int = 0
     stopped: bool = False
     passed_over: Counter[str] = field(default_factory=Counter)
     warnings: list[Failure] = field(default_factory=list)
@@ -118,7 +122,7 @@ class Update:
         self.report.failed += found.problems
         self.report.absent = len(found.problems)
         known = require_metadata(metadata)
-        todo = []
+        todo: list[tuple[str, str, ImageRecord | None]] = []
         root, snapshot = self.picture_root(), self.writer.snapshot
         removed = {root.absolute(path) for path in self.writer.removed}
         for first in range(0, len(files), SLICE):
@@ -132,6 +136,7 @@ class Update:
                     todo.append((path, name, record))
                 else:
                     self.report.unchanged += 1
+        todo = self.without_moved(todo, known)
         # starting a process takes longer than a few pictures
         self.jobs = min(self.jobs, 1 + len(todo) // CHUNK)
         self.writer.remember(forget={root.stored(path) for path in found.files.values()})
@@ -146,6 +151,56 @@ class Update:
             for path, name, record in todo
         )
         self.run(zip((path for path, _, _ in todo), tasks, strict=True), len(todo))
+
+    def without_moved(
+        self, todo: list[tuple[str, str, ImageRecord | None]], metadata: Mapping[str, Any]
+    ) -> list[tuple[str, str, ImageRecord | None]]:
+        """Give images whose files have moved their new paths, and leave these out of what is to be
+        done.
+
+        A file that is new has moved here if an image has its content and has lost its own file. Of
+        several such images the first by id is taken.
+        """
+        sizes = {path: size_of(path) for path, _, record in todo if record is None}
+        lost = self.lost_images(set(sizes.values()))
+        moved: dict[int, ImageRecord] = {}
+        rest = []
+        for path, name, known in todo:
+            candidates = []
+            if known is None and sizes[path] in {
+                each[1].file.size_bytes for each in lost if each[1].file
+            }:
+                with suppress(ImageError):
+                    sha256 = content_hash(path, self.limits.file_bytes)
+                    candidates = [each for each in lost if each[1].sha256 == sha256]
+            if not candidates:
+                rest.append((path, name, known))
+                continue
+            lost.remove(candidates[0])
+            image, record = candidates[0]
+            moved[image] = replace(
+                record,
+                id=name if record.id == record.path else record.id,
+                file=FileStamp(name, *stamp_of(os.stat(path))),
+                metadata={**record.metadata, **metadata},
+            )
+        self.writer.describe(moved)
+        self.report.moved = len(moved)
+        return rest
+
+    def lost_images(self, sizes: set[int]) -> list[tuple[int, ImageRecord]]:
+        """The live images whose files had one of these lengths and are gone, by id."""
+        if not sizes:
+            return []
+        root = self.picture_root()
+        found = [
+            (image, record)
+            for image, record in self.writer.snapshot.live_records()
+            if record.file
+            and record.file.size_bytes in sizes
+            and is_gone(root.absolute(record.path))
+        ]
+        return sorted(found, key=lambda each: each[1].id)
 
     def add_items(self, items: Iterable[tuple[str, Source, Mapping[str, Any] | None]]) -> None:
         """Add pictures under ids of their own."""
@@ -293,6 +348,14 @@ def is_changed(path: str, record: ImageRecord) -> bool:
     except OSError:
         return True
     return record.file is None or stamp_of(status) != (record.file.size_bytes, record.file.mtime)
+
+
+def size_of(path: str) -> int:
+    """The length of a file; -1 if it cannot be looked at."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
 
 
 def is_gone(path: str) -> bool:

@@ -5,7 +5,7 @@ manifest names.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -17,6 +17,7 @@ from ..features.vocabulary import Vocabulary
 from ..storage.base import Storage, array_bytes
 from . import manifest as manifests
 from .manifest import Deletion, Manifest, SegmentEntry
+from .record import ImageRecord
 from .segment import LiveSegment, has_counts
 from .segment_writer import IndexedImage, merge_segments, narrow, write_segment
 from .snapshot import Snapshot, deletion_files, newest_snapshot
@@ -75,6 +76,28 @@ class Writer:
         if images:
             self.publish(self.with_deleted(images))
             self.merge_small()
+
+    def describe(self, records: Mapping[int, ImageRecord]) -> None:
+        """Give some images of the snapshot, by their numbers, new records: nothing is extracted.
+
+        Each segment that they are in is a commit of its own.
+        """
+        bounds = self.snapshot.first_image.tolist()
+        for number in reversed(range(len(self.snapshot.live_segments))):  # the others keep numbers
+            live, first = self.snapshot.live_segments[number], bounds[number]
+            ordinals = np.cumsum(live.alive) - 1
+            new = {
+                int(ordinals[image - first]): record
+                for image, record in records.items()
+                if first <= image < bounds[number + 1]
+            }
+            if new:
+                live.segment.verify()
+                entries = list(self.manifest.segments)
+                entries[number] = merge_segments(
+                    self.storage, self.next_name(), [live], self.words, new
+                )
+                self.publish(entries)
 
     def set_root(self, root: str | None) -> None:
         """Record another root."""

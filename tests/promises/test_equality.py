@@ -194,16 +194,24 @@ class IndexMachine(RuleBasedStateMachine):
         prune=st.booleans(),
     )
     def add(self, who: int, names: list[str], batch: int, check_content: bool, prune: bool) -> None:
-        counts = dict.fromkeys(["added", "changed", "unchanged", "removed"], 0)
+        counts = dict.fromkeys(["added", "changed", "unchanged", "removed", "moved"], 0)
         missing = {name for name in names if name in NAMES and name not in self.files}
         asked = {name: origin_of(name, names) for name in covered(self.files, names)}
-        for name, origin in asked.items():
+        for name, origin in sorted(asked.items()):
             if name not in self.indexed and any(
                 len(each) > len(origin) for each in self.removed if covers(each, name)
             ):
                 continue
             content, time = self.files[name]
-            if name not in self.indexed:
+            lost = [
+                old
+                for old in sorted(self.indexed)
+                if old not in self.files and self.indexed[old][0] == content
+            ]
+            if name not in self.indexed and lost:
+                kind = "moved"
+                del self.indexed[lost[0]]
+            elif name not in self.indexed:
                 kind = "added"
             elif check_content:
                 kind = "changed" if self.indexed[name][0] != content else "unchanged"
