@@ -28,6 +28,7 @@ from .console import (
 
 if TYPE_CHECKING:
     from ..search.options import Scoring
+    from ..search.result import SearchResult
 
 __all__ = ["compare", "search"]
 
@@ -133,11 +134,7 @@ def search(
                     nothing = {"query": name, "features": 0, "seconds": {}, "matches": []}
                     typer.echo(json.dumps({**nothing, "error": reason}))
                 continue
-            if not result.feature_count:
-                reason = "no features (blank or very smooth), so nothing can match"
-                warn(name, reason)
-            if result.note:
-                warn(name, result.note)
+            warn_about(result)
             typer.echo(json_line(result) if as_json else report_text(result))
             if draw:
                 write_drawing(draw, result)
@@ -145,6 +142,14 @@ def search(
                 page.write(result.row())
     if failed:
         raise typer.Exit(1)
+
+
+def warn_about(result: SearchResult) -> None:
+    """Say what is odd about a query."""
+    if not result.feature_count:
+        warn(result.query, "no features (blank or very smooth), so nothing can match")
+    if result.note:
+        warn(result.query, result.note)
 
 
 def require_drawing(path: Path, queries: int) -> None:

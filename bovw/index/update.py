@@ -162,22 +162,22 @@ class Update:
         several such images the first by id is taken.
         """
         sizes = {path: size_of(path) for path, _, record in todo if record is None}
-        lost = self.lost_images(set(sizes.values()))
+        lost: dict[str, list[tuple[int, ImageRecord]]] = {}
+        lost_sizes = set()
+        for image, record, size in self.lost_images(set(sizes.values())):
+            lost.setdefault(record.sha256, []).append((image, record))
+            lost_sizes.add(size)
         moved: dict[int, ImageRecord] = {}
         rest = []
         for path, name, known in todo:
-            candidates = []
-            if known is None and sizes[path] in {
-                each[1].file.size_bytes for each in lost if each[1].file
-            }:
+            same: list[tuple[int, ImageRecord]] = []
+            if sizes.get(path) in lost_sizes:
                 with suppress(ImageError):
-                    sha256 = content_hash(path, self.limits.file_bytes)
-                    candidates = [each for each in lost if each[1].sha256 == sha256]
-            if not candidates:
+                    same = lost.get(content_hash(path, self.limits.file_bytes), [])
+            if not same:
                 rest.append((path, name, known))
                 continue
-            lost.remove(candidates[0])
-            image, record = candidates[0]
+            image, record = same.pop(0)
             moved[image] = replace(
                 record,
                 id=name if record.id == record.path else record.id,
@@ -188,13 +188,13 @@ class Update:
         self.report.moved = len(moved)
         return rest
 
-    def lost_images(self, sizes: set[int]) -> list[tuple[int, ImageRecord]]:
-        """The live images whose files had one of these lengths and are gone, by id."""
+    def lost_images(self, sizes: set[int]) -> list[tuple[int, ImageRecord, int]]:
+        """The live images whose files had one of some lengths and are gone, with these, by id."""
         if not sizes:
             return []
         root = self.picture_root()
         found = [
-            (image, record)
+            (image, record, record.file.size_bytes)
             for image, record in self.writer.snapshot.live_records()
             if record.file
             and record.file.size_bytes in sizes
