@@ -132,7 +132,7 @@ def merge_segments(
     files = SegmentFiles(storage, name)
     lengths = [np.diff(live.segment.line_starts.astype(np.int64)) for live in live_segments]
     kept = [length[live.alive] for length, live in zip(lengths, live_segments, strict=True)]
-    line_lengths = np.concatenate(kept)
+    line_lengths: NDArray[np.int64] = np.concatenate(kept).astype(np.int64)
     with files.create("images.jsonl") as file:
         if records:
             line_lengths = write_new_lines(file, live_segments, records)

@@ -13,6 +13,8 @@ from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 __all__ = [
+    "NEUTRAL",
+    "bands",
     "colour_values",
     "gray_of_array",
     "gray_values",
@@ -21,6 +23,7 @@ __all__ = [
     "is_gray",
     "low_bytes",
     "low_channel",
+    "rows_of",
 ]
 
 # What is laid under transparent places, and takes the place of values that are no numbers.
