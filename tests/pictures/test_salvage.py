@@ -48,7 +48,7 @@ def test_the_rows_that_are_there_are_the_picture(kind: str, orientation: int, si
         difference = part.gray.astype(int) - whole.gray[y : y + height, x : x + width]
         assert np.abs(difference).max() <= 1
     else:
-        assert max(part.gray.shape) == side
+        assert side <= max(part.gray.shape) < 1.5 * side
 
 
 def test_a_progressive_picture_gets_coarser_before_it_gets_shorter() -> None:
