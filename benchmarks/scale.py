@@ -250,7 +250,7 @@ def limits(index: ImageIndex, chosen: list[ReadyQuery], options: SearchOptions) 
             postings += int(counts[encoded.words.ravel()].sum())
         steps = Clock()
         asked = replace(options, verify_top=0, k=1)
-        propose(index._open_collection, [Variant(encoded, np.eye(3))], asked, steps)
+        propose(index._open_collection, [Variant(encoded, encoded.box, np.eye(3))], asked, steps)
         scanned += steps.timings["scan"]
     return {
         "scan": round(postings * 8 / scanned / 1e9, 2),

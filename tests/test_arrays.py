@@ -13,8 +13,10 @@ from bovw.arrays import (
     RUN,
     RunTable,
     bisect_lists,
+    lexicographic_order,
     list_blocks,
     ranges,
+    sorted_unique,
     starts_of,
 )
 
@@ -89,3 +91,18 @@ def test_lists_are_bisected_each_by_itself(lists: list[list[int]], bound: int) -
         for start, each in zip(starts.tolist(), lists, strict=False)
     ]
     assert bisect_lists(values, starts, bound).tolist() == expected
+
+
+@given(st.lists(st.integers(-5, 5)))
+def test_distinct_numbers_ascend(values: list[int]) -> None:
+    assert sorted_unique(np.array(values, np.int64)).tolist() == sorted(set(values))
+
+
+@pytest.mark.parametrize("largest", [3, 1 << 30])  # one number holds a row, or does not
+@given(rows=st.sets(st.tuples(*[st.integers(0, 3)] * 3)))
+def test_rows_are_ordered_by_their_columns(rows: set[tuple[int, int, int]], largest: int) -> None:
+    rows = {(first, second, third * largest // 3) for first, second, third in rows}
+    rows |= {(largest, largest, largest)}
+    columns = np.array(list(rows)).T
+    ordered = columns[:, lexicographic_order(*columns)]
+    assert list(map(tuple, ordered.T.tolist())) == sorted(rows)

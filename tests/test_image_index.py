@@ -279,7 +279,7 @@ def test_tfidf_is_the_cosine_that_scipy_computes(index: ImageIndex, photos: Path
         / np.linalg.norm(vector * (documents > 0))
     )
     options = SearchOptions(k=count, scoring="tfidf", verify_top=0)
-    variants = [Variant(query, np.eye(3))]
+    variants = [Variant(query, query.box, np.eye(3))]
     answers = [answer_part(index._open_collection, variants, options)]
     matches = describe(answers, merge_parts(answers, options), variants, options)
     found = {name_of(match.path): match.score for match in matches}

@@ -64,6 +64,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     require_no_empty(sys.argv[1:])
     listen()
+    sys.argv[1:] = with_values(sys.argv[1:])
     warnings.filterwarnings(
         "ignore", module=r"PIL\."
     )  # what is wrong with a picture is said by its ImageError
@@ -94,3 +95,12 @@ def require_no_empty(arguments: list[str]) -> None:
             where = name if argument else f"after {before}"
             fail(f"{printable(where)}: an empty argument names nothing; is a variable not set?", 2)
         before = argument
+
+
+def with_values(arguments: list[str]) -> list[str]:
+    """Arguments in which `--thorough`, which may stand alone, has its value: Typer knows no option
+    that may have one.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = ["--thorough=unsure" if each == "--thorough" else each for each in arguments[:end]]
+    return options + arguments[end:]

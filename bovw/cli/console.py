@@ -37,6 +37,7 @@ __all__ = [
     "NulOption",
     "RootOption",
     "StrictOption",
+    "ThoroughOption",
     "complain",
     "explained",
     "fail",
@@ -76,6 +77,13 @@ FalseAlarmsOption = Annotated[
     float,
     typer.Option(
         help="Say verified only if at most about so many wrong yes a query are to be expected."
+    ),
+]
+ThoroughOption = Annotated[
+    str,
+    typer.Option(
+        metavar="[unsure|always]",
+        help="Look harder: alone (unsure) where nothing is verified, or always.",
     ),
 ]
 LimitOption = Annotated[

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -21,6 +22,7 @@ from .console import (
     JobsOption,
     LimitOption,
     RootOption,
+    ThoroughOption,
     parsed_limits,
     progress,
 )
@@ -29,7 +31,7 @@ from .scores import Outputs, end, index_facts, show, show_sweep
 if TYPE_CHECKING:
     from ..evaluation.truth import GroundTruth
     from ..image_index import ImageIndex
-    from ..search.options import Scoring, SearchOptions
+    from ..search.options import Scoring, SearchOptions, Thorough
 
 __all__ = ["app"]
 
@@ -75,6 +77,7 @@ ScoringOption = Annotated[str, typer.Option(help="As for search.")]
 VerifyOption = Annotated[int, typer.Option(min=0, help="As for search.")]
 WordsOption = Annotated[int, typer.Option(min=1, help="As for search.")]
 MirrorOption = Annotated[bool, typer.Option("--mirror/--no-mirror", help="As for search.")]
+ExpandOption = Annotated[bool, typer.Option("--expand", help="As for search.")]
 RunOption = Annotated[Path | None, typer.Option(help="Write the rankings here, as a TREC run.")]
 SaveQrelsOption = Annotated[
     Path | None, typer.Option(help="Write the ground truth here, as TREC's qrels.")
@@ -113,6 +116,8 @@ def itself(
     verify: VerifyOption = 100,
     words: WordsOption = 4,
     mirror: MirrorOption = True,
+    thorough: ThoroughOption = "never",
+    expand: ExpandOption = False,
     false_alarms: FalseAlarmsOption = 0.01,
     run: RunOption = None,
     save_qrels: SaveQrelsOption = None,
@@ -134,6 +139,7 @@ def itself(
     from ..evaluation.truth import write_queries
 
     options = search_options(depth, scoring, verify, words, mirror, false_alarms)
+    options = replace(options, thorough=cast("Thorough", thorough), expand=expand)
     limits = parsed_limits(limit)
     with tempfile.TemporaryDirectory(prefix="bovw-") as work:
         with opened(path, root) as index, progress() as bar:
@@ -169,6 +175,8 @@ def with_truth(
     verify: VerifyOption = 100,
     words: WordsOption = 4,
     mirror: MirrorOption = True,
+    thorough: ThoroughOption = "never",
+    expand: ExpandOption = False,
     false_alarms: FalseAlarmsOption = 0.01,
     run: RunOption = None,
     save_qrels: SaveQrelsOption = None,
@@ -184,6 +192,7 @@ def with_truth(
     from ..evaluation.run import evaluate
 
     options = search_options(depth, scoring, verify, words, mirror, false_alarms)
+    options = replace(options, thorough=cast("Thorough", thorough), expand=expand)
     limits = parsed_limits(limit)
     truth = ground_truth(file, form, images)
     with opened(path, root) as index, progress() as bar:

@@ -18,6 +18,7 @@ from .console import (
     NulOption,
     RootOption,
     StrictOption,
+    ThoroughOption,
     complain,
     named_paths,
     parsed_box,
@@ -27,7 +28,7 @@ from .console import (
 )
 
 if TYPE_CHECKING:
-    from ..search.options import Scoring
+    from ..search.options import Scoring, Thorough
     from ..search.result import SearchResult
 
 __all__ = ["compare", "search"]
@@ -77,6 +78,7 @@ def search(
         ),
     ] = 1,
     false_alarms: FalseAlarmsOption = 0.01,
+    thorough: ThoroughOption = "never",
     expand: Annotated[
         bool,
         typer.Option(
@@ -110,6 +112,7 @@ def search(
         mirror=mirror,
         instances=instances,
         false_alarms=false_alarms,
+        thorough=cast("Thorough", thorough),
         expand=expand,
     )
     if crop and expand:

@@ -20,6 +20,7 @@ __all__ = [
     "Features",
     "as_unit_vectors",
     "extract",
+    "invert",
     "mirror",
 ]
 
@@ -47,6 +48,9 @@ MIN_SIDE = 8
 # A mirrored SIFT patch has the same descriptor with its rows and its orientations in reverse: these
 # places of it.
 MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
+# In the negative of a picture all gradients point the other way, so the patch is turned by half a
+# turn: its rows and columns in reverse.
+INVERTED = np.arange(128).reshape(4, 4, 8)[::-1, ::-1].ravel()
 
 
 @dataclass(frozen=True)
@@ -258,6 +262,20 @@ def mirror(features: Features, picture: Picture, spec: FeatureSpec) -> Features:
         xy=(features.xy * (-1, 1) + (2 * x + width - 1, 0)).astype(np.float32),
         angle=(np.float32(np.pi) - features.angle) % np.float32(2 * np.pi),
         descriptors=features.descriptors[:, MIRRORED],
+    )
+
+
+def invert(features: Features, picture: Picture, spec: FeatureSpec) -> Features:
+    """The features of the negative of a picture: what is bright there is dark.
+
+    A SIFT descriptor is inverted by rearranging it; ORB is extracted again.
+    """
+    if spec.kind == "orb":
+        return extract(replace(picture, gray=255 - picture.gray), spec)
+    return replace(
+        features,
+        angle=(features.angle + np.float32(np.pi)) % np.float32(2 * np.pi),
+        descriptors=features.descriptors[:, INVERTED],
     )
 
 

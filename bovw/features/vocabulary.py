@@ -159,7 +159,8 @@ class Vocabulary:
         median needs no table).
         """
         points = np.repeat(self.quantise(descriptors), words.shape[1], axis=0)
-        sides = (points - self.quantised_words(words.ravel())) @ self._directions
+        rest = self.quantised_words(words.ravel())
+        sides = np.subtract(points, rest, out=rest) @ self._directions
         packed = np.packbits(sides > 0, axis=1, bitorder="little")
         signatures = np.ascontiguousarray(packed).view("<u8").reshape(words.shape)
         return signatures.astype(np.uint64, copy=False)

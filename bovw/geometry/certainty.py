@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import sorted_unique
 from .verification import GeometricFit, Matches, Tolerances, squared
 
 __all__ = ["is_certain", "log_bound", "log_false_alarms"]
@@ -153,7 +154,7 @@ def distinct_cells(
     """How many squares of a grid hold points (n,) of each owner: (count,)."""
     x = np.floor(points.real / CELL).astype(np.int64)
     y = np.floor(points.imag / CELL).astype(np.int64)
-    squares = np.unique((owner << 42) + (x + ORIGIN << 21) + y + ORIGIN)
+    squares = sorted_unique((owner << 42) + (x + ORIGIN << 21) + y + ORIGIN)
     return np.bincount(squares >> 42, minlength=count)
 
 

@@ -4,9 +4,10 @@ is, and its pose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -28,6 +29,12 @@ Points = NDArray[np.float64]
 Model = Literal["similarity", "affine", "homography"]
 
 
+T = TypeVar("T")
+
+# Of the sharpest corner of a plausible quadrilateral.
+SINE = math.sin(math.radians(20))
+
+
 def corners_of(box: tuple[int, int, int, int]) -> NDArray[np.float64]:
     """Centres of the corner pixels of a box: top left, top right, bottom right, bottom left."""
     x, y, width, height = box
@@ -45,7 +52,16 @@ def project(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.float64]
     """Points (n, 2) through a homography (3, 3): (n, 2) float64. Points on its horizon give
     infinities.
     """
-    homogeneous = np.column_stack([points, np.ones(len(points))]) @ matrix.T
+    return _divided(_homogeneous(points) @ matrix.T)
+
+
+def _homogeneous(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Points (n, 2) as (n, 3), with a 1 each."""
+    return np.column_stack([points, np.ones(len(points))])
+
+
+def _divided(homogeneous: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Homogeneous points (n, 3) as (n, 2)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:])
 
@@ -78,19 +94,27 @@ def is_plausible(matrix: Matrix, corners: NDArray[np.float64]) -> bool:
     Sane: in front of the camera, convex, turning the same way, corner angles of 20 to 160 degrees,
     no side collapsed.
     """
-    depth = np.column_stack([corners, np.ones(4)]) @ matrix[2]
-    if not np.isfinite(matrix).all() or (depth <= 0.2 * depth.max()).any():
+    # of four corners, numbers take a fifth of the time of arrays
+    homogeneous = (_homogeneous(corners) @ matrix.T).tolist()
+    depths = [depth for _, _, depth in homogeneous]
+    if not np.isfinite(matrix).all() or min(depths) <= 0.2 * max(depths):
         return False
-    quad = project(matrix, corners)
-    sides = np.roll(quad, -1, axis=0) - quad
-    lengths = np.hypot(*sides.T)
-    if not np.isfinite(quad).all() or lengths.min() < 1e-3 * lengths.max() or lengths.min() == 0:
+    quad = [(x / depth, y / depth) for x, y, depth in homogeneous]
+    sides = [(x - start_x, y - start_y) for (start_x, start_y), (x, y) in cyclic_pairs(quad)]
+    lengths = [math.hypot(*side) for side in sides]
+    if not math.isfinite(sum(lengths)) or not min(lengths) >= 1e-3 * max(lengths) > 0:
         return False
-    following = np.roll(sides, -1, axis=0)
-    sine = (sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]) / (
-        lengths * np.roll(lengths, -1)
+    return all(
+        x * next_y - y * next_x > SINE * length * next_length
+        for ((x, y), (next_x, next_y)), (length, next_length) in zip(
+            cyclic_pairs(sides), cyclic_pairs(lengths), strict=True
+        )
     )
-    return bool((sine > np.sin(np.deg2rad(20))).all())
+
+
+def cyclic_pairs(items: Sequence[T]) -> Iterator[tuple[T, T]]:
+    """Each item with the one after it; after the last comes the first."""
+    return zip(items, [*items[1:], *items[:1]], strict=True)
 
 
 @dataclass(frozen=True)
@@ -107,6 +131,26 @@ class Transform:
     matrix: Matrix
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """Matched points.
+
+    Attributes:
+        query: (n, 2).
+        lifted: (n, 3), the same with a 1 each.
+        image: (n, 2), their partners.
+    """
+
+    query: Points
+    lifted: Points
+    image: Points
+
+    def distances(self, matrix: Matrix) -> NDArray[np.float64]:
+        """How far from their partners a transform puts the points: (n,)."""
+        miss = _divided(self.lifted @ matrix.T) - self.image
+        return np.hypot(miss[:, 0], miss[:, 1])
+
+
 def select_transform(
     query: Points, image: Points, start: Matrix, corners: Points, pixels: float
 ) -> Transform:
@@ -119,16 +163,17 @@ def select_transform(
     for the `corners` (4, 2) of the query.
     """
     reach = pixels * max(1.0, float(np.sqrt(abs(np.linalg.det(start[:2, :2])))))
+    pairs = Pairs(query, _homogeneous(query), image)
     models = [
-        Transform("similarity", refine_transform(query, image, start, reach, fit_similarity)),
-        Transform("affine", refine_transform(query, image, start, reach, fit_affine)),
+        Transform("similarity", refine_transform(pairs, start, reach, fit_similarity)),
+        Transform("affine", refine_transform(pairs, start, reach, fit_affine)),
     ]
     homography = fit_homography(query, image, reach)
     if homography is not None:
         models.append(Transform("homography", homography))
     models = [model for model in models if is_plausible(model.matrix, corners)]
     models.append(Transform("affine", start))
-    counts = [count_within(model.matrix, query, image, reach) for model in models]
+    counts = [int((pairs.distances(model.matrix) < reach).sum()) for model in models]
     enough = 0.9 * max(counts)
     return next(model for model, count in zip(models, counts, strict=True) if count >= enough)
 
@@ -153,23 +198,20 @@ def decompose(matrix: Matrix, point: NDArray[np.float64], mirrored: bool) -> tup
 
 
 def refine_transform(
-    query: Points,
-    image: Points,
-    start: Matrix,
-    pixels: float,
-    fit: Callable[[Points, Points], Matrix],
+    pairs: Pairs, start: Matrix, pixels: float, fit: Callable[[Points, Points], Matrix]
 ) -> Matrix:
     """Least squares on the points that the transform puts within `pixels`, repeated while it
     reaches more of them. It begins with the points within three times that of `start`.
     """
     best, most = start, 0
+    distances = pairs.distances(start)
     for _ in range(5):
-        miss = project(best, query) - image
-        near = np.hypot(miss[:, 0], miss[:, 1]) < (pixels if most else 3 * pixels)
+        near = distances < (pixels if most else 3 * pixels)
         if near.sum() < 3:
             break
-        model = fit(query[near], image[near])
-        count = count_within(model, query, image, pixels)
+        model = fit(pairs.query[near], pairs.image[near])
+        distances = pairs.distances(model)
+        count = int((distances < pixels).sum())
         if count <= most:
             break
         best, most = model, count
@@ -213,9 +255,3 @@ def fit_homography(query: Points, image: Points, pixels: float) -> Matrix | None
     if found is None or abs(found[2, 2]) < 1e-12:
         return None
     return np.asarray(found, np.float64) / float(found[2, 2])
-
-
-def count_within(matrix: Matrix, query: Points, image: Points, pixels: float) -> int:
-    """How many points a transform puts within `pixels` of their partners."""
-    miss = project(matrix, query) - image
-    return int((np.hypot(miss[:, 0], miss[:, 1]) < pixels).sum())

@@ -133,8 +133,10 @@ def propose(matches: Matches, tolerances: Tolerances) -> Hypotheses:
     _, seed = ranges(starts[:-1], proposing)
     owner = matches.candidate[seed]
     number, match = ranges(starts[owner], sizes[owner])
-    inlying = implied_inliers(matches, seed[number], match, tolerances)
-    support = np.bincount(number, weights=inlying * matches.weight[match], minlength=len(seed))
+    rows = implied_inliers(matches, seed[number], match, tolerances)
+    inlying = np.zeros(len(match), bool)
+    inlying[rows] = True
+    support = np.bincount(number[rows], matches.weight[match[rows]], minlength=len(seed))
     best = top_per_group(owner, support, tolerances.refined)
     owner = owner[best]
     return Hypotheses(seed[best], *ranges(starts[owner], sizes[owner]), inlying[best[number]])
@@ -142,33 +144,27 @@ def propose(matches: Matches, tolerances: Tolerances) -> Hypotheses:
 
 def implied_inliers(
     matches: Matches, seed: NDArray[np.int64], match: NDArray[np.int64], tolerances: Tolerances
-) -> NDArray[np.bool_]:
-    """Which matches (p,) agree with the similarities that other matches, the seeds (p,), imply."""
+) -> NDArray[np.int64]:
+    """Which matches (p,) agree with the similarities that other matches, the seeds (p,), imply:
+    their places among these, ascending.
+    """
     # single precision is plenty for a first guess, and halves the memory that these long arrays
-    # move
+    # move; and most pairs disagree in scale or turn already
     scale = np.exp(matches.log_scale)
     log_scale = matches.log_scale.astype(np.float32)
     rotation = np.exp(1j * matches.turn).astype(np.complex64)
-    fitting = fits_in_pose(
-        log_scale[match] - log_scale[seed], rotation[match] * rotation[seed].conj(), tolerances
-    )
+    rows = np.flatnonzero(np.abs(log_scale[match] - log_scale[seed]) < tolerances.log_scale)
+    match, seed = match[rows], seed[rows]
+    turned = rotation[match] * rotation[seed].conj()
+    fitting = np.flatnonzero(turned.real > np.cos(tolerances.turn))
+    rows, match, seed = rows[fitting], match[fitting], seed[fitting]
     query, image = matches.query.astype(np.complex64), matches.image.astype(np.complex64)
     linear = (scale * rotation).astype(np.complex64)
     allowed = ((tolerances.pixels * np.maximum(1, scale)) ** 2).astype(np.float32)
     away = image[match] - image[seed]
     miss = linear[seed] * (query[match] - query[seed]) - away
     reach = allowed[seed] + np.float32(tolerances.slope**2) * squared(away)
-    return fitting & (squared(miss) < reach)
-
-
-def fits_in_pose(
-    log_scale: NDArray[np.floating], rotation: NDArray[np.complexfloating], tolerances: Tolerances
-) -> NDArray[np.bool_]:
-    """Whether matches turn and scale as a transform does, by the difference of the logarithms of
-    scale and the quotient of the rotations (as numbers of length 1).
-    """
-    same_turn = rotation.real > np.cos(tolerances.turn)
-    return np.asarray((np.abs(log_scale) < tolerances.log_scale) & same_turn)
+    return rows[squared(miss) < reach]
 
 
 def top_per_group(
@@ -201,17 +197,20 @@ def refine(
     z, y = matches.query[match] - query_seed[number], matches.image[match] - image_seed[number]
     inlying = hypotheses.inlying
     for widening in (2.0, 1.0, 1.0):
+        rows = np.flatnonzero(inlying)
         maps = fit_transforms(
-            z, y, np.where(inlying, weight, 0.0), number, len(seed), tolerances.affine_inliers
+            z[rows], y[rows], weight[rows], number[rows], len(seed), tolerances.affine_inliers
         )
         magnification = maps.magnification()
         reach = widening * tolerances.pixels * np.maximum(1, magnification)
         log_magnification = np.log(np.maximum(magnification, 1e-12))
-        inlying = (maps.distances(number, z, y) < reach[number]) & fits_in_pose(
-            log_scale - log_magnification[number],
-            maps.rotation().conj()[number] * rotation,
-            tolerances,
-        )
+        rows = np.flatnonzero(np.abs(log_scale - log_magnification[number]) < tolerances.log_scale)
+        turned = maps.rotation().conj()[number[rows]] * rotation[rows]
+        rows = rows[turned.real > np.cos(tolerances.turn)]
+        owner = number[rows]
+        rows = rows[maps.distances(owner, z[rows], y[rows]) < reach[owner]]
+        inlying = np.zeros(len(number), bool)
+        inlying[rows] = True
     moved = np.einsum("hij,hj->hi", maps.linear, columns(query_seed))
     shift = maps.shift - moved + columns(image_seed)
     return replace(hypotheses, inlying=inlying), AffineMaps(maps.linear, shift)
@@ -231,12 +230,13 @@ def select_best(
     owner = matches.candidate[hypotheses.seed]
     result: list[GeometricFit | None] = [None] * matches.count
     # the best of a candidate comes last and stays
-    for best in np.argsort(weights, kind="stable"):
-        if weights[best] > 0:
-            matrix = np.eye(3)
-            matrix[:2, :2], matrix[:2, 2] = maps.linear[best], maps.shift[best]
-            inliers = match[bounds[best] : bounds[best + 1]]
-            result[owner[best]] = GeometricFit(float(weights[best]), inliers, matrix)
+    order = np.argsort(weights, kind="stable")
+    order = order[weights[order] > 0]
+    for candidate, best in dict(zip(owner[order].tolist(), order.tolist(), strict=True)).items():
+        matrix = np.eye(3)
+        matrix[:2, :2], matrix[:2, 2] = maps.linear[best], maps.shift[best]
+        inliers = match[bounds[best] : bounds[best + 1]]
+        result[candidate] = GeometricFit(float(weights[best]), inliers, matrix)
     return result
 
 

@@ -93,7 +93,7 @@ class Snapshot:
         in it.
         """
         owner = np.searchsorted(self.first_image, images, side="right") - 1
-        for number in np.unique(owner).tolist():
+        for number in np.flatnonzero(np.bincount(owner)).tolist():
             rows = np.flatnonzero(owner == number)
             yield rows, self.segments[number], images[rows] - self.first_image[number]
 

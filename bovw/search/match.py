@@ -64,6 +64,8 @@ class Match:
         log_false_alarms: log10 of how many images of an index of this size would agree as well by
             chance (docs/reliability.md).
         mirrored: whether the query had to be mirrored to agree.
+        negative: whether its negative agreed: bright and dark swapped (see
+            `SearchOptions.thorough`).
         model: what explains the agreement: "similarity", "affine" or "homography"; None where
             nothing agreed.
         rotation: degrees in [-180, 180) by which the query is turned in the image, clockwise as
@@ -97,6 +99,7 @@ class Match:
     expanded: bool = False
     log_false_alarms: float = math.inf
     mirrored: bool = False
+    negative: bool = False
     model: Model | None = None
     rotation: float | None = None
     scale: float | None = None
@@ -128,6 +131,7 @@ class Match:
             "confidence": round(self.confidence, 6),
             "log_false_alarms": round(self.log_false_alarms, 2) if self.inliers else None,
             "mirrored": self.mirrored,
+            "negative": self.negative,
             "model": self.model,
             "rotation": None if self.rotation is None else round(self.rotation, 3),
             "scale": None if self.scale is None else round(self.scale, 5),
@@ -188,7 +192,7 @@ def describe_match(
     query, unit = variant.encoded, target.unit
     query_unit = float(working_unit(*query.box[2:], target.max_side))
     points, partners = (pairs_of(side[fit.inliers]) for side in (matches.query, matches.image))
-    corners = corners_of(query.box)
+    corners = corners_of(variant.box)
     own = np.asarray(project(variant.matrix, corners) / query_unit)
     if variant.mirrored:
         own = own[::-1]  # as seen, they turn the same way
@@ -205,6 +209,7 @@ def describe_match(
         verified=bool(is_certain(found.log_false_alarms, target.false_alarms)),
         log_false_alarms=found.log_false_alarms,
         mirrored=variant.mirrored,
+        negative=variant.negative,
         model=transform.model,
         rotation=rotation,
         scale=scale,
@@ -235,8 +240,8 @@ def transform_text(match: Match) -> str:
     if match.rotation is None or match.scale is None:
         return ""
     turned = round(match.rotation, 1) + 0.0  # no minus zero
-    mirrored = ", mirrored" if match.mirrored else ""
-    return f"turned {turned:.1f} degrees, scaled {match.scale:.3g}{mirrored}"
+    changed = ", mirrored" * match.mirrored + ", a negative" * match.negative
+    return f"turned {turned:.1f} degrees, scaled {match.scale:.3g}{changed}"
 
 
 def find_instances(

@@ -7,10 +7,20 @@ from typing import Literal, get_args
 
 from ..errors import ParameterError
 
-__all__ = ["SCORINGS", "Scoring", "SearchOptions", "chosen_options", "require_rate"]
+__all__ = [
+    "SCORINGS",
+    "THOROUGH",
+    "Scoring",
+    "SearchOptions",
+    "Thorough",
+    "chosen_options",
+    "require_rate",
+]
 
 Scoring = Literal["hamming", "tfidf"]
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
+Thorough = Literal["never", "unsure", "always"]
+THOROUGH: tuple[Thorough, ...] = get_args(Thorough)
 # Whole numbers, and the least that each may be.
 MOST = {"k": 1_000_000, "verify_top": 100_000, "words_per_feature": 256, "instances": 1_000}
 LEAST = {"k": 1, "verify_top": 0, "words_per_feature": 1, "instances": 1}
@@ -34,6 +44,8 @@ class SearchOptions:
         false_alarms: a match is verified if no more images than this, of an index of this size,
             would agree as well by chance: at most about one wrong yes in 1 / false_alarms queries
             (docs/reliability.md). Verified matches come first.
+        thorough: look harder (docs/thorough.md): "unsure" where nothing is verified, "always", or
+            "never". Takes up to ten times as long where it is done.
         expand: ask again with what the verified images show where the query lies, which finds more
             views of what the query shows (docs/expansion.md). Has no effect with `crop`.
 
@@ -54,12 +66,15 @@ class SearchOptions:
     mirror: bool = True
     instances: int = 1
     false_alarms: float = 0.01
+    thorough: Thorough = "never"
     expand: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.scoring, str) or self.scoring not in SCORINGS:
-            known = ", ".join(SCORINGS)
-            raise ParameterError(f"scoring: {self.scoring!r} is unknown, take one of {known}")
+        for name, known in (("scoring", SCORINGS), ("thorough", THOROUGH)):
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
+                raise ParameterError(
+                    f"{name}: {getattr(self, name)!r} is unknown, take one of {', '.join(known)}"
+                )
         for name, least in LEAST.items():
             value = getattr(self, name)
             if type(value) is not int:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import starts_of
+from ..arrays import ranges, starts_of
 from ..index.segment import Segment
 
 __all__ = ["MATCH_DISTANCE", "close_postings"]
@@ -51,32 +51,34 @@ def cut_lists(starts: NDArray[np.int64], lengths: NDArray[np.int64], block: int)
     `block` postings.
     """
     line = starts_of(lengths)
-    block_starts = np.arange(0, line[-1], block)
-    cuts = np.union1d(line, block_starts)
-    list_number = np.searchsorted(line[1:], cuts[:-1], side="right")
-    first_pieces = np.searchsorted(cuts, block_starts).tolist()
+    first_block, last_block = line[:-1] // block, (line[1:] - 1) // block
+    list_number, block_number = ranges(
+        first_block, np.where(lengths > 0, last_block - first_block + 1, 0)
+    )
+    begin = np.maximum(line[list_number], block_number * block)
+    block_count = -(-int(line[-1]) // block)
+    bounds = np.searchsorted(block_number, np.arange(block_count + 1)).tolist()
     return Pieces(
-        cuts=cuts,
+        cuts=np.append(begin, line[-1]),
         list_number=list_number,
-        starts=cuts[:-1] + (starts - line[:-1])[list_number],
-        blocks=list(pairwise([*first_pieces, len(list_number)])),
+        starts=begin + (starts - line[:-1])[list_number],
+        blocks=list(pairwise(bounds)),
     )
 
 
 def close_postings(
     segment: Segment, words: NDArray[np.integer], signatures: NDArray[np.uint64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    """For each (word, signature) the postings of the word within MATCH_DISTANCE.
+    """For each (word, signature), words ascending, the postings of the word within MATCH_DISTANCE.
 
-    Returns flat arrays: which word_slot, which posting, at what distance; in the order in which the
-    postings lie in the segment.
+    Returns flat arrays: the number of the word among these, the posting, at what distance; in the
+    order in which the postings lie in the segment.
     """
-    order = np.argsort(words, kind="stable")
-    starts, lengths = segment.word_starts[words[order]], segment.word_counts[words[order]]
+    starts, lengths = segment.word_starts[words], segment.word_counts[words]
     pieces = cut_lists(starts, lengths, BLOCK)
     if not pieces.blocks:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8)
-    own = signatures[order[pieces.list_number]]
+    own = signatures[pieces.list_number]
     size = min(BLOCK, int(pieces.cuts[-1]))
     differing, distance = np.empty(size, np.uint64), np.empty(size, np.uint8)
     is_close = np.empty(size, bool)
@@ -100,7 +102,7 @@ def close_postings(
     line = starts_of(lengths)
     of_each_list = np.diff(np.searchsorted(close, line))
     posting = close + np.repeat(starts - line[:-1], of_each_list)
-    return np.repeat(order, of_each_list), posting, np.concatenate(distances)
+    return np.repeat(np.arange(len(words)), of_each_list), posting, np.concatenate(distances)
 
 
 def compare_pieces(

@@ -83,13 +83,17 @@ class Variant:
 
     Attributes:
         encoded: its words, in pixels of its own.
+        box: x, y, width, height of the part of the query that is looked for, in its pixels.
         matrix: (3, 3) maps pixels of the query, upright, to those of the variant.
         mirrored: whether left and right are swapped.
+        negative: whether bright and dark are.
     """
 
     encoded: EncodedImage
+    box: Box
     matrix: NDArray[np.float64]
     mirrored: bool = False
+    negative: bool = False
 
 
 def extract_query(
@@ -125,6 +129,6 @@ def encode_variants(
     encoded = encode_query(query.features, mirrored, vocabulary, options.words_per_feature)
     matrices = (np.eye(3), flip_in(query.box))
     return [
-        Variant(each, matrix, bool(number))
+        Variant(each, query.box, matrix, bool(number))
         for number, (each, matrix) in enumerate(zip(encoded, matrices, strict=False))
     ]

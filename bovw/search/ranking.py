@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import starts_of
+from ..arrays import sorted_unique, starts_of
 from ..geometry.certainty import is_certain, log_false_alarms
 from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_candidates
 from ..pictures.working import working_area
@@ -162,7 +163,7 @@ def verify(
     before, after = powers_of(options)
     # by the same measure nothing beside the shortlist can come before it; an image may be there as
     # it is and mirrored
-    if before != after or len(np.unique(shortlist % image_count)) < options.k:
+    if before != after or len(sorted_unique(shortlist % image_count)) < options.k:
         wanted = options.k * len(variants) + len(shortlist)
         candidates = np.union1d(shortlist, table.best(collection.length_norm(after), wanted))
     place = np.searchsorted(candidates, shortlist)
@@ -275,7 +276,10 @@ def first_rows(
         last = order[k - 1]
         tied = (verified[order] == verified[last]) & (scores[order] >= scores[last])
         order = order[(verified[order] > verified[last]) | tied]
-    first = sorted(order.tolist(), key=lambda row: (not verified[row], -scores[row], id_of(row)))
+    first = list[int]()
+    for _, tied_rows in groupby(order.tolist(), lambda row: (verified[row], scores[row])):
+        several = list(tied_rows)
+        first += sorted(several, key=id_of) if len(several) > 1 else several
     return np.array(first[:k], np.int64)
 
 
@@ -293,7 +297,7 @@ def tentative_matches(
     """
     hits = table.hits_of(shortlist)
     candidate, weight = np.searchsorted(shortlist, hits.candidate), table.weights(hits)
-    order = np.lexsort((np.arange(len(candidate)), -weight, candidate))
+    order = np.lexsort((-weight, candidate))
     candidate, hits, weight = candidate[order], hits[order], weight[order]
     query_feature = (hits.word_slot // table.words).astype(np.int64)
     feature = hits.feature.astype(np.int64)

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import ranges, starts_of
+from ..arrays import lexicographic_order, ranges, starts_of
 from ..features.encoding import EncodedImage
 from .collection import Collection
 from .postings import MATCH_DISTANCE, close_postings
@@ -65,32 +65,32 @@ def scan(collection: Collection, variants: Sequence[EncodedImage]) -> list[Hits]
     as chunks, each of images of one segment, in no special order. Words below 0 are none.
     """
     snapshot, found = collection.snapshot, list[Hits]()
-    slots = 0
-    for number, query in enumerate(variants):
-        slot = np.flatnonzero(query.words.ravel() >= 0)
-        words, signatures = query.words.ravel()[slot], query.signatures.ravel()[slot]
-        slot += slots
-        for first, segment in zip(snapshot.first_image.tolist(), snapshot.segments, strict=False):
-            for low, high in chunks_of(segment.word_counts[words]):
-                row, posting, distance = close_postings(
-                    segment, words[low:high], signatures[low:high]
-                )
-                word_slot = slot[low + row]
-                feature = segment.features_at(posting)
-                image = segment.image_of(feature)
-                image += first
-                kept: NDArray[np.int64] | slice = slice(None)
-                if not collection.all_searchable:
-                    kept = np.flatnonzero(collection.searchable[image])
-                image += number * len(snapshot.alive)
-                hits = Hits(
-                    image.astype(np.int32),
-                    word_slot.astype(np.int32),
-                    feature.astype(np.uint32),
-                    distance,
-                )
-                found.append(without_crowds(hits[kept]))
-        slots += query.words.size
+    words, signatures = (
+        np.concatenate([getattr(query, name).ravel() for query in variants])
+        for name in ("words", "signatures")
+    )
+    # one sort for all segments; lists of one word follow one another
+    slots = np.flatnonzero(words >= 0).astype(np.int32)
+    slots = slots[np.argsort(words[slots], kind="stable")]
+    words, signatures = words[slots], signatures[slots]
+    # what is added to an image's number to make a candidate of it
+    lengths = [query.words.size for query in variants]
+    added = np.repeat(np.arange(len(variants)) * len(snapshot.alive), lengths)[slots]
+    for first, segment in zip(snapshot.first_image.tolist(), snapshot.segments, strict=False):
+        for low, high in chunks_of(segment.word_counts[words]):
+            number, posting, distance = close_postings(
+                segment, words[low:high], signatures[low:high]
+            )
+            number += low
+            feature = segment.features_at(posting)
+            image = segment.image_of(feature)
+            image += first
+            kept: NDArray[np.int64] | slice = slice(None)
+            if not collection.all_searchable:
+                kept = np.flatnonzero(collection.searchable[image])
+            image += added[number]
+            hits = Hits(image.astype(np.int32), slots[number], feature.astype(np.uint32), distance)
+            found.append(without_crowds(hits[kept]))
     return found
 
 
@@ -157,10 +157,7 @@ class VoteTable:
         self.bound = np.zeros(candidates) if scores is None else scores
         if scores is None:
             for hits in chunks:
-                # the images of one segment lie side by side
-                first = int(hits.candidate.min(initial=candidates))
-                sums = np.bincount(hits.candidate - first, self.weights(hits))
-                self.bound[first : first + len(sums)] += sums
+                np.add.at(self.bound, hits.candidate, self.weights(hits))
             # a sum of the same numbers in another order may be a little larger
             self.bound *= 1 + 1e-9
         self._gathered, self._is_gathered = NO_HITS, np.zeros(candidates, bool)
@@ -178,8 +175,8 @@ class VoteTable:
                 hits[np.flatnonzero(self._is_gathered[hits.candidate])] for hits in self._chunks
             ]
             hits = Hits.joined(kept)
-            order = np.lexsort((hits.feature, hits.word_slot // self.words, hits.candidate))
-            self._gathered = hits[order]
+            query_feature = hits.word_slot // self.words
+            self._gathered = hits[lexicographic_order(hits.candidate, query_feature, hits.feature)]
         wanted = np.zeros(len(self._is_gathered), bool)
         wanted[candidates] = True
         return self._gathered[np.flatnonzero(wanted[self._gathered.candidate])]

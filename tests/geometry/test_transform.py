@@ -10,7 +10,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bovw.geometry.transform import (
-    count_within,
     decompose,
     fit_homography,
     is_plausible,
@@ -24,6 +23,11 @@ from tests.helpers.pictures import Matrix
 seeds = st.integers(0, 10**6)
 scales = st.floats(0.3, 3)
 turns = st.floats(-np.pi, np.pi)
+
+
+def count_within(matrix: Matrix, query: Matrix, image: Matrix, pixels: float) -> int:
+    """How many points a transform puts within `pixels` of their partners."""
+    return int((np.hypot(*(project(matrix, query) - image).T) < pixels).sum())
 
 
 @given(st.lists(st.floats(-1, 1), min_size=8, max_size=8))

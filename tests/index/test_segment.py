@@ -158,7 +158,7 @@ def test_the_scan_finds_what_brute_force_finds(
     directory = Directory(tmp_path)
     segment = written(directory, "a", [image(seed, 150) for seed in range(6)])
     rng = np.random.default_rng(5)
-    words = rng.integers(0, WORDS, 80)
+    words = np.sort(rng.integers(0, WORDS, 80))
     signatures = rng.choice(np.asarray(segment.posting_signatures), 80) ^ (
         np.uint64(1) << rng.integers(0, 64, 80, np.uint64)
     )
