@@ -20,6 +20,7 @@ BovwError
 from __future__ import annotations
 
 import os
+import unicodedata
 
 __all__ = [
     "BovwError",
@@ -37,8 +38,13 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "VocabularyError",
+    "absolute_path",
+    "path_text",
     "printable",
 ]
+
+# They change the order in which what follows is shown: another name than that of the file is read.
+WRITING_ORDERS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 class BovwError(Exception):
@@ -262,7 +268,52 @@ class ParameterError(BovwError, ValueError):
 
 
 def printable(name: str) -> str:
-    """A path that is safe to print: control characters and undecodable bytes escaped."""
+    """A path that is safe to print: what a terminal obeys (controls, ends of lines, orders to write
+    from right to left) and undecodable bytes are escaped, and nothing else.
+    """
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name
+        c.encode("unicode_escape", "surrogatepass").decode() if is_obeyed(c) else c for c in name
     )
+
+
+def is_obeyed(character: str) -> bool:
+    """Whether a terminal does something for a character instead of showing it, or it has none."""
+    return (
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in WRITING_ORDERS
+    )
+
+
+def absolute_path(path: str | os.PathLike[str]) -> str:
+    """A path that stays the same when the current folder changes; `..` stays, since a link may come
+    before it. Raises ParameterError if it is relative and the current folder is gone.
+    """
+    if os.path.isabs(path):
+        return os.fspath(path)
+    try:
+        return os.path.join(os.getcwd(), path)
+    except FileNotFoundError:
+        raise ParameterError(
+            f"{os.fspath(path)}: the current folder is gone: give absolute paths"
+        ) from None
+
+
+def path_text(name: str, path: object) -> str:
+    """A path as a text.
+
+    Args:
+        name: of the parameter.
+
+    Raises:
+        ParameterError: it is none, or empty: an empty name would mean the current folder.
+    """
+    try:
+        text = os.fspath(path)  # type: ignore[call-overload]
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise ParameterError(f"{name}: {path!r:.60} is no path")
+    if not text:
+        raise ParameterError(f"{name}: an empty path names nothing")
+    if "\0" in text:
+        raise ParameterError(f"{name}: {text!r:.60} has a NUL, which no path has")
+    return text

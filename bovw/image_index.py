@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -11,14 +10,16 @@ from .errors import (
     ImageIndexError,
     IncompatibleError,
     IndexMissingError,
+    path_text,
 )
 from .features.vocabulary import Vocabulary
 from .index.manifest import Manifest, read_latest
 from .index.paths import stored_root
-from .index.update import AddReport, RemoveReport, Update, remove, remove_ids
+from .index.update import AddReport, RemoveReport, Stop, Update, remove, remove_ids
 from .index.writer import Writer, create_index, remove_garbage
 from .index_reader import IndexReader, Path, require_least
-from .pictures.files import find_images, path_list
+from .pictures.files import path_list
+from .pictures.folders import Selection, find_images, require_patterns
 from .pictures.reading import LIMITS, Limits, Source
 from .reporting import OnFailure, Progress
 from .storage.base import Storage
@@ -103,7 +104,9 @@ class ImageIndex(IndexReader):
         """Make an empty index in a storage."""
         vocabulary = vocabulary or Vocabulary.shipped()
         spec = vocabulary.spec.limited(max_features, max_side)
-        root = None if picture_root is None else stored_root(storage.path, os.fspath(picture_root))
+        root = None
+        if picture_root is not None:
+            root = stored_root(storage.path, path_text("picture_root", picture_root))
         manifest = Manifest(1, spec, vocabulary.fingerprint, picture_root=root)
         create_index(storage, vocabulary, manifest)
         return cls(storage, vocabulary)
@@ -173,10 +176,15 @@ class ImageIndex(IndexReader):
         batch: int = BATCH,
         check_content: bool = False,
         prune: bool = False,
+        force: bool = False,
+        hidden: bool = False,
+        follow_links: bool = False,
+        exclude: Sequence[str] = (),
         wait: bool = False,
         limits: Limits = LIMITS,
         progress: Progress | None = None,
         failure: OnFailure | None = None,
+        stop: Stop | None = None,
     ) -> AddReport:
         """Add pictures: files, and all image files below folders. What is in the index unchanged is
         left alone. The id of an image is its path as it is stored.
@@ -193,12 +201,21 @@ class ImageIndex(IndexReader):
             batch: commit after so many images.
             check_content: a picture counts as changed if its content has another hash, instead of
                 if its size or modification time is another. Reads every file.
-            prune: remove images at and below `paths` whose files are gone; a folder that is absent
-                itself loses nothing.
+            prune: remove images at and below `paths` whose files are gone. A folder that is absent
+                or empty loses nothing, as its disk may be missing, and neither does one that would
+                lose more than 20 and more than half of its images: `failed` says so.
+            force: prune these, too.
+            hidden: look at hidden files and folders and those of systems below folders, too.
+            follow_links: look into folders that links lead to, too.
+            exclude: patterns as in .gitignore of what to pass over below folders, beside those of
+                .bovwignore files. The index remembers them for later runs; `!PATTERN` takes one
+                back. It remembers what was removed from it as well, which comes back only if it is
+                named itself.
             wait: wait while another process is writing.
             limits: what a picture may cost before it is left out.
             progress: called with ("index", done, total) after each picture that was read.
             failure: called with each picture that is left out, at once.
+            stop: asked after each picture that was read whether to commit what there is, and end.
 
         Raises:
             IndexLockedError: another process is writing to this index, and `wait` is off.
@@ -207,8 +224,10 @@ class ImageIndex(IndexReader):
         """
         require_least(jobs=(jobs, 0), batch=(batch, 1))
         named = path_list(paths)
-        files, problems = find_images(named)
+        more = require_patterns(exclude)
         with self._writer(wait) as writer:
+            writer.remember(exclude=more)
+            found = find_images(named, Selection(hidden, follow_links, writer.exclude))
             update = Update(
                 writer,
                 self.vocabulary,
@@ -217,10 +236,11 @@ class ImageIndex(IndexReader):
                 limits=limits,
                 progress=progress,
                 failure=failure,
+                stop=stop,
             )
-            update.add_files(files, problems, check_content, metadata or {})
-            if prune:
-                update.prune(named)
+            update.add_files(found, check_content, metadata or {})
+            if prune and not update.report.stopped:
+                update.prune(named, force)
             return update.report
 
     def add_images(
@@ -233,6 +253,7 @@ class ImageIndex(IndexReader):
         limits: Limits = LIMITS,
         progress: Progress | None = None,
         failure: OnFailure | None = None,
+        stop: Stop | None = None,
     ) -> AddReport:
         """Add pictures from anywhere, each under an id of your own. An image that is there under
         the id is replaced, unless content, file and metadata are the same.
@@ -242,7 +263,8 @@ class ImageIndex(IndexReader):
                 picture is a path, the bytes of a file, a file object, or pixels as OpenCV gives
                 them. Metadata are a JSON object of at most 4 KB, or None. They are taken one by
                 one, so a generator may be longer than memory.
-            jobs, batch, wait, limits, progress, failure: as for `add`; failures are named by id.
+            jobs, batch, wait, limits, progress, failure, stop: as for `add`; failures are named by
+                id.
 
         Raises:
             IndexLockedError, ImageIndexError, ParameterError: as `add`. What came before an item
@@ -258,6 +280,7 @@ class ImageIndex(IndexReader):
                 limits=limits,
                 progress=progress,
                 failure=failure,
+                stop=stop,
             )
             update.add_items(items)
             return update.report

@@ -18,6 +18,7 @@ from .errors import (
     IncompatibleError,
     IndexClosedError,
     ParameterError,
+    path_text,
 )
 from .features.local import FeatureSpec
 from .features.vocabulary import Vocabulary
@@ -60,7 +61,7 @@ class IndexReader:
         self._storage = storage
         self._new_root = None
         if picture_root is not None:
-            self._new_root = stored_root(storage.path, os.fspath(picture_root))
+            self._new_root = stored_root(storage.path, path_text("picture_root", picture_root))
         self._collection: Collection | None = None
         self._adopt(newest_snapshot(storage, len(vocabulary)))
 
@@ -295,6 +296,7 @@ class IndexReader:
             timings=clock.timings,
             matches=matches,
             cpu_seconds=clock.cpu_seconds,
+            note=query.note,
         )
 
     def search_many(

@@ -4,6 +4,7 @@ everything else to stderr.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -11,10 +12,11 @@ from typing import Annotated
 
 import typer
 
-from ..errors import BovwError
+from ..errors import printable
 from ..version import __version__
 from . import evaluate, indexing, searching
 from .console import INTERRUPTED, explained, fail
+from .interrupts import listen
 
 __all__ = ["main"]
 
@@ -52,10 +54,16 @@ app.add_typer(evaluate.app, name="evaluate")
 
 def main() -> None:
     """Run the command. Exit codes: 0 done, 1 something was left out or failed, 2 wrong usage, 130
-    interrupted.
+    interrupted, 143
+    terminated.
     """
     if sys.argv[1:] in ([], ["evaluate"]):
         sys.argv.append("--help")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is escaped
+            stream.reconfigure(errors="backslashreplace")
+    require_no_empty(sys.argv[1:])
+    listen()
     sys.argv[1:] = with_values(sys.argv[1:])
     warnings.filterwarnings(
         "ignore", module=r"PIL\."
@@ -68,19 +76,25 @@ def main() -> None:
         # the reader of our output has gone: end quietly, and keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (
-        typer.TyperException,
-        typer.Abort,
-        KeyboardInterrupt,
-        BovwError,
-        ImportError,
-        OSError,
-    ) as error:
+    except (Exception, KeyboardInterrupt) as error:  # the one net: whatever it is, in one line
         fail(*explained(error))
     else:
         if code == INTERRUPTED:  # what Typer makes of KeyboardInterrupt
             fail(*explained(KeyboardInterrupt()))
         sys.exit(code or 0)
+
+
+def require_no_empty(arguments: list[str]) -> None:
+    """End unless each argument says something: an empty one is a variable that is not set, as a
+    rule, and as a path it would mean the current folder.
+    """
+    before = "bovw"
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not argument or (equals and not value and name.startswith("-")):
+            where = name if argument else f"after {before}"
+            fail(f"{printable(where)}: an empty argument names nothing; is a variable not set?", 2)
+        before = argument
 
 
 def with_values(arguments: list[str]) -> list[str]:

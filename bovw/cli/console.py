@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import BovwError, ParameterError, printable
+from ..errors import BovwError, OutputError, ParameterError, printable
 from ..reporting import Failure, Progress
+from .interrupts import exit_code
 
 if TYPE_CHECKING:
     from ..pictures.reading import Limits
@@ -34,6 +36,7 @@ __all__ = [
     "LimitOption",
     "NulOption",
     "RootOption",
+    "StrictOption",
     "ThoroughOption",
     "complain",
     "explained",
@@ -44,6 +47,7 @@ __all__ = [
     "parsed_pairs",
     "print_path",
     "progress",
+    "warn",
 ]
 
 INTERRUPTED = 130
@@ -54,7 +58,9 @@ IndexOption = Annotated[
 JobsOption = Annotated[
     int,
     typer.Option(
-        min=0, help="Processes that work at a time; by default one a core; 0: work in this one."
+        min=0,
+        max=1024,
+        help="Processes that work at a time; by default one a core; 0: work in this one.",
     ),
 ]
 NulOption = Annotated[
@@ -88,6 +94,10 @@ LimitOption = Annotated[
         help="What a picture may cost: pixels, memory, file_bytes, seconds.",
     ),
 ]
+StrictOption = Annotated[
+    bool,
+    typer.Option("--strict", help="Refuse pictures that are cut off, instead of using the rest."),
+]
 
 
 def named_paths(arguments: list[str], nul: bool) -> list[str]:
@@ -95,6 +105,8 @@ def named_paths(arguments: list[str], nul: bool) -> list[str]:
     paths: list[str] = []
     for argument in arguments:
         if argument == "-":
+            if sys.stdin is None:
+                raise ParameterError("-: the standard input is closed: there are no paths to read")
             lines = sys.stdin.buffer.read().split(b"\0" if nul else b"\n")
             paths += [os.fsdecode(line) for line in lines if line]
         else:
@@ -113,18 +125,24 @@ def parsed_box(text: str | None) -> tuple[int, int, int, int] | None:
     return x, y, width, height
 
 
-def parsed_limits(texts: list[str]) -> Limits:
-    """What pictures may cost, from NAME=NUMBER texts; the defaults for what is not named."""
-    from ..pictures.reading import LIMITS
+def parsed_limits(texts: list[str], strict: bool = False) -> Limits:
+    """What pictures may cost, from NAME=NUMBER texts; the defaults for what is not named.
 
-    limits = LIMITS
+    Args:
+        strict: whether pictures that are cut off are refused.
+    """
+    from ..pictures.limits import COSTS, LIMITS
+
+    limits = replace(LIMITS, strict=strict)
     for text in texts:
         name, _, number = text.partition("=")
         try:
             value: Any = float(number) if name == "seconds" else int(float(number))
+            if name not in COSTS:
+                raise ValueError
             limits = replace(limits, **{name: value})
         except (TypeError, ValueError, OverflowError):
-            names = ", ".join(f"{name}={value:g}" for name, value in vars(LIMITS).items())
+            names = ", ".join(f"{name}={getattr(LIMITS, name):g}" for name in COSTS)
             raise ParameterError(
                 f"--limit: {text!r} is not one of these with a number above 0: {names}"
             ) from None
@@ -145,6 +163,11 @@ def parsed_pairs(option: str, texts: list[str]) -> dict[str, str]:
 def complain(failure: Failure) -> None:
     """Name a picture that was left out."""
     typer.echo(f"bovw: {printable(failure.name)}: {printable(failure.reason)}", err=True)
+
+
+def warn(name: str, text: str) -> None:
+    """Say what is odd about a picture that is used nevertheless."""
+    typer.echo(f"bovw: warning: {printable(name)}: {printable(text)}", err=True)
 
 
 class Failures:
@@ -232,7 +255,7 @@ def progress() -> Iterator[Progress]:
 def fail(message: str, code: int) -> None:
     """Say what went wrong in one line and end."""
     typer.echo(f"bovw: error: {message}", err=True)
-    if code == INTERRUPTED:
+    if code > INTERRUPTED - 1:
         # Python would end by the signal instead of with this code if it had been running code from
         # a string, as for a dataclass
         with suppress(OSError, ValueError):
@@ -245,6 +268,8 @@ def fail(message: str, code: int) -> None:
 def print_path(path: str, nul: bool) -> None:
     """Print a path as a line that is safe to show, or exactly, ended by NUL."""
     if nul:
+        if sys.stdout is None:
+            raise OutputError("standard output", "is closed")
         sys.stdout.buffer.write(os.fsencode(path) + b"\0")
     else:
         typer.echo(printable(path))
@@ -255,15 +280,31 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, typer.TyperException):
         return printable(error.format_message()), 2
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        return "interrupted; what was committed is kept", INTERRUPTED
+        return "interrupted; what was committed is kept", exit_code()
     if isinstance(error, BovwError):
         return printable(str(error)), 2 if isinstance(error, ParameterError) else 1
     if isinstance(error, ImportError):
-        cure = "on Debian `apt install libgl1 libglib2.0-0` gives what OpenCV needs"
-        return f"a library cannot be loaded: {error}; {cure}", 1
+        return f"a library cannot be loaded: {printable(str(error))}; {cure_of(error)}", 1
+    if isinstance(error, MemoryError):
+        return "the memory does not suffice for what was asked", 1
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        return "the current folder is gone: go to another one, or give absolute paths", 1
     if isinstance(error, OSError):
         return (
             f"{printable(str(error.filename or 'input or output'))}: {error.strerror or error}",
             1,
         )
-    return repr(error), 1
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    text = printable(" ".join(f"{type(error).__name__}: {error}".split()))
+    place = f"{os.path.basename(where.filename)}, line {where.lineno}"
+    return f"{text} ({place}): a fault of bovw, please report it", 1
+
+
+def cure_of(error: ImportError) -> str:
+    """What to do about a library that cannot be loaded."""
+    text = f"{error.name} {error}"
+    if "libGL" in text or "libgthread" in text or "libglib" in text:
+        return "on Debian `apt install libgl1 libglib2.0-0` gives what OpenCV needs"
+    if "fcntl" in text:
+        return "this system has no file locks; bovw runs on Linux and macOS"
+    return "install bovw again, with what it depends on: pip install --force-reinstall bovw"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,13 +22,18 @@ from .console import (
     LimitOption,
     NulOption,
     RootOption,
+    StrictOption,
     complain,
+    explained,
+    fail,
     named_paths,
     parsed_limits,
     parsed_pairs,
     print_path,
     progress,
+    warn,
 )
+from .interrupts import finishing
 
 if TYPE_CHECKING:
     from ..image_index import ImageIndex
@@ -69,17 +75,17 @@ def train_vocab(
     """
     from ..features.local import FeatureSpec
     from ..features.training import train_vocabulary
-    from ..pictures.files import find_images
+    from ..pictures.folders import find_images
 
     spec, limits = FeatureSpec(features), parsed_limits(limit)
-    images, problems = find_images(named_paths(photos, nul))
+    found = find_images(named_paths(photos, nul))
     require_folder(out)
     with Failures(report_errors) as failures:
-        for problem in problems:
+        for problem in found.problems:
             failures.add(problem)
         with progress() as bar:
             vocabulary, report = train_vocabulary(
-                images,
+                list(found.files),
                 words,
                 spec,
                 max_descriptors=max_descriptors,
@@ -90,6 +96,7 @@ def train_vocab(
                 failure=failures.add,
             )
     vocabulary.save(out)
+    say_passed_over(found.passed_over)
     typer.echo(
         f"{out}: {len(vocabulary):,} words from {report.descriptor_count:,} descriptors of "
         f"{report.image_count:,} images; {report.unused_words:,} words never used, "
@@ -120,6 +127,28 @@ def index(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove images below PHOTOS whose files are gone.")
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Prune although a folder is empty, or has lost more than 20 images and half.",
+        ),
+    ] = False,
+    hidden: Annotated[
+        bool,
+        typer.Option("--hidden", help="Look at hidden files and at folders of systems, too."),
+    ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Look into folders that links lead to, too.")
+    ] = False,
+    exclude: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PATTERN",
+            help="Pass over what matches, as in .gitignore, now and in later runs; repeatable; "
+            "!PATTERN takes one back.",
+        ),
+    ] = [],  # noqa: B006
     check_content: Annotated[
         bool,
         typer.Option(
@@ -143,6 +172,7 @@ def index(
     root: RootOption = None,
     jobs: JobsOption = CORES,
     limit: LimitOption = [],  # noqa: B006
+    strict: StrictOption = False,
     report_errors: ReportErrorsOption = None,
     wait: WaitOption = False,
     nul: NulOption = False,
@@ -150,13 +180,13 @@ def index(
     """Add pictures to an index; make the index if there is none. Pictures that it holds unchanged
     are skipped.
     """
-    wanted, limits = named_paths(photos, nul), parsed_limits(limit)
+    wanted, limits = named_paths(photos, nul), parsed_limits(limit, strict)
     metadata = parsed_pairs("--meta", meta)
     with (
         Failures(report_errors) as failures,
         opened_or_created(path, features, vocab, max_features, max_side, root) as target,
     ):
-        with progress() as bar:
+        with progress() as bar, finishing() as stop:
             report = target.add(
                 wanted,
                 metadata=metadata,
@@ -164,19 +194,30 @@ def index(
                 batch=batch,
                 check_content=check_content,
                 prune=prune,
+                force=force,
+                hidden=hidden,
+                follow_links=follow_links,
+                exclude=exclude,
                 wait=wait,
                 limits=limits,
                 progress=bar,
                 failure=failures.add,
+                stop=stop,
             )
         for problem in report.failed[: report.absent]:
             failures.add(problem)
+        for warning in report.warnings:
+            warn(warning.name, warning.reason)
+        say_passed_over(report.passed_over)
         images = len(target)
-    removed = f"{report.removed} removed, " if prune else ""
+    removed = f"{report.moved} moved, " if report.moved else ""
+    removed += f"{report.removed} removed, " if prune else ""
     typer.echo(
         f"{path}: {images:,} images: {report.added} added, {report.changed} changed, {removed}"
         f"{report.unchanged} unchanged, {len(report.failed)} left out"
     )
+    if report.stopped:
+        fail(*explained(KeyboardInterrupt()))
     if report.failed:
         raise typer.Exit(1)
 
@@ -285,6 +326,14 @@ def check(path: IndexOption = Path("index.bovw")) -> None:
     if report.damages:
         raise typer.Exit(1)
     typer.echo(f"{path}: sound: {report.image_count:,} images, {report.bytes_read:,} bytes read")
+
+
+def say_passed_over(passed_over: Counter[str]) -> None:
+    """Say what was not looked at, if anything."""
+    from ..pictures.folders import passed_over_text
+
+    if passed_over:
+        typer.echo(f"bovw: not looked at: {passed_over_text(passed_over)}", err=True)
 
 
 def require_folder(path: Path) -> None:

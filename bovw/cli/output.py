@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import typer
@@ -16,8 +17,11 @@ __all__ = ["comparison_line", "comparison_text", "json_line", "report_text", "wr
 
 
 def json_line(result: SearchResult) -> str:
-    """A result as one line of JSON."""
-    return json.dumps(result.to_dict(), allow_nan=False)
+    """A result as one line of JSON; matches whose files are not there any more say so."""
+    facts = result.to_dict()
+    for each, match in zip(facts["matches"], result.matches, strict=True):
+        each.update({"gone": True} if is_gone(match) else {})
+    return json.dumps(facts, allow_nan=False)
 
 
 def report_text(result: SearchResult) -> str:
@@ -26,12 +30,18 @@ def report_text(result: SearchResult) -> str:
     lines = [f"{printable(result.query)}: {result.feature_count} features, {seconds:.2f} s"]
     for rank, match in enumerate(result.matches, 1):
         figures = f"{verdict(match):9s} {match.score:8.1f} {match.inliers:5d} inliers"
-        lines.append(f"{rank:3d}  {figures}  {printable(match.name)}")
+        gone = "  (its file is gone)" if is_gone(match) else ""
+        lines.append(f"{rank:3d}  {figures}  {printable(match.name)}{gone}")
         if match.outline is not None and match.verified:
             lines.append(f"     {place_text(match)}")
     if not result.matches:
         lines.append("     no matches")
     return "\n".join(lines)
+
+
+def is_gone(match: Match) -> bool:
+    """Whether the file of an image is not there any more."""
+    return bool(match.path) and not os.path.lexists(match.path)
 
 
 def place_text(match: Match) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..errors import ImageError, ParameterError, printable
+from ..errors import ImageError, ParameterError
 from ..reporting import Failure
 from .console import (
     FalseAlarmsOption,
@@ -17,16 +17,19 @@ from .console import (
     LimitOption,
     NulOption,
     RootOption,
+    StrictOption,
     ThoroughOption,
     complain,
     named_paths,
     parsed_box,
     parsed_limits,
     parsed_pairs,
+    warn,
 )
 
 if TYPE_CHECKING:
     from ..search.options import Scoring, Thorough
+    from ..search.result import SearchResult
 
 __all__ = ["compare", "search"]
 
@@ -90,6 +93,7 @@ def search(
         ),
     ] = [],  # noqa: B006 - Typer's way; nobody changes it
     limit: LimitOption = [],  # noqa: B006
+    strict: StrictOption = False,
     root: RootOption = None,
     nul: NulOption = False,
 ) -> None:
@@ -113,10 +117,10 @@ def search(
     )
     if crop and expand:
         raise ParameterError("--expand: is for whole pictures, not for --crop")
-    part, limits = parsed_box(box), parsed_limits(limit)
+    part, limits = parsed_box(box), parsed_limits(limit, strict)
     names, wanted = named_paths(queries, nul), parsed_pairs("--where", where)
-    if draw and len(names) != 1:
-        raise ParameterError(f"--draw: takes one query, not {len(names)}")
+    if draw:
+        require_drawing(draw, len(names))
     failed = False
     with (
         ImageIndex.open(path, picture_root=root) as source,
@@ -133,9 +137,7 @@ def search(
                     nothing = {"query": name, "features": 0, "seconds": {}, "matches": []}
                     typer.echo(json.dumps({**nothing, "error": reason}))
                 continue
-            if not result.feature_count:
-                reason = "no features (blank or very smooth), so nothing can match"
-                typer.echo(f"bovw: warning: {printable(name)}: {reason}", err=True)
+            warn_about(result)
             typer.echo(json_line(result) if as_json else report_text(result))
             if draw:
                 write_drawing(draw, result)
@@ -143,6 +145,23 @@ def search(
                 page.write(result.row())
     if failed:
         raise typer.Exit(1)
+
+
+def warn_about(result: SearchResult) -> None:
+    """Say what is odd about a query."""
+    if not result.feature_count:
+        warn(result.query, "no features (blank or very smooth), so nothing can match")
+    if result.note:
+        warn(result.query, result.note)
+
+
+def require_drawing(path: Path, queries: int) -> None:
+    """Raise an error unless a match can be drawn here: before anything is searched."""
+    from ..search.drawing import require_output
+
+    if queries != 1:
+        raise ParameterError(f"--draw: takes one query, not {queries}")
+    require_output(path)
 
 
 def compare(
@@ -169,14 +188,15 @@ def compare(
     """
     from ..features.vocabulary import Vocabulary
     from ..search.comparison import compare_pictures
+    from ..search.drawing import draw_comparison, require_output, save_picture
     from .output import comparison_line, comparison_text
 
+    if draw:
+        require_output(draw)
     vocabulary = Vocabulary.shipped(features)
     comparison = compare_pictures(
         first, second, vocabulary, tolerance=tolerance, mirror_too=mirror, false_alarms=false_alarms
     )
     typer.echo((comparison_line if as_json else comparison_text)(first, second, comparison))
     if draw:
-        from ..search.drawing import draw_comparison, save_picture
-
         save_picture(draw, draw_comparison(first, second, comparison))

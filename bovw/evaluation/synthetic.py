@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EvaluationError, ImageError, OutputError, ParameterError
-from ..pictures.files import content_hash, find_images
+from ..pictures.files import content_hash
+from ..pictures.folders import find_images
 from ..pictures.reading import LIMITS, Limits, read_colours
 from ..reporting import Failure, Progress
 from ..searcher import Searcher
@@ -158,7 +159,8 @@ def draw_originals(
     for name in drawn({name: sha256 for name, (_, sha256) in paths.items()}, sample, seed):
         path, sha256 = paths[name]
         originals.append(Original(path, name, sha256, frozenset(same[sha256] - {name})))
-    files, failed = find_images(negatives)
+    found = find_images(negatives)
+    files, failed = found.files, found.problems
     for path in drawn({path: os.path.basename(path) for path in files}, sample, seed):
         try:
             sha256 = content_hash(path, limits.file_bytes)

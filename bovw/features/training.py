@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 
-from ..errors import ImageError, ParameterError, VocabularyError
+from ..errors import ImageError, ParameterError, VocabularyError, absolute_path
 from ..pictures.reading import LIMITS, Limits, read_picture
 from ..reporting import Failure, OnFailure, Progress
 from ..workers.pool import run_in_processes
@@ -172,7 +172,7 @@ def sample_descriptors(
     """
     quota = max(1, limit // max(1, len(images)))
     work = Work(partial(sample_image, spec=spec, quota=quota, seed=seed, limits=limits))
-    tasks = ((os.path.join(os.getcwd(), path), number) for number, path in enumerate(images))
+    tasks = ((absolute_path(path), number) for number, path in enumerate(images))
     parts: list[NDArray[Any]] = []
     failed: list[Failure] = []
     with closing(run_in_processes(work, tasks, CHUNK, jobs, limits.seconds)) as results:

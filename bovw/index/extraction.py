@@ -60,6 +60,7 @@ class Extracted:
     record: ImageRecord
     features: Features
     values: dict[str, NDArray[Any]]
+    note: str
 
 
 def encode_pictures(
@@ -102,7 +103,7 @@ def extract_picture(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted 
         return Failure(name, "has no features: it is blank or very smooth")
     file = FileStamp(task.path, *stamp_of(before)) if before else None
     record = ImageRecord(task.id, *features.size, sha256, file, task.metadata)
-    return Extracted(record, features, values)
+    return Extracted(record, features, values, picture.note)
 
 
 def stamp_of(status: os.stat_result) -> tuple[int, int]:
@@ -130,7 +131,7 @@ def encode_extracted(
     pictures = [each for each in extracted if isinstance(each, Extracted)]
     encoded = iter(encode_all([each.features for each in pictures], vocabulary))
     return [
-        IndexedImage(each.record, next(encoded), each.values)
+        IndexedImage(each.record, next(encoded), each.values, each.note)
         if isinstance(each, Extracted)
         else each
         for each in extracted

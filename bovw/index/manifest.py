@@ -23,6 +23,8 @@ VERSION = 3
 # What is read: format 2 had no ids, metadata and optional columns in its segments. The next write
 # makes it format 3.
 READABLE = (2, 3)
+# What there is if there is something to say: lists of texts.
+OPTIONAL = ("exclude", "removed")
 KEYS = ("generation", "features", "vocabulary", "vocabulary_files", "root", "segments")
 # How often to look for a manifest before there is none.
 ATTEMPTS = 100
@@ -84,6 +86,9 @@ class Manifest:
         picture_root: the folder that stored paths are relative to: absolute, or relative to the
             folder that holds the index folder. None as long as nobody has chosen it.
         segments: in the order in which they were added.
+        exclude: patterns of what runs pass over below folders.
+        removed: paths of images and folders that were removed from the index, as they are or would
+            be stored: runs pass over them unless they are named.
     """
 
     generation: int
@@ -92,6 +97,8 @@ class Manifest:
     vocabulary_files: dict[str, str] = field(default_factory=dict, hash=False)
     picture_root: str | None = None
     segments: tuple[SegmentEntry, ...] = field(default_factory=tuple)
+    exclude: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 def file_name(generation: int) -> str:
@@ -144,7 +151,8 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
             raise IndexCorruptError(
                 where, f"is the manifest of generation {body['generation']} under another name"
             )
-        require(set(body) == {"format", "version", "sha256", *KEYS})
+        require(set(body) - {*OPTIONAL} == {"format", "version", "sha256", *KEYS})
+        require(all(is_texts(body.get(name, [""])) for name in OPTIONAL))
         require(
             type(body["vocabulary_files"]) is dict
             and all(map(is_checksum, body["vocabulary_files"].values()))
@@ -158,6 +166,8 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
             vocabulary_files=body["vocabulary_files"],
             picture_root=body["root"],
             segments=tuple(entry_of(**entry) for entry in body["segments"]),
+            exclude=tuple(body.get("exclude", ())),
+            removed=tuple(body.get("removed", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IndexCorruptError(where, f"damaged ({error!r})") from error
@@ -220,6 +230,11 @@ def is_count(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
+def is_texts(value: object) -> bool:
+    """Whether a JSON value is a list of texts that is not empty."""
+    return type(value) is list and bool(value) and all(type(each) is str for each in value)
+
+
 def is_file_name(name: str) -> bool:
     """Whether a name can be that of a file in a folder of an index."""
     return FILE.fullmatch(name) is not None
@@ -246,6 +261,7 @@ def publish(storage: Storage, manifest: Manifest) -> None:
         "root": manifest.picture_root,
         "segments": [entry_facts(entry) for entry in manifest.segments],
     }
+    body.update({name: list(value) for name in OPTIONAL if (value := getattr(manifest, name))})
     try:
         storage.publish(file_name(manifest.generation), serialised(body))
     except FileExistsError:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from ..errors import absolute_path
+
 __all__ = ["PictureRoot", "chosen_root", "stored_root"]
 
 
@@ -51,7 +53,7 @@ class PictureRoot:
 
     def stored(self, path: str) -> str:
         """How a picture's path is stored."""
-        above, name = os.path.split(os.path.join(os.getcwd(), path).rstrip(os.sep))
+        above, name = os.path.split(absolute_path(path).rstrip(os.sep))
         if name in (os.curdir, os.pardir):
             above, name = os.path.split(os.path.realpath(os.path.join(above, name)))
         if above not in self.known_folders:
@@ -91,9 +93,7 @@ def chosen_root(index: Path, pictures: Sequence[str]) -> str:
     folders = sorted(
         {
             os.path.realpath(folder)
-            for folder in {
-                os.path.dirname(os.path.join(os.getcwd(), picture)) for picture in pictures
-            }
+            for folder in {os.path.dirname(absolute_path(picture)) for picture in pictures}
         }
     )
     common = os.path.commonpath([home, *folders])

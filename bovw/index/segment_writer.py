@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,11 +41,13 @@ class IndexedImage:
         record: what is known of it.
         encoded: its features.
         values: its rows of optional columns, by the name of the column.
+        note: what is to be said of its picture, as that it is cut off; not kept.
     """
 
     record: ImageRecord
     encoded: EncodedImage
     values: dict[str, NDArray[Any]] = field(default_factory=dict)
+    note: str = ""
 
 
 def write_segment(
@@ -112,27 +114,42 @@ def packed_geometry(image: EncodedImage) -> tuple[NDArray[np.uint16], NDArray[np
 
 
 def merge_segments(
-    storage: Storage, name: str, live_segments: Sequence[LiveSegment], words: int
+    storage: Storage,
+    name: str,
+    live_segments: Sequence[LiveSegment],
+    words: int,
+    records: Mapping[int, ImageRecord] | None = None,
 ) -> SegmentEntry:
     """Write one segment with the live images of several, in order: the same bytes as if they had
     been written in one go.
+
+    Args:
+        records: new ones of some images, by their numbers in the new segment.
     """
+    records = records or {}
     sizes = np.concatenate([live.feature_counts[live.alive] for live in live_segments])
     features = int(sizes.sum())
     files = SegmentFiles(storage, name)
-    with files.create("images.jsonl") as file:
-        for live in live_segments:
-            write_lines(file, live)
     lengths = [np.diff(live.segment.line_starts.astype(np.int64)) for live in live_segments]
     kept = [length[live.alive] for length, live in zip(lengths, live_segments, strict=True)]
-    files.array("line_starts", starts_of(np.concatenate(kept)), "<u8")
+    line_lengths: NDArray[np.int64] = np.concatenate(kept).astype(np.int64)
+    with files.create("images.jsonl") as file:
+        if records:
+            line_lengths = write_new_lines(file, live_segments, records)
+        else:
+            for live in live_segments:
+                write_lines(file, live)
+    files.array("line_starts", starts_of(line_lengths), "<u8")
     files.array("feature_starts", starts_of(sizes), "<u4")
     for column in columns.COLUMNS:
         if column.optional:
             merge_optional(files, column, live_segments)
         elif column.axis == "image":
             rows = [live.segment.rows[column.name][live.alive] for live in live_segments]
-            files.array(column.name, np.concatenate(rows), column.dtype)
+            values = np.concatenate(rows)
+            if records and column.name == "path_hashes":
+                values[list(records)] = id_hashes([each.id for each in records.values()])
+            files.array(column.name, values, column.dtype)
         else:
             with files.stream(column.name, column.dtype, column.shape(features)) as file:
                 for live in live_segments:
@@ -176,6 +193,22 @@ def write_lines(file: NewFile, live: LiveSegment) -> None:
         if not live.whole:
             block = block[np.repeat(live.alive[first:last], np.diff(starts[first : last + 1]))]
         file.write(block.tobytes())
+
+
+def write_new_lines(
+    file: NewFile, live_segments: Sequence[LiveSegment], records: Mapping[int, ImageRecord]
+) -> NDArray[np.int64]:
+    """Append the records of the live images, some of which are new. Returns their lengths."""
+    lengths: list[int] = []
+    for live in live_segments:
+        starts = live.segment.line_starts
+        for ordinal in np.flatnonzero(live.alive).tolist():
+            line = live.segment.lines[int(starts[ordinal]) : int(starts[ordinal + 1])].tobytes()
+            if len(lengths) in records:
+                line = record_line(records[len(lengths)])
+            file.write(line)
+            lengths.append(len(line))
+    return np.array(lengths, np.int64)
 
 
 def write_rows(file: NewFile, live: LiveSegment, values: NDArray[Any]) -> None:

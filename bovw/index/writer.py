@@ -5,7 +5,7 @@ manifest names.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -17,6 +17,7 @@ from ..features.vocabulary import Vocabulary
 from ..storage.base import Storage, array_bytes
 from . import manifest as manifests
 from .manifest import Deletion, Manifest, SegmentEntry
+from .record import ImageRecord
 from .segment import LiveSegment, has_counts
 from .segment_writer import IndexedImage, merge_segments, narrow, write_segment
 from .snapshot import Snapshot, deletion_files, newest_snapshot
@@ -38,6 +39,7 @@ class Writer:
     Attributes:
         snapshot: the generation that this writer has committed or found last.
         picture_root: the root that the next commit records.
+        exclude, removed: what it records of what is passed over (see `Manifest`).
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Writer:
         """Args: `on_commit` is called with every new generation."""
         self.storage, self.snapshot, self.on_commit = storage, snapshot, on_commit
         self.picture_root = snapshot.manifest.picture_root
+        self.exclude, self.removed = snapshot.manifest.exclude, snapshot.manifest.removed
 
     @property
     def words(self) -> int:
@@ -74,10 +77,56 @@ class Writer:
             self.publish(self.with_deleted(images))
             self.merge_small()
 
+    def describe(self, records: Mapping[int, ImageRecord]) -> None:
+        """Give some images of the snapshot, by their numbers, new records: nothing is extracted.
+
+        Each segment that they are in is a commit of its own.
+        """
+        bounds = self.snapshot.first_image.tolist()
+        for number in reversed(range(len(self.snapshot.live_segments))):  # the others keep numbers
+            live, first = self.snapshot.live_segments[number], bounds[number]
+            ordinals = np.cumsum(live.alive) - 1
+            new = {
+                int(ordinals[image - first]): record
+                for image, record in records.items()
+                if first <= image < bounds[number + 1]
+            }
+            if new:
+                live.segment.verify()
+                entries = list(self.manifest.segments)
+                entries[number] = merge_segments(
+                    self.storage, self.next_name(), [live], self.words, new
+                )
+                self.publish(entries)
+
     def set_root(self, root: str | None) -> None:
         """Record another root."""
         self.picture_root = root
         self.publish(self.manifest.segments)
+
+    def remember(
+        self,
+        *,
+        exclude: Sequence[str] = (),
+        removed: Sequence[str] = (),
+        forget: Collection[str] = (),
+        commit: bool = True,
+    ) -> None:
+        """Remember more of what later runs pass over.
+
+        Args:
+            exclude: patterns; one that is known comes last now.
+            removed: what was removed from the index, as it is stored.
+            forget: what no longer counts as removed.
+            commit: at once, instead of with what comes next.
+        """
+        if exclude:
+            self.exclude = (*(each for each in self.exclude if each not in exclude), *exclude)
+        if removed or forget:
+            self.removed = tuple(sorted({*self.removed, *removed} - {*forget}))
+        known = self.manifest.exclude, self.manifest.removed
+        if commit and known != (self.exclude, self.removed):
+            self.publish(self.manifest.segments)
 
     def merge_all(self) -> None:
         """Merge everything into one segment without deletions, or into as few as can hold it."""
@@ -166,6 +215,8 @@ class Writer:
             generation=self.manifest.generation + 1,
             segments=tuple(entries),
             picture_root=self.picture_root,
+            exclude=self.exclude,
+            removed=self.removed,
         )
         manifests.publish(self.storage, manifest)
         self.snapshot = newest_snapshot(self.storage, self.words, self.snapshot)

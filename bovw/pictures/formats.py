@@ -17,7 +17,14 @@ from .files import damaged
 from .pixels import has_deep_colours
 from .working import working_unit
 
-__all__ = ["decode_small", "decoding_bytes", "opened_image", "orientation_of"]
+__all__ = [
+    "decode_small",
+    "decoding_bytes",
+    "has_several_scans",
+    "opened_image",
+    "orientation_of",
+    "stored_orientation",
+]
 
 # The formats that we read, by Pillow's names and modules. No others: some would start other
 # programs (EPS: Ghostscript). TGA comes last, as it has no mark to be known by.
@@ -191,6 +198,7 @@ def has_several_scans(image: JpegImageFile) -> bool:
         return bool(image.info.get("progressive"))
     # opening ends just behind the marker of the first scan: length (2 bytes), number of channels
     scan = image.fp.read(3)
+    image.fp.seek(-len(scan), os.SEEK_CUR)
     return len(scan) == 3 and scan[2] < len(image.layer)
 
 
@@ -209,10 +217,14 @@ def orientation_of(image: ImageFile.ImageFile) -> int:
     """The EXIF orientation 1..8 of a decoded image; 1 if it has none, if that is broken, or if it
     was turned while decoding.
     """
-    if image.format == "TIFF":
-        return 1
+    return 1 if image.format == "TIFF" else stored_orientation(image)
+
+
+def stored_orientation(image: ImageFile.ImageFile) -> int:
+    """The EXIF orientation 1..8 of an image as it is stored; 1 if it has none or a broken one."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        tags = getattr(image, "tag_v2", None) if image.format == "TIFF" else image.getexif()
+        found = (tags or {}).get(ORIENTATION, 1)
     except Exception:  # broken EXIF, of which viewers take no notice either
         return 1
     return found if found in range(1, 9) else 1

@@ -13,12 +13,17 @@ from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 __all__ = [
+    "NEUTRAL",
+    "bands",
     "colour_values",
     "gray_of_array",
     "gray_values",
     "has_deep_colours",
+    "in_other_order",
     "is_gray",
     "low_bytes",
+    "low_channel",
+    "rows_of",
 ]
 
 # What is laid under transparent places, and takes the place of values that are no numbers.
@@ -33,6 +38,9 @@ SAMPLE = 1000
 RANGE = (0.1, 99.9)
 # The high bytes of 16-bit colours are what Pillow gives; the other byte order has the low ones.
 OTHER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
+
+# Says of an opened image that what would be RGBA are grey and alpha, two bytes each.
+GRAY = "bovw: two bytes of grey, two of alpha"
 
 # The values (bottom - top, w) of rows top..bottom of a picture, as float64; NaN where there is
 # none.
@@ -146,8 +154,22 @@ def rawmode(image: Image.Image) -> str:
 
 
 def low_bytes(image: ImageFile.ImageFile) -> Image.Image:
-    """Decode the low bytes of an image that has deep colours, by taking its bytes in the other
-    order.
+    """Decode the low bytes of an image that has deep colours."""
+    image = in_other_order(image)
+    load(image)
+    return low_channel(image)
+
+
+def low_channel(image: Image.Image) -> Image.Image:
+    """The low bytes in a decoded image that was opened `in_other_order`: those of grey, if they are
+    beside others.
+    """
+    return image.getchannel("G") if image.mode == "RGBA" and image.info.get(GRAY) else image
+
+
+def in_other_order(image: ImageFile.ImageFile) -> ImageFile.ImageFile:
+    """An opened image that has deep colours, so that its low bytes are decoded instead of the high
+    ones.
     """
     name, _, depth = rawmode(image).partition(";")
     # grey and alpha, two bytes each: the four bytes of RGBA, of which the second is the low one of
@@ -157,8 +179,8 @@ def low_bytes(image: ImageFile.ImageFile) -> Image.Image:
         tile._replace(args=(wanted, *tile.args[1:]) if isinstance(tile.args, tuple) else wanted)
         for tile in image.tile
     ]
-    load(image)
-    return image.getchannel("G") if name == "LA" else image
+    image.info[GRAY] = name == "LA"
+    return image
 
 
 def load(image: Image.Image) -> None:

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BovwError, ImageError, ParameterError
-from .files import damaged, opened_file, require_length, unreadable
-from .formats import decode_small, decoding_bytes, opened_image, orientation_of
-from .pixels import colour_values, gray_of_array, gray_values, has_deep_colours, is_gray, low_bytes
+from ..errors import ImageError, ParameterError
+from .decoding import Box, Decoded, decoded
+from .files import opened_file, require_length, unreadable
+from .limits import LIMITS, Limits
+from .pixels import NEUTRAL, gray_of_array
 from .working import working_unit
 
 __all__ = [
@@ -42,47 +43,6 @@ Source = str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any]
 ARRAY, BYTES, FILE = "<array>", "<bytes>", "<file>"
 NAMELESS = (ARRAY, BYTES, FILE)
 
-Box = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a picture may cost before it is refused.
-
-    Attributes:
-        pixels: of the picture, as its header says.
-        memory: bytes that decoding may take, worked out from the header. A JPEG or JPEG 2000 file
-            that is to be shrunk is decoded at a fraction of its size, and may be far larger than
-            others. The work after decoding takes some 400 MB beside.
-        file_bytes: length of the file, which some formats need in memory as a whole.
-        seconds: for one picture, in runs with worker processes (`jobs` of 1 or more): nothing else
-            can end a decoder that hangs.
-
-    Example:
-        >>> from bovw import ImageError, ImageIndex, Limits
-        >>> with ImageIndex.open("photos.bovw") as index:
-        ...     try:
-        ...         index.search("query.jpg", limits=Limits(pixels=1000))
-        ...     except ImageError as error:
-        ...         print(error.reason.partition(":")[0])
-        is too large
-    """
-
-    pixels: int = 500_000_000
-    memory: int = 600_000_000
-    file_bytes: int = 600_000_000
-    seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise ParameterError(f"{name}: {value} is not above 0")
-
-
-LIMITS = Limits()
-# EXIF orientations that swap width and height.
-TURNED = (5, 6, 7, 8)
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -92,12 +52,14 @@ class Picture:
         gray: (h, w) uint8, shrunk to the working size.
         size: (width, height) in pixels of the original upright picture.
         box: x, y, width, height of the part that `gray` shows, in pixels of the original; all of it
-            by default.
+            by default, and what there is of one that is cut off.
+        note: what is to be said of it: that it is cut off, and how much there is; else empty.
     """
 
     gray: NDArray[np.uint8]
     size: tuple[int, int]
     box: Box
+    note: str = ""
 
 
 def load_picture(
@@ -162,27 +124,39 @@ def read_picture(
     shrunk to its working size.
 
     The first frame or page counts. Alpha is composed on mid grey; deep pixels (16-bit, float) are
-    stretched to 8 bits (see `pixels.stretched`). What the file is called does not matter.
+    stretched to 8 bits (see `pixels.stretched`). What the file is called does not matter. Of a file
+    that is cut off, the picture is the part that can be read, unless `limits.strict`.
 
     Raises:
-        ImageError: the file is absent, no regular file, not an image, damaged, truncated, or beyond
-            a limit.
+        ImageError: the file is absent, no regular file, not an image, damaged, or beyond a limit;
+            or the box lies in what is missing of it.
         ParameterError: the box does not lie in the picture.
     """
-    gray, size = decoded(source, None if box is not None else max_side, "L", limits)
-    return shrink(gray, size, box, max_side)
+    path, draft = name_of(source), None if box is not None else max_side
+    with opened_source(source, limits) as file:
+        found = decoded(path, file, draft, "L", limits)
+    gray, part = found.pixels, found.part
+    if box is not None:
+        part = common(whole_box(box, found.size), found.part)
+        if min(part[2:]) < 1:
+            raise ImageError(path, f"is {found.note}: the box lies in what is missing")
+        left, top = part[0] - found.part[0], part[1] - found.part[1]
+        gray = gray[top : top + part[3], left : left + part[2]]
+    return shrink(gray, found.size, part, max_side, found.note)
 
 
 def read_colours(
     path: str | os.PathLike[str], max_side: int, limits: Limits = LIMITS
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Read a picture file upright for showing it: (h, w, 3) uint8 BGR shrunk to `max_side`, and its
-    full (width, height).
+    full (width, height). What is missing of a file that is cut off is grey.
 
     Raises:
         ImageError: as `read_picture`.
     """
-    pixels, size = decoded(path, max_side, "RGB", limits)
+    with opened_source(path, limits) as file:
+        found = decoded(name_of(path), file, max_side, "RGB", limits)
+    pixels, size = padded(found), found.size
     factor = max_side / max(size)
     if factor < 1:
         target = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
@@ -209,43 +183,10 @@ def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = Non
         )
     if array.dtype.kind not in "uif":
         raise ImageError(ARRAY, f"has another dtype than integers or floats: {array.dtype}")
-    return shrink(gray_of_array(array), (array.shape[1], array.shape[0]), box, max_side)
-
-
-def decoded(
-    source: str | os.PathLike[str] | bytes, draft: int | None, mode: str, limits: Limits
-) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """The upright pixels of a picture file, and its upright (width, height).
-
-    Args:
-        draft: the picture may be decoded at a fraction of its size, but not below this long side.
-        mode: "L" for grey values (h, w), "RGB" for BGR colours (h, w, 3) or, if the picture has
-            none, grey values.
-    """
-    path = name_of(source)
-    with opened_source(source, limits) as file:
-        try:
-            image = opened_image(path, file)
-            size = image.size
-            require_pixels(path, size, limits)
-            if draft is not None:
-                decode_small(image, mode, draft)
-            require_memory(path, decoding_bytes(image, size), limits)
-            gray = mode == "L" or is_gray(image)
-            low = low_bytes(opened_image(path, file)) if gray and has_deep_colours(image) else None
-            pixels = gray_values(image, low) if gray else colour_values(image, draft or max(size))
-            orientation = orientation_of(image)
-            size = image.size if image.format == "TIFF" else size  # Pillow has turned it by now
-            del image, low  # and their memory
-            return upright(pixels, orientation), (size[::-1] if orientation in TURNED else size)
-        except BovwError:
-            raise
-        except MemoryError:
-            raise ImageError(path, "is too large: the memory does not suffice") from None
-        except OSError as error:
-            raise (unreadable if error.errno else damaged)(path, error) from error
-        except Exception as error:  # what decoders raise of damaged files has no end
-            raise damaged(path, error) from error
+    gray, size = gray_of_array(array), (array.shape[1], array.shape[0])
+    part = (0, 0, *size) if box is None else whole_box(box, size)
+    x, y, width, height = part
+    return shrink(gray[y : y + height, x : x + width], size, part, max_side)
 
 
 def opened_source(source: str | os.PathLike[str] | bytes, limits: Limits) -> BinaryIO:
@@ -256,75 +197,52 @@ def opened_source(source: str | os.PathLike[str] | bytes, limits: Limits) -> Bin
     return io.BytesIO(source)
 
 
-def require_pixels(path: str, size: tuple[int, int], limits: Limits) -> None:
-    """Raise ImageError if a picture has too many pixels."""
-    if size[0] * size[1] > limits.pixels:
-        raise ImageError(
-            path,
-            f"is too large: {size[0]} x {size[1]} pixels, "
-            f"more than {limits.pixels:,} (limit: pixels)",
-        )
-
-
-def require_memory(path: str, needed: int, limits: Limits) -> None:
-    """Raise ImageError if decoding takes too much memory."""
-    if needed > limits.memory:
-        raise ImageError(
-            path,
-            f"is too large: decoding takes {needed:,} bytes of memory, "
-            f"more than {limits.memory:,} (limit: memory)",
-        )
-
-
-def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Pixels as they are stored -> as they are to be seen, by the EXIF orientation 1..8."""
-    if orientation in TURNED:
-        pixels = pixels.swapaxes(0, 1)
-    down, across = (
-        -1 if orientation in mirrored else 1 for mirrored in ((3, 4, 7, 8), (2, 3, 6, 7))
-    )
-    return np.ascontiguousarray(pixels[::down, ::across])
-
-
 def shrink(
-    gray: NDArray[np.uint8], size: tuple[int, int], box: Box | None, max_side: int
+    gray: NDArray[np.uint8], size: tuple[int, int], part: Box, max_side: int, note: str = ""
 ) -> Picture:
-    """Cut out the box and shrink to the working size by area means; a smaller picture keeps its
+    """A part of a picture, shrunk to the working size by area means; a smaller one keeps its
     size.
     """
-    if box is not None:
-        box = whole_box(box)
-        gray = cut(gray, box)
     height, width = gray.shape
     unit = float(working_unit(width, height, max_side))
     if unit > 1:
         target = (max(1, round(width / unit)), max(1, round(height / unit)))
         gray = np.asarray(cv2.resize(gray, target, interpolation=cv2.INTER_AREA), np.uint8)
-    return Picture(np.ascontiguousarray(gray), size, box or (0, 0, *size))
+    return Picture(np.ascontiguousarray(gray), size, part, note)
 
 
-def whole_box(box: Any) -> Box:
-    """A box as four whole numbers, from any sequence of such. Raises ParameterError."""
+def padded(found: Decoded) -> NDArray[np.uint8]:
+    """The pixels of a picture with mid grey for what is missing."""
+    height, width = found.pixels.shape[:2]
+    x, y, part_width, part_height = found.part
+    across, down = width / part_width, height / part_height
+    left, top = round(x * across), round(y * down)
+    whole = (round(found.size[1] * down), round(found.size[0] * across))
+    shape = (max(whole[0], top + height), max(whole[1], left + width), *found.pixels.shape[2:])
+    result = np.full(shape, NEUTRAL, np.uint8)
+    result[top : top + height, left : left + width] = found.pixels
+    return result
+
+
+def whole_box(box: Any, size: tuple[int, int]) -> Box:
+    """A box as four whole numbers, from any sequence of such. Raises ParameterError if it is none,
+    or does not lie in a picture of this size.
+    """
     values = list(box) if isinstance(box, (tuple, list, np.ndarray)) else []
     if len(values) != 4 or not all(isinstance(value, (int, np.integer)) for value in values):
         raise ParameterError(f"box: {box!r} is not four whole numbers x, y, width, height")
     x, y, width, height = map(int, values)
+    if min(x, y, width - 1, height - 1) < 0 or x + width > size[0] or y + height > size[1]:
+        raise ParameterError(
+            f"box: {(x, y, width, height)} does not lie in a picture of {size[0]} x {size[1]} "
+            "pixels"
+        )
     return x, y, width, height
 
 
-def cut(gray: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
-    """The part of a picture inside a box (x, y, width, height)."""
-    x, y, width, height = box
-    if (
-        x < 0
-        or y < 0
-        or width < 1
-        or height < 1
-        or x + width > gray.shape[1]
-        or y + height > gray.shape[0]
-    ):
-        raise ParameterError(
-            f"box: {box} does not lie in a picture of {gray.shape[1]} x {gray.shape[0]} pixels"
-        )
-    part: NDArray[np.uint8] = gray[y : y + height, x : x + width]
-    return part
+def common(one: Box, other: Box) -> Box:
+    """What two boxes have in common; its width or height is below 1 if that is nothing."""
+    x, y = max(one[0], other[0]), max(one[1], other[1])
+    right = min(one[0] + one[2], other[0] + other[2])
+    bottom = min(one[1] + one[3], other[1] + other[3])
+    return x, y, right - x, bottom - y

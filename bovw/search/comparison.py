@@ -35,6 +35,8 @@ __all__ = ["Comparison", "compare_pictures"]
 
 # Differences are looked for at up to so many pixels on the long side.
 DETAIL = 4096
+# Pixels by which things may have moved at most: what is compared grows with its square.
+MOST_TOLERANT = 100
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ def compare_pictures(
         >>> round(comparison.match.rotation)
         25
     """
-    if tolerance < 0:
-        raise ParameterError(f"tolerance: {tolerance} is below 0")
+    if type(tolerance) is not int or not 0 <= tolerance <= MOST_TOLERANT:
+        raise ParameterError(f"tolerance: {tolerance!r} is no whole number of 0 to {MOST_TOLERANT}")
     require_rate(false_alarms)
     vocabulary = vocabulary or Vocabulary.shipped()
     name, one, other = name_of(first), source_content(first), source_content(second)

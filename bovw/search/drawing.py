@@ -15,7 +15,7 @@ from ..pictures.reading import picture_from_array, read_colours
 from .comparison import Comparison
 from .match import Match
 
-__all__ = ["draw_comparison", "draw_match", "save_picture"]
+__all__ = ["draw_comparison", "draw_match", "require_output", "save_picture"]
 
 PANEL = 720
 MARGIN = 24
@@ -26,6 +26,9 @@ UNSURE = (0, 120, 230)
 DIFFERENT = (40, 40, 220)
 # So many pixels are left between a difference and its frame.
 FRAME = 4
+
+# What pictures are written as, by the endings of their names.
+OUTPUTS = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
 
 
 def draw_match(
@@ -174,7 +177,20 @@ def save_picture(path: str | os.PathLike[str], pixels: NDArray[np.uint8]) -> Non
     """
     from PIL import Image
 
+    require_output(path)
     try:
         Image.fromarray(np.ascontiguousarray(pixels[..., ::-1])).save(path)
     except (OSError, ValueError) as error:
         raise OutputError(path, f"cannot be written: {error}") from error
+
+
+def require_output(path: str | os.PathLike[str]) -> None:
+    """Raise OutputError unless a picture can be written here, as far as its name and folder say."""
+    ending, folder = os.path.splitext(path)[1].lower(), os.path.dirname(path) or os.curdir
+    if ending not in OUTPUTS:
+        endings = ", ".join(sorted(OUTPUTS))
+        raise OutputError(path, f"cannot be written: its ending is none of {endings}")
+    if not os.path.isdir(folder):
+        raise OutputError(path, f"cannot be written: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(path, f"cannot be written: no permission to write to {folder}")

@@ -22,6 +22,7 @@ SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 Thorough = Literal["never", "unsure", "always"]
 THOROUGH: tuple[Thorough, ...] = get_args(Thorough)
 # Whole numbers, and the least that each may be.
+MOST = {"k": 1_000_000, "verify_top": 100_000, "words_per_feature": 256, "instances": 1_000}
 LEAST = {"k": 1, "verify_top": 0, "words_per_feature": 1, "instances": 1}
 
 
@@ -70,7 +71,7 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         for name, known in (("scoring", SCORINGS), ("thorough", THOROUGH)):
-            if getattr(self, name) not in known:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
                 raise ParameterError(
                     f"{name}: {getattr(self, name)!r} is unknown, take one of {', '.join(known)}"
                 )
@@ -80,6 +81,11 @@ class SearchOptions:
                 raise ParameterError(f"{name}: {value!r} is not a whole number")
             if value < least:
                 raise ParameterError(f"{name}: {value} is below {least}")
+            if value > MOST[name]:
+                raise ParameterError(
+                    f"{name}: {value} is above {MOST[name]}: it would take too long, or too much "
+                    "memory"
+                )
         for name in ("crop", "mirror", "expand"):
             if type(getattr(self, name)) is not bool:
                 raise ParameterError(f"{name}: {getattr(self, name)!r} is neither True nor False")
@@ -93,7 +99,7 @@ class SearchOptions:
 
 def require_rate(false_alarms: float) -> None:
     """Raise ParameterError unless so many false alarms can be asked for."""
-    if not isinstance(false_alarms, (int, float)) or not 0 < false_alarms <= 1:
+    if type(false_alarms) not in (int, float) or not 0 < false_alarms <= 1:
         raise ParameterError(f"false_alarms: {false_alarms!r} is not above 0 and at most 1")
 
 

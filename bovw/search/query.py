@@ -67,6 +67,11 @@ class QueryFeatures:
         return self.picture.size
 
     @property
+    def note(self) -> str:
+        """What is to be said of the picture: that it is cut off, and how much was read."""
+        return self.picture.note
+
+    @property
     def box(self) -> Box:
         """x, y, width, height of the part that is searched with."""
         return self.picture.box

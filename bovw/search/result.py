@@ -25,6 +25,7 @@ class SearchResult:
         timings: seconds of each step.
         matches: best first.
         cpu_seconds: processor time of all steps.
+        note: empty, or that the query is cut off, and how much of it was searched with.
 
     Example:
         >>> from bovw import ImageIndex
@@ -41,6 +42,7 @@ class SearchResult:
     timings: dict[str, float]
     matches: list[Match] = field(default_factory=list)
     cpu_seconds: float = 0.0
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values: what `bovw search --json` prints."""
@@ -51,6 +53,7 @@ class SearchResult:
             "matches": [
                 {"rank": rank, **match.to_dict()} for rank, match in enumerate(self.matches, 1)
             ],
+            **({"note": self.note} if self.note else {}),
         }
 
     def row(self) -> str:

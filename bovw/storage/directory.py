@@ -17,13 +17,18 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageIndexError, IndexCorruptError, IndexLockedError
+from ..errors import ImageIndexError, IndexCorruptError, IndexLockedError, absolute_path, path_text
 from .base import Storage
 
 __all__ = ["Directory"]
 
 # What the system says of a path where nothing can be.
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+# What a file system says of what it cannot do at all.
+UNABLE = (
+    *(errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF),
+    errno.ENOTTY,
+)
 
 
 class DiskFile:
@@ -52,12 +57,12 @@ class Directory(Storage):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Raises ParameterError: it is no path, or an empty one."""
+        path = path_text("path", path)
         above_a_link = (
             os.pardir in Path(path).parts
         )  # is not what is above the folder that the link leads to
-        self.path = Path(
-            os.path.realpath(path) if above_a_link else os.path.join(os.getcwd(), path)
-        )
+        self.path = Path(os.path.realpath(path) if above_a_link else absolute_path(path))
         self.relative = not os.path.isabs(path)
 
     def name_of(self, file: str = "") -> str:
@@ -123,7 +128,7 @@ class Directory(Storage):
         self.remove(temporary)
         self.write(temporary, content)
         with self.changing(name):
-            os.link(self.path / temporary, self.path / name)
+            link_or_rename(self.path / temporary, self.path / name)
         self.sync()
         self.remove(temporary)
 
@@ -213,6 +218,15 @@ class Directory(Storage):
                     f"{self.path}: another process is writing to this index; "
                     "try again when it has finished, or wait for it (--wait)"
                 ) from None
+            except OSError as error:
+                if error.errno not in (*UNABLE, errno.ENOLCK):
+                    raise ImageIndexError(
+                        f"{self.path}: cannot be locked: {error.strerror}"
+                    ) from error
+                raise ImageIndexError(
+                    f"{self.path}: this file system has no locks (flock: {error.strerror}), so two "
+                    "writers could damage the index; put it on another one, with --index"
+                ) from error
             yield
         finally:
             os.close(descriptor)
@@ -223,5 +237,24 @@ def sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNABLE:  # some file systems have nothing to sync in a folder
+            raise
     finally:
         os.close(descriptor)
+
+
+def link_or_rename(old: Path, new: Path) -> None:
+    """Give a file another name. Raises FileExistsError if that is taken.
+
+    A hard link is made, which two writers cannot both do, whatever their locks are worth. On a file
+    system without links it is a renaming, which the lock alone keeps safe.
+    """
+    try:
+        os.link(old, new)
+    except OSError as error:
+        if error.errno not in UNABLE:
+            raise
+        if os.path.lexists(new):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(new)) from None
+        os.rename(old, new)

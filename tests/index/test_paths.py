@@ -464,14 +464,14 @@ def test_odd_names(
     monkeypatch.chdir(home)
     with ImageIndex.open("i.bovw") as index:
         assert found(index, 8) == os.path.join(folder, name)
-        assert index.add([folder], prune=True).unchanged == 1
+        assert index.add([folder], prune=True, force=True).unchanged == 1
         assert index.remove(os.path.join(folder, name)).removed == 1
         assert index.add(os.path.join(home, folder, name)).added == 1
         index.merge()
         assert index.remove(folder).removed == 1
         assert index.add(folder).added == 1
         os.unlink(os.path.join(folder, name))
-        assert index.add(folder, prune=True).removed == 1
+        assert index.add(folder, prune=True, force=True).removed == 1
     with ImageIndex.open("i.bovw") as index:
         assert names(index) == "01234"
 
@@ -640,7 +640,7 @@ def test_prune_removes_what_is_gone_below_the_named_paths_only(vocabulary: Vocab
         assert index.add("beside", prune=True).removed == 0
         assert index.add(["photos/0.png"], prune=True).removed == 1 and names(index) == "123456"
         assert index.add("photos", prune=True).removed == 3 and names(index) == "456"
-        assert index.add(".", prune=True).removed == 1 and names(index) == "46"
+        assert index.add(".", prune=True, force=True).removed == 1 and names(index) == "46"
 
 
 def test_an_absent_folder_loses_nothing(home: Path, vocabulary: Vocabulary) -> None:
@@ -655,6 +655,52 @@ def test_an_absent_folder_loses_nothing(home: Path, vocabulary: Vocabulary) -> N
             assert index.add([absent, "beside"], prune=True).removed == 0
         assert names(index) == "0123456"
         assert not index.add("beside").failed
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("named", ["photos/a", "photos", "photos/a/1.png"])
+@pytest.mark.parametrize("left", [[], ["c"], [".marker"]])
+def test_a_folder_without_files_may_be_a_disk_that_is_not_there(
+    named: str, left: list[str], vocabulary: Vocabulary
+) -> None:
+    with made("i.bovw", vocabulary, "photos") as index:
+        shutil.rmtree("photos/a")
+        os.mkdir("photos/a")
+        for name in left:
+            os.mkdir(f"photos/a/{name}") if name == "c" else Path("photos/a", name).write_text("")
+        report = index.add(named, prune=True)
+        assert report.removed == 0 and names(index) == "01234"
+        held = [failure for failure in report.failed if "--force" in failure.reason]
+        assert held and all(failure.name.startswith("photos/a") for failure in held)
+        report = index.add(named, prune=True, force=True)
+        assert report.removed == (1 if named.endswith("png") else 3) and not report.failed
+
+
+def test_most_of_many_images_are_not_removed_unasked(
+    tmp_path: Path, photos: list[Path], vocabulary: Vocabulary
+) -> None:
+    (tmp_path / "many").mkdir()
+    files = [str(tmp_path / "many" / f"{number:02d}.png") for number in range(42)]
+    for file in files:
+        shutil.copy(photos[0], file)
+    with ImageIndex.create(tmp_path / "i.bovw", vocabulary) as index:
+        index.add(files)
+        for file in files[:21]:
+            os.unlink(file)
+        assert index.add(tmp_path / "many", prune=True).removed == 21, "half is not more than half"
+        for file in files[21:41]:
+            os.unlink(file)
+        assert index.add(tmp_path / "many", prune=True).removed == 20, "20 are not more than 20"
+        for file in files[:41]:
+            shutil.copy(photos[0], file)
+        index.add(files)
+        for file in files[:22]:
+            os.unlink(file)
+        for named in ([tmp_path / "many"], files):
+            report = index.add(named, prune=True)
+            assert (report.removed, len(index)) == (0, 42)
+            assert "22 of 42 images are gone from disk" in report.failed[-1].reason
+        assert index.add(tmp_path / "many", prune=True, force=True).removed == 22
 
 
 def test_a_file_that_is_there_is_never_pruned(home: Path, vocabulary: Vocabulary) -> None:

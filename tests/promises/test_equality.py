@@ -131,6 +131,7 @@ class IndexMachine(RuleBasedStateMachine):
         self.path = self.folder / "i.bovw"
         self.files: dict[str, Held] = {}
         self.indexed: dict[str, Held] = {}
+        self.removed = set[str]()
         self.objects = [ImageIndex.create(self.path, self.world.vocabulary)]
         self.objects += [ImageIndex.open(self.path) for _ in range(OBJECTS - 1)]
         self.views: list[dict[str, Held]] = [{} for _ in self.objects]
@@ -193,11 +194,24 @@ class IndexMachine(RuleBasedStateMachine):
         prune=st.booleans(),
     )
     def add(self, who: int, names: list[str], batch: int, check_content: bool, prune: bool) -> None:
-        counts = dict.fromkeys(["added", "changed", "unchanged", "removed"], 0)
+        counts = dict.fromkeys(["added", "changed", "unchanged", "removed", "moved"], 0)
         missing = {name for name in names if name in NAMES and name not in self.files}
-        for name in covered(self.files, names):
+        asked = {name: origin_of(name, names) for name in covered(self.files, names)}
+        for name, origin in sorted(asked.items()):
+            if name not in self.indexed and any(
+                len(each) > len(origin) for each in self.removed if covers(each, name)
+            ):
+                continue
             content, time = self.files[name]
-            if name not in self.indexed:
+            lost = [
+                old
+                for old in sorted(self.indexed)
+                if old not in self.files and self.indexed[old][0] == content
+            ]
+            if name not in self.indexed and lost:
+                kind = "moved"
+                del self.indexed[lost[0]]
+            elif name not in self.indexed:
                 kind = "added"
             elif check_content:
                 kind = "changed" if self.indexed[name][0] != content else "unchanged"
@@ -206,6 +220,7 @@ class IndexMachine(RuleBasedStateMachine):
             counts[kind] += 1
             if kind != "unchanged":
                 self.indexed[name] = content, time
+        self.removed -= set(asked.values())
         if prune:
             for name in covered(self.indexed, names):
                 if name not in self.files:
@@ -217,6 +232,7 @@ class IndexMachine(RuleBasedStateMachine):
             batch=batch,
             check_content=check_content,
             prune=prune,
+            force=True,
         )
         assert {name: getattr(report, name) for name in counts} == counts
         assert {error.name for error in report.failed} == {self.file(name) for name in missing}
@@ -225,6 +241,7 @@ class IndexMachine(RuleBasedStateMachine):
     @rule(who=objects, names=names_of_all)
     def remove(self, who: int, names: list[str]) -> None:
         gone = covered(self.indexed, names)
+        self.removed |= {each for each in names if any(covers(each, name) for name in gone)}
         for name in gone:
             del self.indexed[name]
         assert self.objects[who].remove([self.file(name) for name in names]).removed == len(gone)
@@ -287,11 +304,19 @@ class IndexMachine(RuleBasedStateMachine):
 
 def covered(held: dict[str, Held], names: Sequence[str]) -> list[str]:
     """The pictures that are among some names, or lie below folders that are."""
-    return [
-        name
-        for name in held
-        if any(each in (".", name) or name.startswith(f"{each}/") for each in names)
-    ]
+    return [name for name in held if any(covers(each, name) for each in names)]
+
+
+def covers(each: str, name: str) -> bool:
+    """Whether a picture is of a name, or lies below the folder of that name."""
+    return each in (".", name) or name.startswith(f"{each}/")
+
+
+def origin_of(name: str, names: Sequence[str]) -> str:
+    """Of those of some names that cover a picture, the one that says most."""
+    return max(
+        (each for each in names if covers(each, name)), key=lambda each: (each != ".", len(each))
+    )
 
 
 def remembering(
