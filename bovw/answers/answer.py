@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ..search.options import SearchOptions
 from ..search.query import Clock, QueryFeatures, Variant, encode_variants
 from ..search.ranking import answer_part, describe, merge_parts
 from .expansion import expand
+from .sisters import LOOKED_AT, tell_sisters
 from .thorough import attempts
 
 __all__ = ["answer"]
@@ -47,6 +49,9 @@ def answer(
         clock.lap("describe")
         return matches
 
+    count = options.k
+    if options.sisters:
+        options = replace(options, k=max(count, LOOKED_AT))
     variants = encode_variants(query, vocabulary, options)
     matches = found(variants, options)
     if options.thorough != "never":
@@ -58,8 +63,18 @@ def answer(
             again = found(attempt.variants(), asked)
             matches = with_attempt(matches, again, tests, options.k)
     if options.expand and not options.crop:
-        return expand([collection], variants, matches, options, full_path, clock)
+        matches = expand([collection], variants, matches, options, full_path, clock)
+    if options.sisters:
+        matches = tell_sisters(query, matches, vocabulary, options.false_alarms)
+        matches = first_images(matches, count)
+        clock.lap("sisters")
     return matches
+
+
+def first_images(matches: list[Match], count: int) -> list[Match]:
+    """The matches of the first images; those of an image lie one after the other."""
+    blocks = [list(block) for _, block in groupby(matches, key=lambda match: match.id)]
+    return [match for block in blocks[:count] for match in block]
 
 
 def with_attempt(

@@ -29,9 +29,18 @@ def report_text(result: SearchResult) -> str:
         lines.append(f"{rank:3d}  {figures}  {printable(match.name)}")
         if match.outline is not None and match.verified:
             lines.append(f"     {place_text(match)}")
+        if match.sisters is not None:
+            lines.append(f"     {sisters_text(match)}")
     if not result.matches:
         lines.append("     no matches")
     return "\n".join(lines)
+
+
+def sisters_text(match: Match) -> str:
+    """Which group of sisters a match is in, and how much of what tells it from them is seen."""
+    if match.likeness is None:
+        return f"sisters {match.sisters}, nothing tells them apart here"
+    return f"sisters {match.sisters}, likeness {match.likeness:.2f}"
 
 
 def place_text(match: Match) -> str:

@@ -81,6 +81,13 @@ def search(
             help="Ask again with what verified images show: more views, twice the time.",
         ),
     ] = False,
+    sisters: Annotated[
+        bool,
+        typer.Option(
+            "--sisters",
+            help="Mark images that verify each other, and put the one first that the query shows.",
+        ),
+    ] = False,
     where: Annotated[
         list[str],
         typer.Option(
@@ -107,6 +114,7 @@ def search(
         instances=instances,
         false_alarms=false_alarms,
         expand=expand,
+        sisters=sisters,
     )
     if crop and expand:
         raise ParameterError("--expand: is for whole pictures, not for --crop")

@@ -174,15 +174,15 @@ def read_picture(
 
 
 def read_colours(
-    path: str | os.PathLike[str], max_side: int, limits: Limits = LIMITS
+    source: str | os.PathLike[str] | bytes, max_side: int, limits: Limits = LIMITS
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Read a picture file upright for showing it: (h, w, 3) uint8 BGR shrunk to `max_side`, and its
-    full (width, height).
+    """Read a picture file, given by its path or as its bytes, upright for showing it: (h, w, 3)
+    uint8 BGR shrunk to `max_side`, and its full (width, height).
 
     Raises:
         ImageError: as `read_picture`.
     """
-    pixels, size = decoded(path, max_side, "RGB", limits)
+    pixels, size = decoded(source, max_side, "RGB", limits)
     factor = max_side / max(size)
     if factor < 1:
         target = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))

@@ -113,6 +113,7 @@ def test_json_is_what_the_readme_documents(folder: Path) -> None:
         "image",
         "score",
         "inliers",
+        "checked",
         "verified",
         "confidence",
         "log_false_alarms",
@@ -122,6 +123,8 @@ def test_json_is_what_the_readme_documents(folder: Path) -> None:
         "scale",
         "outline",
         "homography",
+        "sisters",
+        "likeness",
         "id",
         "metadata",
     ]
