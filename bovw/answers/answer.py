@@ -17,6 +17,7 @@ from ..search.query import Clock, QueryFeatures, Variant, encode_variants
 from ..search.ranking import answer_part, describe, merge_parts
 from .expansion import expand
 from .rematching import Rematching, rematch
+from .sisters import LOOKED_AT, tell_sisters
 from .thorough import attempts
 
 __all__ = ["answer"]
@@ -51,6 +52,9 @@ def answer(
         clock.lap("describe")
         return matches
 
+    count = options.k
+    if options.sisters:
+        options = replace(options, k=max(count, LOOKED_AT))
     variants = encode_variants(query, vocabulary, options)
     if options.thorough == "never":
         matches = found(variants, options)
@@ -70,7 +74,11 @@ def answer(
             clock.lap("rematch")
         matches = of_first_images(matches, options.k)
     if options.expand and not options.crop:
-        return expand([collection], variants, matches, options, full_path, clock)
+        matches = expand([collection], variants, matches, options, full_path, clock)
+    if options.sisters:
+        matches = tell_sisters(query, matches, vocabulary, options.false_alarms)
+        matches = of_first_images(matches, count)
+        clock.lap("sisters")
     return matches
 
 

@@ -34,6 +34,8 @@ def report_text(result: SearchResult) -> str:
         lines.append(f"{rank:3d}  {figures}  {printable(match.name)}{gone}")
         if match.outline is not None and match.verified:
             lines.append(f"     {place_text(match)}")
+        if match.sisters is not None:
+            lines.append(f"     {sisters_text(match)}")
     if not result.matches:
         lines.append("     no matches")
     return "\n".join(lines)
@@ -42,6 +44,13 @@ def report_text(result: SearchResult) -> str:
 def is_gone(match: Match) -> bool:
     """Whether the file of an image is not there any more."""
     return bool(match.path) and not os.path.lexists(match.path)
+
+
+def sisters_text(match: Match) -> str:
+    """Which group of sisters a match is in, and how much of what tells it from them is seen."""
+    if match.likeness is None:
+        return f"sisters {match.sisters}, nothing tells them apart here"
+    return f"sisters {match.sisters}, likeness {match.likeness:.2f}"
 
 
 def place_text(match: Match) -> str:

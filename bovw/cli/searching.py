@@ -86,6 +86,13 @@ def search(
             help="Ask again with what verified images show: more views, twice the time.",
         ),
     ] = False,
+    sisters: Annotated[
+        bool,
+        typer.Option(
+            "--sisters",
+            help="Mark images that verify each other, and put the one first that the query shows.",
+        ),
+    ] = False,
     where: Annotated[
         list[str],
         typer.Option(
@@ -114,6 +121,7 @@ def search(
         false_alarms=false_alarms,
         thorough=cast("Thorough", thorough),
         expand=expand,
+        sisters=sisters,
     )
     if crop and expand:
         raise ParameterError("--expand: is for whole pictures, not for --crop")

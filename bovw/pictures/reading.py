@@ -146,16 +146,17 @@ def read_picture(
 
 
 def read_colours(
-    path: str | os.PathLike[str], max_side: int, limits: Limits = LIMITS
+    source: str | os.PathLike[str] | bytes, max_side: int, limits: Limits = LIMITS
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Read a picture file upright for showing it: (h, w, 3) uint8 BGR shrunk to `max_side`, and its
-    full (width, height). What is missing of a file that is cut off is grey.
+    """Read a picture file, given by its path or as its bytes, upright for showing it: (h, w, 3)
+    uint8 BGR shrunk to `max_side`, and its full (width, height). What is missing of a file that is
+    cut off is grey.
 
     Raises:
         ImageError: as `read_picture`.
     """
-    with opened_source(path, limits) as file:
-        found = decoded(name_of(path), file, max_side, "RGB", limits)
+    with opened_source(source, limits) as file:
+        found = decoded(name_of(source), file, max_side, "RGB", limits)
     pixels, size = padded(found), found.size
     factor = max_side / max(size)
     if factor < 1:

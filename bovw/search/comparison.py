@@ -61,7 +61,7 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values: what `bovw compare --json` prints, beside the names."""
         facts = self.match.to_dict()
-        for name in ("image", "id", "metadata", "score"):
+        for name in ("image", "id", "metadata", "score", "sisters", "likeness"):
             del facts[name]
         found = self.differences
         return {**facts, "differences": None if found is None else [one.to_dict() for one in found]}

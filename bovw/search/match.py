@@ -79,6 +79,11 @@ class Match:
             where nothing agreed.
         correspondences: (inliers, 4) the positions that agree: x, y in the query and x, y in the
             image.
+        sisters: which group of images that verify each other it is in, from 1 on; None where it was
+            not asked for, or it is in none.
+        likeness: how much of what tells the image from its sisters is seen in the query, 0 to 1.
+            Sisters whose likeness differs clearly stand in its order, whatever their scores. None
+            without sisters, or where nothing tells them apart.
 
     Example:
         >>> from bovw import ImageIndex
@@ -106,6 +111,8 @@ class Match:
     outline: NDArray[np.float64] | None = None
     homography: NDArray[np.float64] | None = None
     correspondences: NDArray[np.float64] = field(default_factory=lambda: NO_CORRESPONDENCES)
+    sisters: int | None = None
+    likeness: float | None = None
 
     @property
     def confidence(self) -> float:
@@ -137,6 +144,8 @@ class Match:
             "scale": None if self.scale is None else round(self.scale, 5),
             "outline": None if self.outline is None else self.outline.round(2).tolist(),
             "homography": None if self.homography is None else self.homography.ravel().tolist(),
+            "sisters": self.sisters,
+            "likeness": None if self.likeness is None else round(self.likeness, 4),
             "id": self.id,
             "metadata": self.metadata,
         }

@@ -48,6 +48,9 @@ class SearchOptions:
             "never". Takes up to ten times as long where it is done.
         expand: ask again with what the verified images show where the query lies, which finds more
             views of what the query shows (docs/expansion.md). Has no effect with `crop`.
+        sisters: whether the best verified images are looked at, to mark those that verify each
+            other, and to bring the one first that the query shows (see `Match.likeness`). Reads up
+            to 8 pictures.
 
     Raises:
         ParameterError: a value of another type, or outside its range.
@@ -68,6 +71,7 @@ class SearchOptions:
     false_alarms: float = 0.01
     thorough: Thorough = "never"
     expand: bool = False
+    sisters: bool = False
 
     def __post_init__(self) -> None:
         for name, known in (("scoring", SCORINGS), ("thorough", THOROUGH)):
@@ -86,7 +90,7 @@ class SearchOptions:
                     f"{name}: {value} is above {MOST[name]}: it would take too long, or too much "
                     "memory"
                 )
-        for name in ("crop", "mirror", "expand"):
+        for name in ("crop", "mirror", "expand", "sisters"):
             if type(getattr(self, name)) is not bool:
                 raise ParameterError(f"{name}: {getattr(self, name)!r} is neither True nor False")
         require_rate(self.false_alarms)

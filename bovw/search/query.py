@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ImageError
 from ..features.encoding import EncodedImage, encode_query
 from ..features.local import Features, FeatureSpec, extract, mirror
 from ..features.vocabulary import Vocabulary
 from ..geometry.transform import flip_in
-from ..pictures.reading import LIMITS, Box, Limits, Picture, Source, load_picture, name_of
+from ..pictures.reading import (
+    LIMITS,
+    Box,
+    Limits,
+    Picture,
+    Source,
+    load_picture,
+    name_of,
+    source_content,
+)
 from .options import SearchOptions
 
 __all__ = ["Clock", "QueryFeatures", "Variant", "encode_variants", "extract_query"]
@@ -54,12 +65,14 @@ class QueryFeatures:
         picture: its grey values, of the part that is searched with.
         features: of that part.
         mirrored: of its mirror image; None if that is not asked for.
+        content: its path, the bytes of its file, or its pixels; an empty path if it has none.
     """
 
     name: str
     picture: Picture
     features: Features
     mirrored: Features | None
+    content: str | bytes | NDArray[Any] = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -112,13 +125,17 @@ def extract_query(
         ParameterError: the box does not lie in it.
     """
     clock = clock or Clock()
-    picture = load_picture(source, spec.max_side, box, limits)
+    content, name = source_content(source, limits), name_of(source)
+    try:
+        picture = load_picture(content, spec.max_side, box, limits)
+    except ImageError as error:
+        raise ImageError(name, error.reason) from error
     clock.lap("read")
     spec = spec.for_queries()
     features = extract(picture, spec)
     flipped = mirror(features, picture, spec) if mirrored else None
     clock.lap("extract")
-    return QueryFeatures(name_of(source), picture, features, flipped)
+    return QueryFeatures(name, picture, features, flipped, content)
 
 
 def encode_variants(

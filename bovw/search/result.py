@@ -82,5 +82,7 @@ def figure_of(rank: int, match: Match) -> Figure:
         lines.append(f"{match.inliers} inliers, {transform_text(match)} ({match.model})")
         alarms = f"false alarms expected: 10^{match.log_false_alarms:.1f}"
         lines.append(f"confidence {match.confidence:.3f}, {alarms}")
+    if match.likeness is not None:
+        lines.append(f"sisters {match.sisters}, likeness {match.likeness:.2f}")
     title = f"{rank}. {'no agreement' if verdict(match) == '-' else verdict(match)}"
     return Figure(match.path, match.outline, "yes" if match.verified else "no", title, lines)

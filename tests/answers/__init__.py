@@ -1,1 +1,1 @@
-"""Tests of bovw/search/."""
+"""Tests of bovw/answers/."""

@@ -114,6 +114,7 @@ def test_json_is_what_the_readme_documents(folder: Path) -> None:
         "image",
         "score",
         "inliers",
+        "checked",
         "verified",
         "confidence",
         "log_false_alarms",
@@ -123,6 +124,8 @@ def test_json_is_what_the_readme_documents(folder: Path) -> None:
         "scale",
         "outline",
         "homography",
+        "sisters",
+        "likeness",
         "id",
         "metadata",
     ]
