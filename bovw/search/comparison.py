@@ -31,7 +31,12 @@ from .ranking import fit_candidates
 from .scan import SIGMA
 from .weighting import votes
 
-__all__ = ["Comparison", "compare_pictures"]
+__all__ = [
+    "Comparison",
+    "compare_pictures",
+    "match_pictures",
+    "scaling",
+]
 
 # Differences are looked for at up to so many pixels on the long side.
 DETAIL = 4096

@@ -20,6 +20,7 @@ from .query import Variant
 
 __all__ = [
     "NO_CORRESPONDENCES",
+    "SELECT_PIXELS",
     "CandidateFit",
     "FeatureGeometry",
     "Match",
