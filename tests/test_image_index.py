@@ -170,7 +170,7 @@ def test_verified_matches_come_first_whatever_is_asked_for(index: ImageIndex) ->
 
 
 def test_fewer_false_alarms_leave_fewer_yes(index: ImageIndex) -> None:
-    query, _ = crop_query(textured(3, 480, 360), 150, 100, 160, 120, 20, 0.9)
+    query, _ = crop_query(textured(3, 480, 360), 150, 100, 100, 80, 20, 0.9)
     found = [
         index.search(query, replace(CROP, false_alarms=rate)).matches
         for rate in (1.0, 0.01, 1e-4, 1e-300)

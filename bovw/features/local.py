@@ -28,11 +28,9 @@ DIMENSIONS = {"rootsift": 128, "orb": 256}
 FEATURE_NAMES = tuple(DIMENSIONS)
 
 MOST_FEATURES = 65_535
-# Lower than OpenCV's 0.04: dim and smooth parts keep enough features, at about 10 % more time. What
-# is weaker than the first is kept only as far as a picture has fewer features than that.
-SIFT_CONTRAST, WEAK_CONTRAST, ENOUGH = 0.02, 0.01, 1000
-# OpenCV compares contrast with a threshold that is divided by the number of layers of an octave.
-LAYERS = 3
+# Lower than OpenCV's 0.04: dim and smooth parts keep enough features, at about 15 % more time. With
+# 0.01 more small crops are found, and fewer packages on white.
+SIFT_CONTRAST = 0.014
 # The detector gives up to this many times max_features, of which `select_keypoints` chooses.
 SURPLUS = 4
 # A query costs no bytes, and may show what is indexed in a small part of it: it may have so many
@@ -216,7 +214,7 @@ def detector(spec: FeatureSpec) -> cv2.Feature2D:
     if spec.kind == "orb":
         return cv2.ORB.create(nfeatures=SURPLUS * spec.max_features, fastThreshold=10)
     return cv2.SIFT.create(
-        SURPLUS * spec.max_features, contrastThreshold=WEAK_CONTRAST, enable_precise_upscale=True
+        SURPLUS * spec.max_features, contrastThreshold=SIFT_CONTRAST, enable_precise_upscale=True
     )
 
 
@@ -248,12 +246,7 @@ def select_keypoints(
         rank = np.minimum(rank, squares * rank_in_groups(square, np.arange(len(rows))))
     octave = np.log2(strongest[:, 2] / FINEST[spec.kind]).clip(0).astype(np.int64)
     rank = np.minimum(rank, rank_in_groups(octave, rank) << octave + 1)
-    best = np.argsort(rank, kind="stable")
-    if spec.kind == "rootsift":
-        is_weak = strongest[best, 4] < SIFT_CONTRAST / LAYERS
-        room = max(0, ENOUGH - np.count_nonzero(~is_weak))
-        best = np.concatenate([best[~is_weak], best[is_weak][:room]])
-    return order[best[: spec.max_features]]
+    return order[np.argsort(rank, kind="stable")[: spec.max_features]]
 
 
 def rank_in_groups(group: NDArray[np.int64], value: NDArray[np.int64]) -> NDArray[np.int64]:
