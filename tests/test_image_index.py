@@ -376,9 +376,11 @@ def test_bad_pictures_are_named_and_the_rest_goes_on(photos: Path, tmp_path: Pat
             [tmp_path, tmp_path / "absent.jpg"],
             progress=lambda stage, done, total: seen.append((stage, done, total)),
         )
-        assert report.added == len(index) == 1
+        assert report.added == len(index) == 2
         reasons = {name_of(error.name): error.reason for error in report.failed}
-        assert set(reasons) == {"empty.jpg", "text.png", "cut.png", "blank.png", "absent.jpg"}
+        assert set(reasons) == {"empty.jpg", "text.png", "blank.png", "absent.jpg"}
+        (warning,) = report.warnings
+        assert name_of(warning.name) == "cut.png" and "cut off" in warning.reason
         assert (
             "empty" in reasons["empty.jpg"]
             and "no features" in reasons["blank.png"]

@@ -116,9 +116,11 @@ def test_json_is_what_the_readme_documents(folder: Path) -> None:
         "inliers",
         "checked",
         "verified",
+        "expanded",
         "confidence",
         "log_false_alarms",
         "mirrored",
+        "negative",
         "model",
         "rotation",
         "scale",
@@ -302,7 +304,7 @@ def test_training_that_fails_still_reports_the_pictures_that_it_left_out(
     found = [json.loads(line) for line in errors.read_text().splitlines()]
     assert [(error["path"], error["reason"].partition(":")[0]) for error in found] == [
         ("absent.jpg", "there is no such file or folder"),
-        ("broken.jpg", "is damaged"),
+        ("broken.jpg", "is not an image of a known format"),
     ]
 
 

@@ -54,6 +54,9 @@ def test_self_needs_nothing_but_the_index(folder: Path, tmp_path: Path) -> None:
         "mirror": True,
         "instances": 1,
         "false_alarms": 0.01,
+        "thorough": "never",
+        "expand": False,
+        "sisters": False,
     }
     assert saved["sets"][0]["means"]["Success@1"].keys() == {"mean", "low", "high"}
     content = page.read_text()

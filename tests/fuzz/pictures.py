@@ -280,8 +280,10 @@ def trial(number: int, seed: int, folder: str) -> str:
         picture = read_picture(path, SPEC.max_side)
         extract(picture, SPEC)
         colours, size = read_colours(path, 64)
-        assert size == picture.size and min(size) > 0 and picture.box == (0, 0, *size)
-        assert max(picture.gray.shape) <= SPEC.max_side and max(colours.shape[:2]) <= 64
+        x, y, width, height = picture.box  # not all of a picture that is cut off
+        assert size == picture.size and min(x, y, width - 1, height - 1) >= 0
+        assert x + width <= size[0] and y + height <= size[1]
+        assert picture.gray.size <= SPEC.max_side**2 and max(colours.shape[:2]) <= 64
         outcome = "read"
     except ImageError as error:
         outcome = error.reason.partition(":")[0]
