@@ -67,7 +67,9 @@ def answer(
                 break
             tests += 1
             asked = replace(attempt.options, false_alarms=options.false_alarms / tests)
-            matches = with_attempt(matches, found(attempt.variants(), asked), tests, wider.k)
+            tried = attempt.variants()
+            clock.lap("extract")
+            matches = with_attempt(matches, found(tried, asked), tests, wider.k)
         if not is_enough(matches, options):
             images = collection.statistics.image_count
             matches = rematch(query, matches, Rematching(options, spec, images, tests + 1))

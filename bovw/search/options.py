@@ -45,7 +45,7 @@ class SearchOptions:
             would agree as well by chance: at most about one wrong yes in 1 / false_alarms queries
             (docs/reliability.md). Verified matches come first.
         thorough: look harder (docs/thorough.md): "unsure" where nothing is verified, "always", or
-            "never". Takes up to ten times as long where it is done.
+            "never". Takes seconds where it is done.
         expand: ask again with what the verified images show where the query lies, which finds more
             views of what the query shows (docs/expansion.md). Has no effect with `crop`.
         sisters: whether the best verified images are looked at, to mark those that verify each
