@@ -14,6 +14,7 @@ __all__ = [
     "lexicographic_order",
     "list_blocks",
     "ranges",
+    "rank_in_groups",
     "sorted_unique",
     "starts_of",
 ]
@@ -59,6 +60,15 @@ def lexicographic_order(*columns: NDArray[np.integer]) -> NDArray[np.int64]:
         key *= limit
         key += column
     return np.argsort(key)
+
+
+def rank_in_groups(group: NDArray[np.int64], value: NDArray[np.number]) -> NDArray[np.int64]:
+    """How many members of its group come before each item (n,) by a value; ties go to the first."""
+    order = np.lexsort((value, group))
+    sizes = np.bincount(group)
+    rank = np.empty(len(group), np.int64)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return rank
 
 
 def list_blocks(starts: NDArray[np.int64], limit: int = BLOCK) -> Iterator[tuple[int, int]]:

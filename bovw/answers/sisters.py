@@ -16,7 +16,7 @@ from ..errors import ImageError
 from ..features.vocabulary import Vocabulary
 from ..geometry.transform import corners_of, decompose, project, select_transform
 from ..pictures.pixels import gray_of_array
-from ..pictures.reading import Box, read_colours
+from ..pictures.reading import Box, fitted, read_colours
 from ..pictures.working import working_unit
 from ..search.comparison import match_pictures, scaling
 from ..search.match import SELECT_PIXELS, Match
@@ -225,8 +225,4 @@ def query_colours(query: QueryFeatures, side: int) -> Pixels:
         return read_colours(content, side)[0]
     if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3:
         content = np.repeat(gray_of_array(content)[..., None], 3, axis=2)
-    factor = side / max(content.shape[:2])
-    if factor < 1:
-        width, height = (max(1, round(each * factor)) for each in content.shape[1::-1])
-        content = cv2.resize(content, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(content, np.uint8)
+    return fitted(np.asarray(content, np.uint8), (content.shape[1], content.shape[0]), side)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..features.encoding import encode
-from ..features.local import FeatureSpec, extract, invert, mirror
+from ..features.local import Features, FeatureSpec, extract, invert, mirror
 from ..features.vocabulary import Vocabulary
 from ..pictures.reading import Picture
 from ..search.options import SearchOptions
@@ -65,7 +65,8 @@ def attempts(
             size = [max(1, round(side * factor)) for side in query.picture.gray.shape[::-1]]
             way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
             gray = np.asarray(cv2.resize(query.picture.gray, size, interpolation=way), np.uint8)
-            other = extracted(replace(query.picture, gray=gray), spec, query.name)
+            picture = replace(query.picture, gray=gray)
+            other = with_mirror_image(query.name, picture, extract(picture, spec), spec)
             return encode_variants(other, vocabulary, options)
 
         return variants
@@ -83,9 +84,10 @@ def attempts(
         yield Attempt(f"tilted {tilt:g}", seen, options)
 
 
-def extracted(picture: Picture, spec: FeatureSpec, name: str) -> QueryFeatures:
+def with_mirror_image(
+    name: str, picture: Picture, features: Features, spec: FeatureSpec
+) -> QueryFeatures:
     """A query with the features of a picture, and those of its mirror image."""
-    features = extract(picture, spec)
     return QueryFeatures(name, picture, features, mirror(features, picture, spec))
 
 
@@ -95,7 +97,7 @@ def negatives(
     """The variants of the negative of a query."""
     picture = replace(query.picture, gray=255 - query.picture.gray)
     features = invert(query.features, query.picture, spec)
-    other = QueryFeatures(query.name, picture, features, mirror(features, picture, spec))
+    other = with_mirror_image(query.name, picture, features, spec)
     return [replace(each, negative=True) for each in encode_variants(other, vocabulary, options)]
 
 

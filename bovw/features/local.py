@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import rank_in_groups
 from ..errors import ParameterError
 from ..pictures.reading import Box, Picture
 
@@ -247,15 +248,6 @@ def select_keypoints(
     octave = np.log2(strongest[:, 2] / FINEST[spec.kind]).clip(0).astype(np.int64)
     rank = np.minimum(rank, rank_in_groups(octave, rank) << octave + 1)
     return order[np.argsort(rank, kind="stable")[: spec.max_features]]
-
-
-def rank_in_groups(group: NDArray[np.int64], value: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many members of its group are before each item (n,) by a value; ties go to the first."""
-    order = np.lexsort((value, group))
-    sizes = np.bincount(group)
-    rank = np.empty(len(group), np.int64)
-    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return rank
 
 
 def mirror(features: Features, picture: Picture, spec: FeatureSpec) -> Features:

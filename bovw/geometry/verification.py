@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import ranges
+from ..arrays import ranges, rank_in_groups
 from .fitting import AffineMaps, columns, fit_transforms
 
 __all__ = ["GeometricFit", "Matches", "Tolerances", "squared", "verify_candidates"]
@@ -174,12 +174,7 @@ def top_per_group(
 
     Ties go to the first.
     """
-    order = np.lexsort((-score, group))
-    sizes = np.bincount(group)
-    rank = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    top = np.zeros(len(group), bool)
-    top[order[rank < count]] = True
-    return top
+    return rank_in_groups(group, -score) < count
 
 
 def refine(

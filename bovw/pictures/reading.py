@@ -28,6 +28,7 @@ __all__ = [
     "Limits",
     "Picture",
     "Source",
+    "fitted",
     "load_picture",
     "name_of",
     "picture_from_array",
@@ -157,12 +158,17 @@ def read_colours(
     """
     with opened_source(source, limits) as file:
         found = decoded(name_of(source), file, max_side, "RGB", limits)
-    pixels, size = padded(found), found.size
+    pixels = fitted(padded(found), found.size, max_side)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2), found.size
+
+
+def fitted(pixels: NDArray[np.uint8], size: tuple[int, int], max_side: int) -> NDArray[np.uint8]:
+    """Pixels of a picture of some (width, height), shrunk to a long side by area means."""
     factor = max_side / max(size)
     if factor < 1:
         target = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
         pixels = np.asarray(cv2.resize(pixels, target, interpolation=cv2.INTER_AREA), np.uint8)
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2), size
+    return pixels
 
 
 def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = None) -> Picture:

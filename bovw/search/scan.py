@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import lexicographic_order, ranges, starts_of
+from ..arrays import lexicographic_order, ranges, rank_in_groups
 from ..features.encoding import EncodedImage
 from .collection import Collection
 from .postings import MATCH_DISTANCE, close_postings
@@ -111,10 +111,8 @@ def without_crowds(hits: Hits) -> Hits:
     if not len(crowded):
         return hits
     crowd, row = ranges(starts[crowded], sizes[crowded])
-    order = np.lexsort((hits.distance[row], crowd))
-    rank = np.arange(len(row)) - np.repeat(starts_of(sizes[crowded])[:-1], sizes[crowded])
     kept = np.ones(len(hits.candidate), bool)
-    kept[row[order[rank >= CROWD]]] = False
+    kept[row[rank_in_groups(crowd, hits.distance[row]) >= CROWD]] = False
     return hits[np.flatnonzero(kept)]
 
 
