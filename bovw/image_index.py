@@ -180,6 +180,7 @@ class ImageIndex(IndexReader):
         hidden: bool = False,
         follow_links: bool = False,
         exclude: Sequence[str] = (),
+        complete: bool = False,
         wait: bool = False,
         limits: Limits = LIMITS,
         progress: Progress | None = None,
@@ -211,6 +212,8 @@ class ImageIndex(IndexReader):
                 .bovwignore files. The index remembers them for later runs; `!PATTERN` takes one
                 back. It remembers what was removed from it as well, which comes back only if it is
                 named itself.
+            complete: read all images again that lack what searches of whole pictures need, wherever
+                they are: they were added by an older version.
             wait: wait while another process is writing.
             limits: what a picture may cost before it is left out.
             progress: called with ("index", done, total) after each picture that was read.
@@ -239,6 +242,8 @@ class ImageIndex(IndexReader):
                 stop=stop,
             )
             update.add_files(found, check_content, metadata or {})
+            if complete and not update.report.stopped:
+                update.complete()
             if prune and not update.report.stopped:
                 update.prune(named, force)
             return update.report

@@ -132,11 +132,13 @@ def test_bad_items_are_named_by_id_and_the_rest_goes_on(memory: ImageIndex, tmp_
         failure=told.append,
         progress=lambda stage, done, total: seen.append((stage, done, total)),
     )
-    assert (report.added, told) == (1, report.failed)
+    assert (report.added, told) == (2, report.failed)
     reasons = {failure.name: failure.reason for failure in told}
     assert "known format" in reasons["garbage"] and "empty" in reasons["empty"]
-    assert "no features" in reasons["blank"] and "no such file" in reasons["absent"]
-    assert "shape" in reasons["shape"] and len(reasons) == 5
+    assert "no such file" in reasons["absent"]
+    assert "shape" in reasons["shape"] and len(reasons) == 4
+    (warning,) = report.warnings
+    assert warning.name == "blank" and "no features" in warning.reason
     assert seen == [("index", done, 6) for done in range(1, 7)]
 
 

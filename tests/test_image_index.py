@@ -376,16 +376,13 @@ def test_bad_pictures_are_named_and_the_rest_goes_on(photos: Path, tmp_path: Pat
             [tmp_path, tmp_path / "absent.jpg"],
             progress=lambda stage, done, total: seen.append((stage, done, total)),
         )
-        assert report.added == len(index) == 2
+        assert report.added == len(index) == 3
         reasons = {name_of(error.name): error.reason for error in report.failed}
-        assert set(reasons) == {"empty.jpg", "text.png", "blank.png", "absent.jpg"}
-        (warning,) = report.warnings
-        assert name_of(warning.name) == "cut.png" and "cut off" in warning.reason
-        assert (
-            "empty" in reasons["empty.jpg"]
-            and "no features" in reasons["blank.png"]
-            and "no such file" in reasons["absent.jpg"]
-        )
+        assert set(reasons) == {"empty.jpg", "text.png", "absent.jpg"}
+        assert "empty" in reasons["empty.jpg"] and "no such file" in reasons["absent.jpg"]
+        warnings = {name_of(warning.name): warning.reason for warning in report.warnings}
+        assert set(warnings) == {"blank.png", "cut.png"}
+        assert "no features" in warnings["blank.png"] and "cut off" in warnings["cut.png"]
         assert len(seen) == 5
         assert index.search(textured(1, 480, 360)).matches[0].path == str(tmp_path / "good.png")
 

@@ -108,8 +108,9 @@ def train_vocab(
 
 def index(
     photos: Annotated[
-        list[str], typer.Argument(help="Picture files and folders; - reads paths from stdin.")
-    ],
+        list[str] | None,
+        typer.Argument(help="Picture files and folders; - reads paths from stdin."),
+    ] = None,
     path: IndexOption = Path("index.bovw"),
     features: Annotated[
         str | None, typer.Option(help="rootsift (default) or orb, which is extracted faster.")
@@ -156,6 +157,14 @@ def index(
             help="Look for changes by content instead of by size and modification time.",
         ),
     ] = False,
+    complete: Annotated[
+        bool,
+        typer.Option(
+            "--complete",
+            help="Read again the images of an older index that lack what searches of whole "
+            "pictures need.",
+        ),
+    ] = False,
     batch: Annotated[
         int,
         typer.Option(
@@ -180,7 +189,9 @@ def index(
     """Add pictures to an index; make the index if there is none. Pictures that it holds unchanged
     are skipped.
     """
-    wanted, limits = named_paths(photos, nul), parsed_limits(limit, strict)
+    if not photos and not complete:
+        raise ParameterError("PHOTOS: name pictures or folders, or use --complete")
+    wanted, limits = named_paths(photos or [], nul), parsed_limits(limit, strict)
     metadata = parsed_pairs("--meta", meta)
     with (
         Failures(report_errors) as failures,
@@ -198,6 +209,7 @@ def index(
                 hidden=hidden,
                 follow_links=follow_links,
                 exclude=exclude,
+                complete=complete,
                 wait=wait,
                 limits=limits,
                 progress=bar,

@@ -14,14 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ImageError
+from ..features.appearance import as_gray, colour_histogram, thumbnail
 from ..features.encoding import encode_all
+from ..features.hashing import perceptual_hash
 from ..features.local import Features, FeatureSpec, extract
 from ..features.vocabulary import Vocabulary
 from ..pictures.files import content_hash, unreadable
-from ..pictures.reading import Limits, Picture, load_picture
+from ..pictures.reading import Limits, load_colours, load_picture
 from ..reporting import Failure
 from ..workers.pool import run_in_processes
 from ..workers.process import Work
+from . import columns
 from .record import FileStamp, ImageRecord
 from .segment_writer import IndexedImage
 
@@ -29,8 +32,17 @@ __all__ = ["CHUNK", "PRODUCERS", "Extracted", "Task", "encode_pictures", "stamp_
 
 # Pictures that a process encodes together.
 CHUNK = 8
-# What makes the rows of the optional columns of an image, by the name of the column.
-PRODUCERS: dict[str, Callable[[Picture], NDArray[Any]]] = {}
+# Long side of the pictures that the optional columns are made of.
+COLOURS_SIDE = 256
+# What makes the rows of the optional columns of an image, by the name of the column: of its colours
+# (h, w, 3) BGR and its features.
+PRODUCERS: dict[str, Callable[[NDArray[np.uint8], Features], Any]] = {
+    "perceptual_hash": lambda colours, _: perceptual_hash(as_gray(colours)),
+    "thumbnail": lambda colours, _: thumbnail(colours),
+    "colour": lambda colours, _: colour_histogram(colours),
+}
+# What is said of a picture that no part of another can be found in.
+FEATURELESS = "has no features, it is blank or very smooth: only searches of whole pictures find it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +101,8 @@ def extract_picture(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted 
             return None
         picture = load_picture(source, spec.max_side, limits=limits)
         features = extract(picture, spec)
-        values = {column: make(picture) for column, make in PRODUCERS.items()}
+        colours = load_colours(source, COLOURS_SIDE, limits=limits)
+        values = values_of(colours, features, spec)
         after = os.stat(source) if isinstance(source, str) else None
     except ImageError as error:
         return Failure(name, error.reason)
@@ -99,11 +112,22 @@ def extract_picture(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted 
         return Failure(name, "is too large: the memory does not suffice for its features")
     if before and after and stamp_of(before) != stamp_of(after):
         return Failure(name, "changed while it was read: the next run reads it again")
-    if not len(features):
-        return Failure(name, "has no features: it is blank or very smooth")
     file = FileStamp(task.path, *stamp_of(before)) if before else None
     record = ImageRecord(task.id, *features.size, sha256, file, task.metadata)
-    return Extracted(record, features, values, picture.note)
+    notes = [picture.note, "" if len(features) else FEATURELESS]
+    return Extracted(record, features, values, "; ".join(filter(None, notes)))
+
+
+def values_of(
+    colours: NDArray[np.uint8], features: Features, spec: FeatureSpec
+) -> dict[str, NDArray[Any]]:
+    """The rows of a picture in the optional columns, by their names.
+
+    Args:
+        colours: (h, w, 3) BGR, COLOURS_SIDE pixels on its long side or less.
+    """
+    wanted = columns.optional_columns(spec)
+    return {column.name: np.asarray(PRODUCERS[column.name](colours, features)) for column in wanted}
 
 
 def stamp_of(status: os.stat_result) -> tuple[int, int]:

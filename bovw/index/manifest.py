@@ -15,22 +15,33 @@ from typing import Any
 from ..errors import IndexCorruptError, IndexLockedError, IndexMissingError, IndexVersionError
 from ..features.local import FeatureSpec
 from ..storage.base import Storage
+from .columns import Embedding
 
-__all__ = ["Deletion", "Manifest", "SegmentEntry", "is_file_name", "publish", "read_latest"]
+__all__ = [
+    "Deletion",
+    "Manifest",
+    "SegmentEntry",
+    "is_embedding_name",
+    "is_file_name",
+    "publish",
+    "read_latest",
+]
 
 FORMAT = "bovw-index"
 VERSION = 3
 # What is read: format 2 had no ids, metadata and optional columns in its segments. The next write
 # makes it format 3.
 READABLE = (2, 3)
-# What there is if there is something to say: lists of texts.
-OPTIONAL = ("exclude", "removed")
+# What there is if there is something to say: lists of texts, and one of objects.
+TEXTS = ("exclude", "removed")
+OPTIONAL = (*TEXTS, "embeddings")
 KEYS = ("generation", "features", "vocabulary", "vocabulary_files", "root", "segments")
 # How often to look for a manifest before there is none.
 ATTEMPTS = 100
 NAME = re.compile(r"manifest-(\d{8})\.json")
 SEGMENT, DELETION = re.compile(r"\d{8}", re.ASCII), re.compile(r"\d{8}-\d{8}", re.ASCII)
-FILE = re.compile(r"[a-z_]+\.(npy|json|jsonl)")
+FILE = re.compile(r"[a-z_]+\.(npy|json|jsonl)|embedding_[a-z][a-z0-9_]*\.npy")
+EMBEDDING = re.compile(r"[a-z][a-z0-9_]{0,31}")
 CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
 
@@ -89,6 +100,7 @@ class Manifest:
         exclude: patterns of what runs pass over below folders.
         removed: paths of images and folders that were removed from the index, as they are or would
             be stored: runs pass over them unless they are named.
+        embeddings: the networks that vectors of the images are from.
     """
 
     generation: int
@@ -99,6 +111,7 @@ class Manifest:
     segments: tuple[SegmentEntry, ...] = field(default_factory=tuple)
     exclude: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    embeddings: tuple[Embedding, ...] = ()
 
 
 def file_name(generation: int) -> str:
@@ -152,7 +165,7 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
                 where, f"is the manifest of generation {body['generation']} under another name"
             )
         require(set(body) - {*OPTIONAL} == {"format", "version", "sha256", *KEYS})
-        require(all(is_texts(body.get(name, [""])) for name in OPTIONAL))
+        require(all(is_texts(body.get(name, [""])) for name in TEXTS))
         require(
             type(body["vocabulary_files"]) is dict
             and all(map(is_checksum, body["vocabulary_files"].values()))
@@ -168,6 +181,7 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
             segments=tuple(entry_of(**entry) for entry in body["segments"]),
             exclude=tuple(body.get("exclude", ())),
             removed=tuple(body.get("removed", ())),
+            embeddings=tuple(embedding_of(**each) for each in body.get("embeddings", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IndexCorruptError(where, f"damaged ({error!r})") from error
@@ -219,6 +233,12 @@ def entry_facts(entry: SegmentEntry) -> dict[str, Any]:
     }
 
 
+def embedding_of(name: str, width: int, fingerprint: str) -> Embedding:
+    """An embedding from its JSON values."""
+    require(is_embedding_name(name) and is_count(width) and width and is_checksum(fingerprint))
+    return Embedding(name, width, fingerprint)
+
+
 def require(condition: object) -> None:
     """Raise ValueError unless a condition holds."""
     if not condition:
@@ -238,6 +258,11 @@ def is_texts(value: object) -> bool:
 def is_file_name(name: str) -> bool:
     """Whether a name can be that of a file in a folder of an index."""
     return FILE.fullmatch(name) is not None
+
+
+def is_embedding_name(name: object) -> bool:
+    """Whether a value can be the name of an embedding."""
+    return isinstance(name, str) and EMBEDDING.fullmatch(name) is not None
 
 
 def is_checksum(value: object) -> bool:
@@ -261,7 +286,9 @@ def publish(storage: Storage, manifest: Manifest) -> None:
         "root": manifest.picture_root,
         "segments": [entry_facts(entry) for entry in manifest.segments],
     }
-    body.update({name: list(value) for name in OPTIONAL if (value := getattr(manifest, name))})
+    body.update({name: list(value) for name in TEXTS if (value := getattr(manifest, name))})
+    if manifest.embeddings:
+        body["embeddings"] = [vars(embedding) for embedding in manifest.embeddings]
     try:
         storage.publish(file_name(manifest.generation), serialised(body))
     except FileExistsError:

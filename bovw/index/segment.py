@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from ..arrays import RunTable, bisect_lists, list_blocks, ranges, starts_of
 from ..errors import IndexCorruptError, IndexVersionError
 from ..storage.base import Storage
-from . import columns
-from .columns import OptionalRows
+from .columns import Embedding, OptionalRows, all_columns, missing_name
 from .manifest import SegmentEntry, is_file_name
 from .record import ImageRecord, as_text, parse_record
 
@@ -57,7 +56,13 @@ class Segment:
     feature_starts[i + 1].
     """
 
-    def __init__(self, storage: Storage, entry: SegmentEntry, words: int) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        entry: SegmentEntry,
+        words: int,
+        embeddings: Sequence[Embedding] = (),
+    ) -> None:
         """Open the segment that a manifest names; its vocabulary has `words` words.
 
         Raises:
@@ -66,7 +71,7 @@ class Segment:
         self.storage, self.entry, self.folder = storage, entry, f"segments/{entry.name}"
         self.image_count, self.feature_count = entry.image_count, entry.feature_count
         self.files = self.read_files(storage, entry)
-        self.rows = self._open_columns()
+        self.rows = self._open_columns(embeddings)
         self.id_hashes, self.sizes = self.rows["path_hashes"], self.rows["sizes"]
         self.places, self.shapes = self.rows["places"], self.rows["shapes"]
         if not self.sizes.all():
@@ -91,10 +96,10 @@ class Segment:
         """One of the arrays, mapped."""
         return self.storage.array(f"{self.folder}/{file}.npy", dtypes, shape)
 
-    def _open_columns(self) -> dict[str, NDArray[Any]]:
+    def _open_columns(self, embeddings: Sequence[Embedding]) -> dict[str, NDArray[Any]]:
         """The columns that are there, and the flags of those that images lack; by name."""
         rows = {}
-        for column in columns.COLUMNS:
+        for column in all_columns(embeddings):
             if column.optional and f"{column.name}.npy" not in self.files:
                 continue
             count = self.image_count if column.axis == "image" else self.feature_count
@@ -172,8 +177,7 @@ class Segment:
         """An optional column; None if no image has it."""
         if name not in self.rows:
             return None
-        column = next(column for column in columns.COLUMNS if column.name == name)
-        missing = self.rows.get(column.missing_name, np.zeros(self.image_count, bool))
+        missing = self.rows.get(missing_name(name), np.zeros(self.image_count, bool))
         return OptionalRows(self.rows[name], ~missing)
 
     def with_metadata(self, wanted: Mapping[str, Any]) -> NDArray[np.bool_]:

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from ..arrays import list_blocks, starts_of
 from ..features.encoding import EncodedImage
 from ..storage.base import NewFile, Storage, array_header
-from . import columns
-from .columns import Column
+from .columns import Column, Embedding, all_columns
 from .manifest import SegmentEntry
 from .record import ImageRecord, record_line
 from .segment import (
@@ -51,7 +50,11 @@ class IndexedImage:
 
 
 def write_segment(
-    storage: Storage, name: str, images: Sequence[IndexedImage], words: int
+    storage: Storage,
+    name: str,
+    images: Sequence[IndexedImage],
+    words: int,
+    embeddings: Sequence[Embedding] = (),
 ) -> SegmentEntry:
     """Write a segment of some images under a temporary name, and rename it when all of it has
     reached the disk.
@@ -76,7 +79,7 @@ def write_segment(
         "places": np.concatenate([positions for positions, _ in geometry]),
         "shapes": np.concatenate([shapes for _, shapes in geometry]),
     }
-    for column in columns.COLUMNS:
+    for column in all_columns(embeddings):
         if column.optional:
             write_optional(files, column, [image.values.get(column.name) for image in images])
         else:
@@ -119,6 +122,7 @@ def merge_segments(
     live_segments: Sequence[LiveSegment],
     words: int,
     records: Mapping[int, ImageRecord] | None = None,
+    embeddings: Sequence[Embedding] = (),
 ) -> SegmentEntry:
     """Write one segment with the live images of several, in order: the same bytes as if they had
     been written in one go.
@@ -141,7 +145,7 @@ def merge_segments(
                 write_lines(file, live)
     files.array("line_starts", starts_of(line_lengths), "<u8")
     files.array("feature_starts", starts_of(sizes), "<u4")
-    for column in columns.COLUMNS:
+    for column in all_columns(embeddings):
         if column.optional:
             merge_optional(files, column, live_segments)
         elif column.axis == "image":

@@ -13,8 +13,7 @@ from ..arrays import starts_of
 from ..errors import IndexCorruptError
 from ..pictures.working import working_unit
 from ..storage.base import Storage
-from . import columns
-from .columns import OptionalRows
+from .columns import OptionalRows, all_columns, optional_columns
 from .manifest import Manifest, SegmentEntry, read_latest
 from .record import ImageRecord
 from .segment import COUNT_TYPES, LiveSegment, Segment, id_hashes
@@ -66,7 +65,8 @@ class Snapshot:
         """An optional column of all images, deleted ones included. Raises KeyError for a name that
         is no such column.
         """
-        column = next((column for column in columns.COLUMNS if column.name == name), None)
+        declared = all_columns(self.manifest.embeddings)
+        column = next((column for column in declared if column.name == name), None)
         if column is None or not column.optional:
             raise KeyError(name)
         rows = [(segment.optional(name), segment.image_count) for segment in self.segments]
@@ -105,6 +105,14 @@ class Snapshot:
     def live_records(self) -> Iterator[tuple[int, ImageRecord]]:
         """The live images with their records, in the order in which they were added."""
         return ((image, self.record(image)) for image in np.flatnonzero(self.alive).tolist())
+
+    def incomplete_records(self) -> Iterator[tuple[int, ImageRecord]]:
+        """The live images that lack an optional column, as `live_records`."""
+        lacking = np.zeros(len(self.alive), bool)
+        for column in optional_columns(self.manifest.features, self.manifest.embeddings):
+            lacking |= ~self.optional(column.name).known
+        numbers = np.flatnonzero(lacking & self.alive).tolist()
+        return ((image, self.record(image)) for image in numbers)
 
     def find(self, ids: Sequence[str]) -> dict[str, tuple[int, ImageRecord]]:
         """Those of some ids that are live images, with number and record. Takes no memory for all
@@ -171,7 +179,7 @@ def opened_snapshot(
     for entry in manifest.segments:
         segment = opened.get(entry.sha256)
         if segment is None or segment.entry.name != entry.name:
-            segment = Segment(storage, entry, words)
+            segment = Segment(storage, entry, words, manifest.embeddings)
         live_segments.append(live_segment(storage, segment, entry, words))
     return Snapshot(manifest, live_segments, words)
 

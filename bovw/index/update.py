@@ -152,6 +152,23 @@ class Update:
         )
         self.run(zip((path for path, _, _ in todo), tasks, strict=True), len(todo))
 
+    def complete(self) -> None:
+        """Read again the files of the images that lack an optional column."""
+        root = self.picture_root()
+        todo = []
+        for _, record in self.writer.snapshot.incomplete_records():
+            if record.file:
+                todo.append(record)
+            else:
+                reason = "came from memory: add it again to complete it"
+                self.take(record.id, Failure(record.id, reason), {})
+        tasks = (
+            (path, Task(record.id, absolute_path(path), record.path, record.metadata))
+            for record in todo
+            for path in [root.full(record.path)]
+        )
+        self.run(tasks, len(todo))
+
     def without_moved(
         self, todo: list[tuple[str, str, ImageRecord | None]], metadata: Mapping[str, Any]
     ) -> list[tuple[str, str, ImageRecord | None]]:

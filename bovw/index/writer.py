@@ -40,6 +40,7 @@ class Writer:
         snapshot: the generation that this writer has committed or found last.
         picture_root: the root that the next commit records.
         exclude, removed: what it records of what is passed over (see `Manifest`).
+        embeddings: those that it records.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Writer:
         self.storage, self.snapshot, self.on_commit = storage, snapshot, on_commit
         self.picture_root = snapshot.manifest.picture_root
         self.exclude, self.removed = snapshot.manifest.exclude, snapshot.manifest.removed
+        self.embeddings = snapshot.manifest.embeddings
 
     @property
     def words(self) -> int:
@@ -66,7 +68,7 @@ class Writer:
         """
         known = self.snapshot.find([image.record.id for image in batch])
         entries = self.with_deleted([number for number, _ in known.values()])
-        entries.append(write_segment(self.storage, self.next_name(), batch, self.words))
+        entries.append(self.written(batch))
         self.publish(entries)
         self.merge_small()
         return len(known)
@@ -94,9 +96,7 @@ class Writer:
             if new:
                 live.segment.verify()
                 entries = list(self.manifest.segments)
-                entries[number] = merge_segments(
-                    self.storage, self.next_name(), [live], self.words, new
-                )
+                entries[number] = self.merged([live], new)
                 self.publish(entries)
 
     def set_root(self, root: str | None) -> None:
@@ -155,13 +155,22 @@ class Writer:
         entries, live_segments = list(self.manifest.segments), self.snapshot.live_segments[run]
         for live in live_segments:
             live.segment.verify()
-        merged = (
-            [merge_segments(self.storage, self.next_name(), live_segments, self.words)]
-            if has_live(live_segments)
-            else []
-        )
+        merged = [self.merged(live_segments)] if has_live(live_segments) else []
         entries[run] = merged
         self.publish(entries)
+
+    def written(self, batch: Sequence[IndexedImage]) -> SegmentEntry:
+        """A new segment of some images."""
+        return write_segment(self.storage, self.next_name(), batch, self.words, self.embeddings)
+
+    def merged(
+        self, live_segments: Sequence[LiveSegment], records: Mapping[int, ImageRecord] | None = None
+    ) -> SegmentEntry:
+        """A new segment of the live images of some segments (see `merge_segments`)."""
+        name = self.next_name()
+        return merge_segments(
+            self.storage, name, live_segments, self.words, records, self.embeddings
+        )
 
     def next_name(self) -> str:
         """The name of the next generation's segment."""
@@ -217,6 +226,7 @@ class Writer:
             picture_root=self.picture_root,
             exclude=self.exclude,
             removed=self.removed,
+            embeddings=self.embeddings,
         )
         manifests.publish(self.storage, manifest)
         self.snapshot = newest_snapshot(self.storage, self.words, self.snapshot)

@@ -29,6 +29,7 @@ __all__ = [
     "Picture",
     "Source",
     "fitted",
+    "load_colours",
     "load_picture",
     "name_of",
     "picture_from_array",
@@ -80,6 +81,32 @@ def load_picture(
         return read_picture(content, max_side, box, limits)
     except ImageError as error:
         raise ImageError(name_of(source), error.reason) from error
+
+
+def load_colours(
+    source: Source, max_side: int, box: Box | None = None, limits: Limits = LIMITS
+) -> NDArray[np.uint8]:
+    """The colours of a picture from wherever it comes, upright: (h, w, 3) uint8 BGR, shrunk to
+    `max_side` on its long side by area means. Of a file that is cut off, it is the part that can be
+    read.
+
+    Raises:
+        ImageError, ParameterError: as `load_picture`.
+    """
+    content = source_content(source, limits)
+    if isinstance(content, np.ndarray):
+        size = (content.shape[1], content.shape[0]) if content.ndim > 1 else (0, 0)
+        gray = picture_from_array(content, max(1, *size)).gray
+        plain = content.dtype == np.uint8 and content.ndim == 3 and content.shape[2] == 3
+        found = Decoded(content if plain else gray, size, (0, 0, *size))
+    else:
+        with opened_source(content, limits) as file:
+            draft = None if box is not None else max_side
+            found = decoded(name_of(source), file, draft, "RGB", limits)
+    pixels, part = found.pixels, found.part
+    if box is not None:
+        pixels, part = cut(found, box, name_of(source))
+    return as_colours(fitted(pixels, part[2:], max_side))
 
 
 def source_content(source: Source, limits: Limits = LIMITS) -> str | bytes | NDArray[Any]:
@@ -138,11 +165,7 @@ def read_picture(
         found = decoded(path, file, draft, "L", limits)
     gray, part = found.pixels, found.part
     if box is not None:
-        part = common(whole_box(box, found.size), found.part)
-        if min(part[2:]) < 1:
-            raise ImageError(path, f"is {found.note}: the box lies in what is missing")
-        left, top = part[0] - found.part[0], part[1] - found.part[1]
-        gray = gray[top : top + part[3], left : left + part[2]]
+        gray, part = cut(found, box, path)
     return shrink(gray, found.size, part, max_side, found.note)
 
 
@@ -158,8 +181,12 @@ def read_colours(
     """
     with opened_source(source, limits) as file:
         found = decoded(name_of(source), file, max_side, "RGB", limits)
-    pixels = fitted(padded(found), found.size, max_side)
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2), found.size
+    return as_colours(fitted(padded(found), found.size, max_side)), found.size
+
+
+def as_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pixels as (h, w, 3): grey ones have three equal planes."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def fitted(pixels: NDArray[np.uint8], size: tuple[int, int], max_side: int) -> NDArray[np.uint8]:
@@ -216,6 +243,15 @@ def shrink(
         target = (max(1, round(width / unit)), max(1, round(height / unit)))
         gray = np.asarray(cv2.resize(gray, target, interpolation=cv2.INTER_AREA), np.uint8)
     return Picture(np.ascontiguousarray(gray), size, part, note)
+
+
+def cut(found: Decoded, box: Box, path: str) -> tuple[NDArray[np.uint8], Box]:
+    """What there is of a box of a picture that was decoded in full size, and where that lies."""
+    part = common(whole_box(box, found.size), found.part)
+    if min(part[2:]) < 1:
+        raise ImageError(path, f"is {found.note}: the box lies in what is missing")
+    left, top = part[0] - found.part[0], part[1] - found.part[1]
+    return found.pixels[top : top + part[3], left : left + part[2]], part
 
 
 def padded(found: Decoded) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -13,18 +14,19 @@ from numpy.typing import NDArray
 
 from bovw import ImageIndex, check_index
 from bovw.errors import IndexCorruptError
+from bovw.features.local import Features
 from bovw.index import columns, extraction
 from bovw.index import writer as writers
 from bovw.index.columns import Column
-from bovw.pictures.reading import Picture
 from tests.helpers.pictures import textured
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "index-2"
 COLUMN = Column("pixel_hash", "|u1", "image", 32, optional=True)
 
 
-def pixel_hash(picture: Picture) -> NDArray[np.uint8]:
-    return np.frombuffer(hashlib.sha256(picture.gray.tobytes()).digest(), np.uint8)
+def pixel_hash(colours: NDArray[np.uint8], _: Features) -> NDArray[np.uint8]:
+    gray = np.ascontiguousarray(colours[..., 0])
+    return np.frombuffer(hashlib.sha256(gray.tobytes()).digest(), np.uint8)
 
 
 @pytest.fixture
@@ -153,3 +155,27 @@ def test_a_changed_value_of_the_column_is_found_by_a_check(
         for photo in photos:
             photo.touch()
         index.add(photos, batch=1)  # deletes more than half, so that the segment is merged
+
+
+def test_complete_reads_again_what_an_older_version_added(
+    tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "i.bovw"
+    with ImageIndex.create(path) as index:
+        index.add(photos[:3])
+        index.add_images([("memory", textured(9, 160, 120), None), ("named", photos[4], {"a": 1})])
+    monkeypatch.setattr(columns, "COLUMNS", (*columns.COLUMNS, COLUMN))
+    monkeypatch.setitem(extraction.PRODUCERS, "pixel_hash", pixel_hash)
+    photos[2].unlink()
+    with ImageIndex.open(path) as index:
+        report = index.add(photos[3], complete=True)
+        assert (report.added, report.changed) == (1, 3)
+        reasons = {os.path.basename(failure.name): failure.reason for failure in report.failed}
+        assert set(reasons) == {"2.png", "memory"}
+        assert "add it again" in reasons["memory"] and "no such file" in reasons["2.png"]
+        found = hashes(index)
+        named = index.record("named")
+        assert named and named.metadata == {"a": 1} and found.pop("named") is not None
+        known = expected([*photos[:2], photos[3]])
+        assert found == {**known, "photos/2.png": None, "memory": None}
+        assert index.add([], complete=True).changed == 0
