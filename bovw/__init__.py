@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         IndexMissingError,
         IndexVersionError,
         MissingLibraryError,
+        NetworkError,
         OutputError,
         ParameterError,
         VocabularyError,
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from .index.check import CheckReport, Damage, check_index
     from .index.record import FileStamp, ImageRecord
     from .index.update import AddReport, RemoveReport
+    from .networks.embedder import Embedder
+    from .networks.model import load_embedder
+    from .networks.text import TextEncoder
     from .pictures.reading import Limits
     from .reporting import Failure
     from .search.comparison import Comparison, compare_pictures
@@ -63,6 +67,7 @@ __all__ = [
     "Comparison",
     "Damage",
     "Difference",
+    "Embedder",
     "Evaluation",
     "EvaluationError",
     "Failure",
@@ -84,6 +89,7 @@ __all__ = [
     "Limits",
     "Match",
     "MissingLibraryError",
+    "NetworkError",
     "OutputError",
     "ParameterError",
     "Query",
@@ -93,6 +99,7 @@ __all__ = [
     "SearchResult",
     "Searcher",
     "SetScores",
+    "TextEncoder",
     "TrainingReport",
     "Vocabulary",
     "VocabularyError",
@@ -102,6 +109,7 @@ __all__ = [
     "draw_comparison",
     "draw_match",
     "evaluate",
+    "load_embedder",
     "make_synthetic_queries",
     "read_queries",
     "save_picture",
@@ -122,6 +130,9 @@ HOMES = {
     "index.check": ("CheckReport", "Damage", "check_index"),
     "index.record": ("FileStamp", "ImageRecord"),
     "index.update": ("AddReport", "RemoveReport"),
+    "networks.embedder": ("Embedder",),
+    "networks.model": ("load_embedder",),
+    "networks.text": ("TextEncoder",),
     "pictures.reading": ("Limits",),
     "reporting": ("Failure",),
     "search.comparison": ("Comparison", "compare_pictures"),

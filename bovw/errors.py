@@ -13,6 +13,7 @@ BovwError
 │   └── IndexVersionError       it was written by a newer or an unsupported version
 ├── EvaluationError         ground truth, a run or saved scores that cannot be used: file, line, why
 ├── IncompatibleError       features or vocabularies of two sides do not fit together
+├── NetworkError            somebody's network that cannot be read or run, or makes no vectors
 ├── MissingLibraryError     a library that only some commands need is not installed
 └── ParameterError          an argument outside its range (also a ValueError)
 """
@@ -35,6 +36,7 @@ __all__ = [
     "IndexMissingError",
     "IndexVersionError",
     "MissingLibraryError",
+    "NetworkError",
     "OutputError",
     "ParameterError",
     "VocabularyError",
@@ -250,6 +252,19 @@ class MissingLibraryError(BovwError):
     Example:
         >>> from bovw import BovwError, MissingLibraryError
         >>> issubclass(MissingLibraryError, BovwError)
+        True
+    """
+
+
+class NetworkError(BovwError):
+    """A network that cannot be read or run, or makes no vectors of pictures.
+
+    Example:
+        >>> from bovw import NetworkError, load_embedder
+        >>> try:
+        ...     load_embedder("dino", "photos/carcassonne-walls.jpg")
+        ... except NetworkError as error:
+        ...     print("cannot be run" in str(error))
         True
     """
 

@@ -189,6 +189,7 @@ class IndexReader:
             spec=manifest.features,
             vocabulary=manifest.vocabulary,
             word_count=len(self.vocabulary),
+            embeddings=tuple(embedding.name for embedding in manifest.embeddings),
         )
 
     def require(

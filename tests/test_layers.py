@@ -27,6 +27,7 @@ ROOMS = [
     "workers",
     "pictures",
     "features",
+    "networks",
     "geometry",
     "report",
     "index",

@@ -24,6 +24,7 @@ __all__ = [
     "Embedding",
     "OptionalRows",
     "all_columns",
+    "column_name",
     "missing_name",
     "optional_columns",
 ]
@@ -94,7 +95,12 @@ class Embedding:
     @property
     def column(self) -> Column:
         """Where the vectors are, each of the length that makes its largest number 127."""
-        return Column(f"embedding_{self.name}", "|i1", "image", self.width, optional=True)
+        return Column(column_name(self.name), "|i1", "image", self.width, optional=True)
+
+
+def column_name(embedding: str) -> str:
+    """The name of the column of an embedding."""
+    return f"embedding_{embedding}"
 
 
 def all_columns(embeddings: Iterable[Embedding] = ()) -> tuple[Column, ...]:
