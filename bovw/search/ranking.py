@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..arrays import sorted_unique, starts_of
 from ..geometry.certainty import is_certain, log_false_alarms
 from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_candidates
+from ..index.record import ImageRecord
 from ..pictures.working import working_area
 from .collection import Collection
 from .match import (
@@ -70,8 +71,11 @@ class PartAnswer:
     image. An image may be there with several variants.
 
     Attributes:
-        collection: the part.
-        images: (n,) int64, numbers in its snapshot.
+        record_of: gives the record of an image of the part by its number.
+        numbers: image numbers of the part are below this.
+        image_count: live images of the whole collection.
+        max_side: the working size.
+        images: (n,) int64, their numbers.
         variants: (n,) int64, which variant of the query.
         votes: (n,) float64, votes or TF-IDF cosine.
         vote_scores: (n,) float64, the same over the length norm before verification.
@@ -83,7 +87,10 @@ class PartAnswer:
         matches: the tentative matches that the fits refer to.
     """
 
-    collection: Collection
+    record_of: Callable[[int], ImageRecord]
+    numbers: int
+    image_count: int
+    max_side: int
     images: NDArray[np.int64]
     variants: NDArray[np.int64]
     votes: NDArray[np.float64]
@@ -96,7 +103,7 @@ class PartAnswer:
 
     def id_of(self, candidate: int) -> str:
         """The id of a candidate's image."""
-        return self.collection.snapshot.record(int(self.images[candidate])).id
+        return self.record_of(int(self.images[candidate])).id
 
 
 @dataclass(frozen=True)
@@ -177,7 +184,10 @@ def verify(
     images, votes = candidates % image_count, table.exact(candidates)
     clock.lap("verify")
     return PartAnswer(
-        collection=collection,
+        record_of=collection.snapshot.record,
+        numbers=len(collection.searchable),
+        image_count=collection.statistics.image_count,
+        max_side=collection.snapshot.max_side,
         images=images,
         variants=candidates // image_count,
         votes=votes,
@@ -220,7 +230,7 @@ def merge_parts(answers: Sequence[PartAnswer], options: SearchOptions) -> Rankin
     A fit counts only if its candidate is among the `depth` first of all parts by its votes, or
     ties with the last of them: so it does not matter how many parts there are.
     """
-    first_image = starts_of([len(answer.collection.searchable) for answer in answers])
+    first_image = starts_of([answer.numbers for answer in answers])
     first_row = starts_of([len(answer.images) for answer in answers])
     parts = np.repeat(np.arange(len(answers)), np.diff(first_row))
     image = joined(answers, "images") + first_image[parts]
@@ -331,7 +341,7 @@ def describe(
     for part, candidate, score, fitted in zip(*(each.tolist() for each in columns), strict=True):
         answer = answers[part]
         image = int(answer.images[candidate])
-        record = answer.collection.snapshot.record(image)
+        record = answer.record_of(image)
         match = Match(
             id=record.id,
             score=score,
@@ -344,20 +354,15 @@ def describe(
         if fit is None:
             described.append(match)
             continue
-        target = target_of(answer.collection, image, match, options)
+        target = Target(
+            found=match,
+            size=np.array([record.width, record.height], np.float64),
+            image_count=answer.image_count,
+            max_side=answer.max_side,
+            false_alarms=options.false_alarms,
+        )
         variant = variants[int(answer.variants[candidate])]
         found = CandidateFit(score, fit, float(answer.log_false_alarms[candidate]))
         match = describe_match(variant, target, found, answer.matches)
         described += find_instances(variant, target, match, fit, answer.matches, options.instances)
     return described
-
-
-def target_of(collection: Collection, image: int, match: Match, options: SearchOptions) -> Target:
-    """An image of a part, as a fit with it is judged."""
-    return Target(
-        found=match,
-        size=collection.snapshot.sizes_of(np.array([image]))[0],
-        image_count=collection.statistics.image_count,
-        max_side=collection.snapshot.max_side,
-        false_alarms=options.false_alarms,
-    )
