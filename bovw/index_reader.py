@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .answers.answer import answer
+from .answers.parts import LocalParts
 from .errors import (
     ImageError,
     ImageIndexError,
@@ -288,7 +289,8 @@ class IndexReader:
         if where is not None:
             collection = collection.restricted_to(collection.snapshot.with_metadata(where))
         full_path = self._root_of(collection.snapshot).opener()
-        matches = answer(collection, self.vocabulary, query, options, full_path, clock)
+        parts = LocalParts([collection])
+        matches = answer(parts, self.vocabulary, query, options, full_path, clock)
         return SearchResult(
             query=query.name,
             size=query.size,
