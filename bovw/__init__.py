@@ -20,6 +20,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .errors import (
         BovwError,
+        ClusterError,
         EvaluationError,
         ImageError,
         ImageIndexError,
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
         NetworkError,
         OutputError,
         ParameterError,
+        ShardMissingError,
         VocabularyError,
     )
+    from .cluster.cluster_index import ClusterIndex
     from .evaluation.run import evaluate
     from .evaluation.scores import Evaluation, SetScores
     from .evaluation.synthetic import make_synthetic_queries
@@ -64,6 +67,8 @@ __all__ = [
     "AddReport",
     "BovwError",
     "CheckReport",
+    "ClusterError",
+    "ClusterIndex",
     "Comparison",
     "Damage",
     "Difference",
@@ -99,6 +104,7 @@ __all__ = [
     "SearchResult",
     "Searcher",
     "SetScores",
+    "ShardMissingError",
     "TextEncoder",
     "TrainingReport",
     "Vocabulary",
@@ -117,6 +123,7 @@ __all__ = [
 ]
 
 HOMES = {
+    "cluster.cluster_index": ("ClusterIndex",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "evaluation.run": ("evaluate",),
     "evaluation.scores": ("Evaluation", "SetScores"),

@@ -11,6 +11,8 @@ BovwError
 │   ├── IndexLockedError        another process is writing to it
 │   ├── IndexCorruptError       a file is missing, damaged or contradicts another
 │   └── IndexVersionError       it was written by a newer or an unsupported version
+├── ClusterError            anything about a cluster of indexes
+│   └── ShardMissingError       no replica of a shard answers
 ├── EvaluationError         ground truth, a run or saved scores that cannot be used: file, line, why
 ├── IncompatibleError       features or vocabularies of two sides do not fit together
 ├── NetworkError            somebody's network that cannot be read or run, or makes no vectors
@@ -25,6 +27,7 @@ import unicodedata
 
 __all__ = [
     "BovwError",
+    "ClusterError",
     "EvaluationError",
     "ImageError",
     "ImageIndexError",
@@ -39,6 +42,7 @@ __all__ = [
     "NetworkError",
     "OutputError",
     "ParameterError",
+    "ShardMissingError",
     "VocabularyError",
     "absolute_path",
     "path_text",
@@ -217,6 +221,39 @@ class IndexVersionError(ImageIndexError):
         >>> issubclass(IndexVersionError, ImageIndexError)
         True
     """
+
+
+class ClusterError(BovwError):
+    """Base of all errors about a cluster of indexes.
+
+    Example:
+        >>> from bovw import ClusterError, ClusterIndex
+        >>> try:
+        ...     ClusterIndex.open("absent.toml")
+        ... except ClusterError as error:
+        ...     print(error)
+        absent.toml: there is no cluster here: bovw cluster create
+    """
+
+
+class ShardMissingError(ClusterError):
+    """No replica of a shard answers, and partial answers are not allowed; the text names it.
+
+    Attributes:
+        shard: its number.
+
+    Example:
+        >>> from bovw import ClusterError, ShardMissingError
+        >>> issubclass(ShardMissingError, ClusterError)
+        True
+    """
+
+    def __init__(self, shard: int, reason: str) -> None:
+        super().__init__(shard, reason)
+        self.shard, self.reason = shard, reason
+
+    def __str__(self) -> str:
+        return f"shard {self.shard}: no replica answers: {self.reason}"
 
 
 class EvaluationError(BovwError):

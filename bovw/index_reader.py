@@ -39,7 +39,7 @@ from .storage.directory import Directory
 from .workers.pool import run_in_processes
 from .workers.process import Work
 
-__all__ = ["IndexReader", "Path", "require_least"]
+__all__ = ["IndexReader", "Path", "require_least", "with_full_path"]
 
 # Queries that a process answers before it gives the answers back.
 CHUNK = 10

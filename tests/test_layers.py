@@ -37,6 +37,7 @@ ROOMS = [
     "index_reader",
     "image_index",
     "evaluation",
+    "cluster",
     "cli",
     "__init__",
     "__main__",

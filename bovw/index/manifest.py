@@ -22,6 +22,7 @@ __all__ = [
     "Deletion",
     "Manifest",
     "SegmentEntry",
+    "file_name",
     "is_file_name",
     "publish",
     "read_latest",

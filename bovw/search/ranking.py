@@ -41,6 +41,7 @@ __all__ = [
     "answer_part",
     "describe",
     "fit_candidates",
+    "may_be_among_first",
     "merge_parts",
     "propose",
     "verify",
@@ -82,6 +83,7 @@ class PartAnswer:
         norms: (n,) float64, the length norm after it.
         shortlisted: (n,) whether the candidate was verified, being among the first of its part.
         fits: the geometric fit of each; None where nothing agreed, or nothing was looked for.
+        weights: (n,) float64, those of the fits; 0 where there is none.
         log_false_alarms: (n,) float64, how many images would agree as well by chance; infinite
             where nothing was looked for.
         matches: the tentative matches that the fits refer to.
@@ -98,6 +100,7 @@ class PartAnswer:
     norms: NDArray[np.float64]
     shortlisted: NDArray[np.bool_]
     fits: list[GeometricFit | None]
+    weights: NDArray[np.float64]
     log_false_alarms: NDArray[np.float64]
     matches: Matches
 
@@ -195,6 +198,7 @@ def verify(
         norms=collection.length_norm(after)[images],
         shortlisted=shortlisted,
         fits=all_fits,
+        weights=np.array([fit.weight if fit else 0.0 for fit in all_fits]),
         log_false_alarms=all_alarms,
         matches=matches,
     )
@@ -237,10 +241,9 @@ def merge_parts(answers: Sequence[PartAnswer], options: SearchOptions) -> Rankin
     vote_scores, shortlisted = joined(answers, "vote_scores"), joined(answers, "shortlisted")
     least = least_of(vote_scores[shortlisted], options.depth)
     fitted = shortlisted & (vote_scores >= least)
-    weight = np.array([fit.weight if fit else 0.0 for each in answers for fit in each.fits])
-    share = VOTE_SHARE if options.verify_top and options.scoring == "hamming" else 1.0
-    score = share * joined(answers, "votes") + np.where(fitted, weight, 0.0)
-    score /= joined(answers, "norms")
+    score = np.concatenate(
+        [scores_of(each, options, fitted[parts == part]) for part, each in enumerate(answers)]
+    )
     verified = fitted & is_certain(joined(answers, "log_false_alarms"), options.false_alarms)
     best = best_of_each(image, joined(answers, "variants"), verified, score)
 
@@ -255,6 +258,34 @@ def merge_parts(answers: Sequence[PartAnswer], options: SearchOptions) -> Rankin
         scores=score[rows],
         fitted=fitted[rows],
     )
+
+
+def scores_of(
+    answer: PartAnswer, options: SearchOptions, fitted: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The scores (n,) of the candidates of a part, of which the fits of some count."""
+    share = VOTE_SHARE if options.verify_top and options.scoring == "hamming" else 1.0
+    score = share * answer.votes + np.where(fitted, answer.weights, 0.0)
+    return np.asarray(score / answer.norms)
+
+
+def may_be_among_first(answer: PartAnswer, options: SearchOptions) -> NDArray[np.bool_]:
+    """Which candidates (n,) of a part may be among the k first of the whole, whatever the other
+    parts say.
+
+    Those that may be verified do; and of the others those of which fewer than k images of this part
+    are better even if none of their fits counts.
+    """
+    least = scores_of(answer, options, np.zeros(len(answer.images), bool))
+    most = scores_of(answer, options, answer.shortlisted)
+    best_of = np.zeros(0)
+    if len(least):
+        order = np.lexsort((-least, answer.images))
+        first = np.concatenate(([True], np.diff(answer.images[order]) > 0))
+        best_of = least[order][first]
+    bar = np.partition(best_of, -options.k)[-options.k] if len(best_of) > options.k else -np.inf
+    certain = answer.shortlisted & is_certain(answer.log_false_alarms, options.false_alarms)
+    return np.asarray(certain | (most >= bar))
 
 
 def joined(answers: Sequence[PartAnswer], name: str) -> NDArray[Any]:
