@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .cluster.cluster_index import ClusterIndex
     from .errors import (
         BovwError,
         ClusterError,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
         ShardMissingError,
         VocabularyError,
     )
-    from .cluster.cluster_index import ClusterIndex
     from .evaluation.run import evaluate
     from .evaluation.scores import Evaluation, SetScores
     from .evaluation.synthetic import make_synthetic_queries
