@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..features.appearance import COLOURS, THUMBNAIL_SIDE
 from ..features.local import FeatureSpec
+from ..features.projection import SHAPE_SIZE, VLAD_SIZE
 
 __all__ = [
     "COLUMNS",
@@ -74,6 +75,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("perceptual_hash", "<u8", "image", optional=True),
     Column("thumbnail", "|u1", "image", THUMBNAIL_SIDE**2, optional=True),
     Column("colour", "|u1", "image", COLOURS, optional=True),
+    # of the models that ship with bovw (see `projection.FINGERPRINT`)
+    Column("vlad", "|i1", "image", VLAD_SIZE, optional=True, kind="rootsift"),
+    Column("shape", "|i1", "image", SHAPE_SIZE, optional=True),
 )
 
 

@@ -18,6 +18,8 @@ from ..features.appearance import as_gray, colour_histogram, thumbnail
 from ..features.encoding import encode_all
 from ..features.hashing import perceptual_hash
 from ..features.local import Features, FeatureSpec, extract
+from ..features.shape import shape
+from ..features.vlad import vlad
 from ..features.vocabulary import Vocabulary
 from ..networks.embedder import Embedder, as_int8
 from ..pictures.files import content_hash, unreadable
@@ -30,7 +32,7 @@ from .columns import column_name
 from .record import FileStamp, ImageRecord
 from .segment_writer import IndexedImage
 
-__all__ = ["CHUNK", "PRODUCERS", "Extracted", "Task", "encode_pictures", "stamp_of"]
+__all__ = ["CHUNK", "COLOURS_SIDE", "PRODUCERS", "Extracted", "Task", "encode_pictures", "stamp_of"]
 
 # Pictures that a process encodes together.
 CHUNK = 8
@@ -42,6 +44,8 @@ PRODUCERS: dict[str, Callable[[NDArray[np.uint8], Features], Any]] = {
     "perceptual_hash": lambda colours, _: perceptual_hash(as_gray(colours)),
     "thumbnail": lambda colours, _: thumbnail(colours),
     "colour": lambda colours, _: colour_histogram(colours),
+    "vlad": lambda _, features: vlad(features.descriptors),
+    "shape": lambda colours, _: shape(thumbnail(colours)),
 }
 # What is said of a picture that no part of another can be found in.
 FEATURELESS = "has no features, it is blank or very smooth: only searches of whole pictures find it"
