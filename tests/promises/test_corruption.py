@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bovw import ImageIndex, Vocabulary, check_index
+from bovw import FeatureSpec, ImageIndex, Vocabulary, check_index
 from bovw.errors import (
     BovwError,
     IncompatibleError,
@@ -23,6 +23,7 @@ from bovw.errors import (
     IndexVersionError,
     VocabularyError,
 )
+from bovw.index.columns import optional_columns
 from tests.fuzz.index import (
     Mutant,
     Variant,
