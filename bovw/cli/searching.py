@@ -132,7 +132,7 @@ def search(
     failed = False
     with (
         ImageIndex.open(path, picture_root=root) as source,
-        Page(report) if report else nullcontext() as page,
+        Page(report, report_title(names)) if report else nullcontext() as page,
     ):
         for name in names:
             try:
@@ -150,7 +150,7 @@ def search(
             if draw:
                 write_drawing(draw, result)
             if page:
-                page.write(result.row())
+                page.add(result.query, result.html(page.folder), result.facts)
     if failed:
         raise typer.Exit(1)
 
@@ -161,6 +161,11 @@ def warn_about(result: SearchResult) -> None:
         warn(result.query, "no features (blank or very smooth), so nothing can match")
     if result.note:
         warn(result.query, result.note)
+
+
+def report_title(queries: list[str]) -> str:
+    """The title of a page of answers."""
+    return f"What bovw found for {len(queries):,} {'query' if len(queries) == 1 else 'queries'}"
 
 
 def require_drawing(path: Path, queries: int) -> None:
