@@ -106,7 +106,7 @@ def search(
 ) -> None:
     """Find the images that show the same thing as a picture or, with --crop, that contain it."""
     from ..image_index import ImageIndex
-    from ..report.html import Page
+    from ..report.html import Page, failure_html
     from ..search.options import SearchOptions
     from .output import json_line, report_text, write_drawing
 
@@ -144,6 +144,8 @@ def search(
                 if as_json:
                     nothing = {"query": name, "features": 0, "seconds": {}, "matches": []}
                     typer.echo(json.dumps({**nothing, "error": reason}))
+                if page:
+                    page.add(name, failure_html(reason), reason)
                 continue
             warn_about(result)
             typer.echo(json_line(result) if as_json else report_text(result))

@@ -26,13 +26,13 @@ from .rendering import environment, render
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["MARKS", "Figure", "Page", "figure_view", "result_html"]
+__all__ = ["MARKS", "Figure", "Page", "failure_html", "figure_view", "result_html"]
 
 # Pixels of the long side of a picture that a click enlarges, and of one that is folded away.
 LARGE, SMALL = 640, 240
 QUALITY = 75
 # A picture that is longer than so many times its other side is shown longer than others.
-ELONGATED = 2.0
+ELONGATED = 2.5
 # What stands before the words, so that no colour is needed to tell them apart.
 MARKS = {"verified": "✓ ", "expanded": "+ ", "unsure": "? ", "none": "– "}
 # Sections are kept in memory up to so many bytes, and in a file beyond.
@@ -142,6 +142,11 @@ def result_html(
     )
 
 
+def failure_html(reason: str) -> Markup:
+    """What is said of a query that cannot be used."""
+    return render("failure.html", reason=reason)
+
+
 def figure_view(figure: Figure, folder: str, side: int = LARGE) -> dict[str, Any]:
     """A figure as `figure.html` wants it, its picture with about `side` pixels on its long side."""
     view: dict[str, Any] = {
@@ -164,7 +169,9 @@ def figure_view(figure: Figure, folder: str, side: int = LARGE) -> dict[str, Any
     except ImageError as error:
         return {**view, "missing": error.reason}
     # long pictures keep their area, or there would be nothing to see in them
-    pixels = fitted(pixels, (width, height), round(max(width, height) / working_unit(width, height, side)))
+    pixels = fitted(
+        pixels, (width, height), round(max(width, height) / working_unit(width, height, side))
+    )
     _, content = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
     view["data"] = base64.b64encode(content.tobytes()).decode()
     view["size"], view["ratio"] = (width, height), f"{width / height:.4f}"

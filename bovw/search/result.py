@@ -64,6 +64,8 @@ class SearchResult:
     @property
     def facts(self) -> str:
         """What was found, in words."""
+        if not self.feature_count:
+            return "no features (blank or very smooth), so nothing can match"
         count = sum(match.verified for match in self.matches)
         found = f"{MARKS['verified']}{count} verified" if count else "nothing verified"
         expanded = sum(match.expanded for match in self.matches)
@@ -76,8 +78,13 @@ class SearchResult:
             folder: what links to files are relative to.
         """
         seconds = sum(self.timings.values())
-        facts = f"{self.facts}; {self.feature_count:,} features, {seconds:.2f} s"
-        facts = f"{facts}; {self.note}" if self.note else facts
+        facts = "; ".join(
+            [
+                self.facts,
+                *[f"{self.feature_count:,} features, {seconds:.2f} s"] * bool(self.feature_count),
+                *[self.note] * bool(self.note),
+            ]
+        )
         part = None if self.box == (0, 0, *self.size) else corners_of(self.box)
         path = None if self.query in NAMELESS else self.query
         lines = [f"{self.box[2]} x {self.box[3]} pixels"]
@@ -86,7 +93,9 @@ class SearchResult:
             sure = match.verified or match.expanded
             (shown if sure else folded).append(figure_of(rank, match))
         unsure = sum(figure.kind == "unsure" for figure in folded)
-        fold = f"{len(folded)} {'other images' if len(shown) > 1 else 'images'} that nothing verifies"
+        fold = (
+            f"{len(folded)} {'other images' if len(shown) > 1 else 'images'} that nothing verifies"
+        )
         fold += f", {unsure} of them unsure" if unsure else ""
         return result_html(facts, shown, fold, folded, folder)
 
