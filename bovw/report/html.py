@@ -1,5 +1,5 @@
-"""A page for people to look at: sections with pictures, outlines and captions, as one HTML file that
-needs nothing else.
+"""A page for people to look at: sections with pictures, outlines and captions, as one HTML file
+that needs nothing else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ QUALITY = 75
 # A picture that is longer than so many times its other side is shown longer than others.
 ELONGATED = 2.5
 # What stands before the words, so that no colour is needed to tell them apart.
-MARKS = {"verified": "✓ ", "expanded": "+ ", "unsure": "? ", "none": "– "}
+MARKS = {"verified": "✓ ", "expanded": "+ ", "unsure": "? ", "none": "- ", "wrong": "✗ "}
 # Sections are kept in memory up to so many bytes, and in a file beyond.
 SPOOLED = 16_000_000
 CHUNK = 1 << 20
@@ -46,12 +46,13 @@ class Figure:
 
     Attributes:
         name: what the picture is called.
-        path: its file; None for a picture that is not in a file, of which only the caption is shown.
+        path: its file; None for a picture that is in none, of which only the caption is shown.
         outline: (n, 2) a polygon to draw, in pixels of the original upright picture, or None.
         kind: "verified", "expanded", "unsure" or "none", how sure it is that it shows the query;
-            or another word, as "query", that says what it is.
+            "wrong", if it surely does not; or another word, as "query", that says what it is.
         verdict: words to stand out.
         lines: of the caption, below the name.
+        stays: whether its file will be there when the page is looked at: only then is it linked.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Figure:
     kind: str
     verdict: str
     lines: Sequence[str] = ()
+    stays: bool = True
 
 
 class Page:
@@ -155,7 +157,7 @@ def figure_view(figure: Figure, folder: str, side: int = LARGE) -> dict[str, Any
         "verdict": figure.verdict,
         "name": figure.name,
         "lines": figure.lines,
-        "link": "" if figure.path is None else link(figure.path, folder),
+        "link": link(figure.path, folder) if figure.path and figure.stays else "",
         "alt": figure.name,
         "shape": "",
         "missing": "",
