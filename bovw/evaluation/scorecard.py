@@ -185,11 +185,13 @@ def write_scorecard(
             page.add("Failures", render("failures.html", note=text, failures=views), note)
         cells = [table_cells(sets, columns) for columns in tables_of(evaluation)]
         page.add("Scores", render("tables.html", tables=cells))
+        plots = []
         for name in (*tables_of(evaluation)[0][:1], VERIFIED, PLACED, FALSE_ALARM):
             rates = [(line.set, line.means[name]) for line in sets if name in line.means]
             if rates:
                 worse = " (0 is best)" if name == FALSE_ALARM else ""
-                page.add(mean_name(name), bars(mean_name(name) + worse, rates))
+                plots.append(bars(mean_name(name) + worse, rates))
+        page.add("Plots", render("plots.html", plots=plots))
         page.add("What the measures are", render("measures.html"))
 
 
@@ -319,12 +321,12 @@ def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
         ]
         times = [trial_point(sweep, one, 1000 * one.seconds) for one in sweep.trials]
         sizes = [trial_point(sweep, one, one.size_bytes / 1000) for one in sized]
-        for heading, unit, points in (
-            ("Accuracy and time", "processor ms a search (median)", times),
-            ("Accuracy and size", "kB an image", sizes),
-        ):
-            title = f"{heading}: Success@1; ✓ is recommended"
-            page.add(heading, scatter(title, unit, points))
+        marked = "Success@1; ✓ is recommended"
+        plots = [
+            scatter(f"Accuracy and time: {marked}", "processor ms a search (median)", times),
+            scatter(f"Accuracy and size: {marked}", "kB an image", sizes),
+        ]
+        page.add("Plots", render("plots.html", plots=plots))
 
 
 def trial_point(sweep: Sweep, trial: Trial, cost: float) -> Point:

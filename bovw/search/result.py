@@ -88,7 +88,8 @@ class SearchResult:
         part = None if self.box == (0, 0, *self.size) else corners_of(self.box)
         path = None if self.query in NAMELESS else self.query
         lines = [f"{self.box[2]} x {self.box[3]} pixels"]
-        shown, folded = [Figure(self.query, path, part, "query", "Query", lines)], []
+        shown = [Figure(self.query, path, part, "query", "Query", lines)]
+        folded = list[Figure]()
         for rank, match in enumerate(self.matches, 1):
             sure = match.verified or match.expanded
             (shown if sure else folded).append(figure_of(rank, match))
