@@ -172,12 +172,12 @@ def scores_of(name: str, outcomes: Sequence[Outcome], resamples: int, seed: int)
             continue
         groups = [outcome.query.group for outcome in known]
         values = [outcome.values[measure] for outcome in known]
-        means[measure] = estimate(
-            values, groups, resamples=resamples, seed=seed, high=4.0 if measure == NS else 1.0
-        )
-        most = np.mean([attainable(measure, len(outcome.query.relevant)) for outcome in known])
-        if most < 1:
-            best[measure] = float(most)
+        most = [
+            4.0 if measure == NS else attainable(measure, len(one.query.relevant)) for one in known
+        ]
+        means[measure] = estimate(values, groups, resamples=resamples, seed=seed, high=max(most))
+        if np.mean(most) < 1:
+            best[measure] = float(np.mean(most))
     errors = [outcome.corner_error for outcome in outcomes if outcome.corner_error is not None]
     seconds = [outcome.seconds for outcome in outcomes if outcome.seconds is not None]
     return SetScores(
