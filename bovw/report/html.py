@@ -173,7 +173,7 @@ def figure_view(figure: Figure, folder: str, side: int = LARGE) -> dict[str, Any
     # long pictures keep their area, or there would be nothing to see in them
     unit = float(working_unit(width, height, side))
     pixels = fitted(pixels, (width, height), round(max(width, height) / unit))
-    _, content = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+    _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     view["data"] = base64.b64encode(content.tobytes()).decode()
     view["size"], view["ratio"] = (width, height), f"{width / height:.4f}"
     if max(width, height) > ELONGATED * min(width, height):

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-__all__ = ["environment", "render"]
+__all__ = ["FOLDER", "environment", "render"]
 
+# Of the templates of this room.
 FOLDER = Path(__file__).parent / "templates"
 
 

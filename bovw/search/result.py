@@ -102,7 +102,7 @@ class SearchResult:
 
     def _repr_html_(self) -> str:
         """How notebooks show it."""
-        return render("notebook.html", heading=self.query, content=self.html())
+        return str(render("notebook.html", heading=self.query, content=self.html()))
 
 
 def figure_of(rank: int, match: Match) -> Figure:
