@@ -312,7 +312,7 @@ def sweep_text(sweep: Sweep) -> str:
 def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
     """Write a page with the advice, the table and the plots of a sweep. Raises OutputError."""
     with Page(path, "bovw evaluate sweep") as page:
-        page.add("What to do", render("summary.html", facts=[("advice", sweep.advice)]))
+        page.add("What to do", render("text.html", kind="", text=sweep.advice))
         page.add("What was tried", render("tables.html", tables=[sweep_cells(sweep)]))
         # settings of a search alone leave the bytes as they are
         present = sweep.trials[0]

@@ -146,7 +146,7 @@ def result_html(
 
 def failure_html(reason: str) -> Markup:
     """What is said of a query that cannot be used."""
-    return render("failure.html", reason=reason)
+    return render("text.html", kind="missing", text=f"✗ {reason}")
 
 
 def figure_view(figure: Figure, folder: str, side: int = LARGE) -> dict[str, Any]:
