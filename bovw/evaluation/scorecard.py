@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -165,24 +166,18 @@ def write_scorecard(
     with Page(path, title) as page:
         facts = summary_facts(evaluation, sets)
         page.add("Summary", render("summary.html", facts=facts))
-        failed = failures(evaluation)
-        shown = worst(evaluation)
-        if any(outcome.matches for outcome in evaluation.outcomes):
-            note = f"{len(failed):,} of {len(evaluation.outcomes):,} queries went wrong"
-            most = f"These are the worst {len(shown)}, at most {OF_A_SET} of a set."
+        if any(FALSE_ALARM in outcome.values for outcome in evaluation.outcomes):
+            note = f"{len(failures(evaluation)):,} of {len(evaluation.outcomes):,} went wrong"
             views = [
-                (
-                    f"{outcome.query.set}: {outcome.query.id}",
-                    fault(outcome),
-                    [
-                        figure_view(figure, page.folder)
-                        for figure in failure_figures(evaluation, outcome, queries_stay)
-                    ],
-                )
-                for outcome in shown
+                failure_view(evaluation, outcome, page.folder, queries_stay)
+                for outcome in worst(evaluation)
             ]
-            text = f"{note}. {most}" if shown else f"{note}."
-            page.add("Failures", render("failures.html", note=text, failures=views), note)
+            shown = (
+                f"; these are the worst {len(views)}, at most {OF_A_SET} of a set" if views else ""
+            )
+            page.add(
+                "Failures", render("failures.html", note=f"{note}{shown}.", failures=views), note
+            )
         cells = [table_cells(sets, columns) for columns in tables_of(evaluation)]
         page.add("Scores", render("tables.html", tables=cells))
         plots = []
@@ -198,7 +193,7 @@ def write_scorecard(
 def summary_facts(evaluation: Evaluation, sets: Sequence[SetScores]) -> list[tuple[str, str]]:
     """What there is to know first: of how many queries what is true, and where it is true least."""
     asked = {outcome.query.set for outcome in evaluation.outcomes}
-    facts = [("queries", f"{len(evaluation.outcomes):,} in {len(asked):,} sets")]
+    facts = [("queries", f"{len(evaluation.outcomes):,}"), ("sets of them", f"{len(asked):,}")]
     for measure, words in SUMMARY.items():
         values = [one.values[measure] for one in evaluation.outcomes if measure in one.values]
         if values:
@@ -261,6 +256,15 @@ def fault(outcome: Outcome) -> str:
             else f"corners wrong by {100 * outcome.corner_error:.1f} %"
         )
     return ", ".join(faults)
+
+
+def failure_view(
+    evaluation: Evaluation, outcome: Outcome, folder: str, stays: bool
+) -> tuple[str, str, list[dict[str, Any]]]:
+    """A failure as `failures.html` wants it: heading, fault, figures."""
+    figures = failure_figures(evaluation, outcome, stays)
+    heading = f"{outcome.query.set}: {outcome.query.id}"
+    return heading, fault(outcome), [figure_view(figure, folder) for figure in figures]
 
 
 def failure_figures(evaluation: Evaluation, outcome: Outcome, stays: bool) -> list[Figure]:

@@ -64,7 +64,7 @@ class SearchResult:
     @property
     def facts(self) -> str:
         """What was found, in words."""
-        if not self.feature_count:
+        if not self.feature_count and not self.matches:
             return "no features (blank or very smooth), so nothing can match"
         count = sum(match.verified for match in self.matches)
         found = f"{MARKS['verified']}{count} verified" if count else "nothing verified"
@@ -78,13 +78,8 @@ class SearchResult:
             folder: what links to files are relative to.
         """
         seconds = sum(self.timings.values())
-        facts = "; ".join(
-            [
-                self.facts,
-                *[f"{self.feature_count:,} features, {seconds:.2f} s"] * bool(self.feature_count),
-                *[self.note] * bool(self.note),
-            ]
-        )
+        facts = f"{self.facts}; {self.feature_count:,} features, {seconds:.2f} s"
+        facts = f"{facts}; {self.note}" if self.note else facts
         part = None if self.box == (0, 0, *self.size) else corners_of(self.box)
         path = None if self.query in NAMELESS else self.query
         lines = [f"{self.box[2]} x {self.box[3]} pixels"]
@@ -94,10 +89,7 @@ class SearchResult:
             sure = match.verified or match.expanded
             (shown if sure else folded).append(figure_of(rank, match))
         unsure = sum(figure.kind == "unsure" for figure in folded)
-        fold = (
-            f"{len(folded)} {'other images' if len(shown) > 1 else 'images'} that nothing verifies"
-        )
-        fold += f", {unsure} of them unsure" if unsure else ""
+        fold = f"Not verified: {len(folded)}" + (f", {unsure} of them unsure" if unsure else "")
         return result_html(facts, shown, fold, folded, folder)
 
     def _repr_html_(self) -> str:

@@ -49,7 +49,7 @@ def test_a_page_begins_with_the_summary_and_the_failures(tmp_path: Path) -> None
     page = (tmp_path / "page.html").read_text()
     headings = re.findall("<h2>(.*)</h2>", page)
     assert headings == ["Summary", "Failures", "Scores", "Plots", "What the measures are"]
-    assert "1 of 2 (50.0 %)" in page and "1 of 2 queries went wrong" in page
+    assert "1 of 2 (50.0 %)" in page and "1 of 2 went wrong; these are the worst 1," in page
     assert "✗ 1. verified, a wrong image" in page and "<h1>&lt;t&gt;</h1>" in page
     assert "one right: &lt;q&gt;" in page and "false alarm, found at rank 2" in page
 
