@@ -115,6 +115,9 @@ def test_every_room_is_installed() -> None:
     rooms = {f"bovw.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py")}
     models = {"bovw.models.rootsift", "bovw.models.orb"}
     assert set(listed["tool"]["setuptools"]["packages"]) == {"bovw"} | rooms | models
+    for templates in PACKAGE.glob("*/templates"):
+        data = listed["tool"]["setuptools"]["package-data"][f"bovw.{templates.parent.name}"]
+        assert "templates/*" in data
 
 
 def test_only_training_imports_scikit_learn() -> None:
@@ -169,11 +172,12 @@ def test_help_loads_nothing_heavy() -> None:
         "from bovw.cli.app import main\nsys.argv = ['bovw', '--help']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass"
     )
-    assert not loaded_by(code) & {"cv2", "scipy", "sklearn", "numpy", "PIL", "joblib"}
+    assert not loaded_by(code) & {*("cv2", "scipy", "sklearn", "numpy", "PIL", "joblib", "jinja2")}
 
 
 def test_searching_does_not_load_scikit_learn() -> None:
     assert not loaded_by("from bovw import ImageIndex, SearchOptions, draw_match") & {
         "sklearn",
         "scipy",
+        "jinja2",
     }
