@@ -113,7 +113,7 @@ def test_every_room_is_installed() -> None:
     """An editable installation would not miss a package that the wheel lacks."""
     listed = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
     rooms = {f"bovw.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py")}
-    models = {"bovw.models.rootsift", "bovw.models.orb"}
+    models = {"bovw.models.rootsift", "bovw.models.orb", "bovw.models.whole"}
     assert set(listed["tool"]["setuptools"]["packages"]) == {"bovw"} | rooms | models
     for templates in PACKAGE.glob("*/templates"):
         data = listed["tool"]["setuptools"]["package-data"][f"bovw.{templates.parent.name}"]

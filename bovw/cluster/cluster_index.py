@@ -54,10 +54,10 @@ class ClusterIndex:
 
     def __init__(self, config: ClusterConfig, replicas: Replicas) -> None:
         """Not to be called directly: see `open`."""
-        self.config, self.replicas = config, replicas
-        self.store = opened_store(config.store)
+        self.config, self._replicas = config, replicas
+        self._store = opened_store(config.store)
         self._turns = itertools.count()
-        self._manifest: ClusterManifest | None = read_latest(self.store)
+        self._manifest: ClusterManifest | None = read_latest(self._store)
         self.vocabulary = self._read_vocabulary(self._manifest)
 
     @classmethod
@@ -78,7 +78,7 @@ class ClusterIndex:
         """The vocabulary of a generation."""
         cache = Path(self.config.cache)
         folder = cache / "shards" / manifest.shards[0].listing
-        pull_index(self.store, manifest.shards[0].listing, folder, cache)
+        pull_index(self._store, manifest.shards[0].listing, folder, cache)
         return Vocabulary.load(folder / "vocabulary")
 
     def __enter__(self) -> Self:
@@ -100,7 +100,7 @@ class ClusterIndex:
     def manifest(self) -> ClusterManifest:
         """The generation that is asked. Raises IndexClosedError."""
         if self._manifest is None:
-            raise IndexClosedError(f"{self.store.name}: the cluster is closed; open it again")
+            raise IndexClosedError(f"{self._store.name}: the cluster is closed; open it again")
         return self._manifest
 
     def __len__(self) -> int:
@@ -118,7 +118,7 @@ class ClusterIndex:
         Raises:
             ClusterError: it cannot be opened; the cluster stays where it was.
         """
-        newest = read_latest(self.store)
+        newest = read_latest(self._store)
         if newest.generation == self.manifest.generation:
             return False
         _, missing = self._ask_all("open", newest.generation)
@@ -132,7 +132,7 @@ class ClusterIndex:
     ) -> tuple[dict[int, Any], dict[int, ShardMissingError]]:
         """What the shards answer, and why some do not."""
         shards = range(self.config.shards)
-        return ask_all(self.replicas, self.config, shards, next(self._turns), method, *arguments)
+        return ask_all(self._replicas, self.config, shards, next(self._turns), method, *arguments)
 
     def _ask(self, method: str, *arguments: Any) -> list[Any]:
         """What the shards answer. Raises ShardMissingError."""
@@ -171,7 +171,7 @@ class ClusterIndex:
         for shard in range(self.config.shards):
             for first in itertools.count(0, RECORDS):
                 found, missing = ask_all(
-                    *(self.replicas, self.config, [shard], next(self._turns)),
+                    *(self._replicas, self.config, [shard], next(self._turns)),
                     *("records", generation, first, RECORDS),
                 )
                 for error in missing.values():
