@@ -241,6 +241,7 @@ class ShardMissingError(ClusterError):
 
     Attributes:
         shard: its number.
+        reason: what its replicas say.
 
     Example:
         >>> from bovw import ClusterError, ShardMissingError
