@@ -14,7 +14,7 @@ import typer
 
 from ..errors import printable
 from ..version import __version__
-from . import evaluate, indexing, searching
+from . import cluster, evaluate, indexing, searching
 from .console import INTERRUPTED, explained, fail
 from .interrupts import listen
 
@@ -49,6 +49,7 @@ app.command("list")(indexing.list_images)
 app.command()(indexing.check)
 app.command()(searching.compare)
 app.command()(searching.search)
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(evaluate.app, name="evaluate")
 
 
@@ -57,7 +58,7 @@ def main() -> None:
     interrupted, 143
     terminated.
     """
-    if sys.argv[1:] in ([], ["evaluate"]):
+    if sys.argv[1:] in ([], ["cluster"], ["evaluate"]):
         sys.argv.append("--help")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is escaped
