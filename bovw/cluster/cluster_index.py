@@ -128,7 +128,7 @@ class ClusterIndex:
         return True
 
     def ready(self) -> dict[int, ShardMissingError]:
-        """Have a replica of each shard open this generation; returns which shards do not, and why."""
+        """Have a replica of each shard open this generation; which shards do not, and why."""
         return self._ask_all("open", self.manifest.generation)[1]
 
     def _ask_all(
