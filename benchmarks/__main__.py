@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import accuracy
+import cluster
 import compare
 import costs
 import reliability
@@ -24,6 +25,7 @@ PARTS = {
     "scale": scale,
     "compare": compare,
     "costs": costs,
+    "cluster": cluster,
 }
 
 

@@ -77,7 +77,13 @@ class ShardReport:
     failed: list[Failure] = field(default_factory=list)
 
 
-def create_cluster(config: ClusterConfig, vocabulary: Vocabulary | None = None) -> ClusterManifest:
+def create_cluster(
+    config: ClusterConfig,
+    vocabulary: Vocabulary | None = None,
+    *,
+    max_features: int | None = None,
+    max_side: int | None = None,
+) -> ClusterManifest:
     """Make a cluster of empty shards, which must not be there.
 
     Raises:
@@ -88,7 +94,13 @@ def create_cluster(config: ClusterConfig, vocabulary: Vocabulary | None = None) 
     folder = Path(config.cache) / "work" / "empty"
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with ImageIndex.create(folder, vocabulary, picture_root=config.picture_root) as index:
+    with ImageIndex.create(
+        folder,
+        vocabulary,
+        picture_root=config.picture_root,
+        max_features=max_features,
+        max_side=max_side,
+    ) as index:
         entry = entry_of(store, folder, index)
         spec = index.spec
     shutil.rmtree(folder)
