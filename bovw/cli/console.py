@@ -4,100 +4,84 @@ names, progress, and errors in one line.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..errors import BovwError, OutputError, ParameterError, printable
 from ..reporting import Failure, Progress
 from .interrupts import exit_code
+from .options import QuietOption, VerboseOption
 
 if TYPE_CHECKING:
     from ..pictures.reading import Limits
 
 __all__ = [
-    "CORES",
     "INTERRUPTED",
     "Failures",
-    "FalseAlarmsOption",
-    "IndexOption",
-    "JobsOption",
-    "JsonOption",
-    "LimitOption",
-    "NulOption",
-    "RootOption",
-    "StrictOption",
-    "ThoroughOption",
     "complain",
+    "detail",
     "explained",
     "fail",
     "named_paths",
+    "note",
     "parsed_box",
     "parsed_limits",
     "parsed_pairs",
     "print_path",
     "progress",
+    "say",
+    "talkative",
+    "voice",
     "warn",
 ]
 
 INTERRUPTED = 130
-CORES = os.cpu_count() or 1
-IndexOption = Annotated[
-    Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")
-]
-JobsOption = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        max=1024,
-        help="Processes that work at a time; by default one a core; 0: work in this one.",
-    ),
-]
-NulOption = Annotated[
-    bool, typer.Option("-0", help="Paths on stdin end with NUL instead of a newline.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
-RootOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="The folder that the pictures are in now, if they have moved without the index."
-    ),
-]
-FalseAlarmsOption = Annotated[
-    float,
-    typer.Option(
-        help="Say verified only if at most about so many wrong yes a query are to be expected."
-    ),
-]
-ThoroughOption = Annotated[
-    str,
-    typer.Option(
-        metavar="[unsure|always]",
-        help="Look harder: alone (unsure) where nothing is verified, or always.",
-    ),
-]
-LimitOption = Annotated[
-    list[str],
-    typer.Option(
-        "--limit",
-        metavar="NAME=NUMBER",
-        help="What a picture may cost: pixels, memory, file_bytes, seconds.",
-    ),
-]
-StrictOption = Annotated[
-    bool,
-    typer.Option("--strict", help="Refuse pictures that are cut off, instead of using the rest."),
-]
+
+
+@dataclass
+class Voice:
+    """How much the command says beside results and errors.
+
+    Attributes:
+        quiet: nothing.
+        verbose: more than usual.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+
+
+voice = Voice()
+
+
+def talkative(function: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options -q and -v."""
+
+    @wraps(function)
+    def command(*, quiet: bool, verbose: bool, **arguments: Any) -> None:
+        voice.quiet, voice.verbose = quiet and not verbose, verbose
+        function(**arguments)
+
+    signature = inspect.signature(function, eval_str=True)
+    kind, more = inspect.Parameter.KEYWORD_ONLY, {"quiet": QuietOption, "verbose": VerboseOption}
+    added = [inspect.Parameter(name, kind, default=False, annotation=more[name]) for name in more]
+    own = [parameter.replace(kind=kind) for parameter in signature.parameters.values()]
+    command.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+    command.__annotations__ = {**function.__annotations__, **more}
+    return command
 
 
 def named_paths(arguments: list[str], nul: bool) -> list[str]:
@@ -166,8 +150,26 @@ def complain(failure: Failure) -> None:
 
 
 def warn(name: str, text: str) -> None:
-    """Say what is odd about a picture that is used nevertheless."""
-    typer.echo(f"bovw: warning: {printable(name)}: {printable(text)}", err=True)
+    """Say what is odd about something that is used nevertheless; with -q, nothing."""
+    note(f"warning: {printable(name)}: {printable(text)}")
+
+
+def say(text: str) -> None:
+    """Say what was done, on stdout; with -q, nothing."""
+    if not voice.quiet:
+        typer.echo(text)
+
+
+def note(text: str) -> None:
+    """Say something beside the results; with -q, nothing."""
+    if not voice.quiet:
+        typer.echo(f"bovw: {text}", err=True)
+
+
+def detail(text: str) -> None:
+    """Say something that few want to know: only with -v."""
+    if voice.verbose:
+        typer.echo(f"bovw: {text}", err=True)
 
 
 class Failures:
@@ -212,7 +214,7 @@ def silent(_stage: str, _done: int, _total: int) -> None:
 @contextmanager
 def progress() -> Iterator[Progress]:
     """A progress bar with rate and time left on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
+    if voice.quiet or not sys.stderr.isatty():
         yield silent
         return
     from rich.console import Console
@@ -278,7 +280,8 @@ def print_path(path: str, nul: bool) -> None:
 def explained(error: BaseException) -> tuple[str, int]:
     """What to say of an error, and the exit code."""
     if isinstance(error, typer.TyperException):
-        return printable(error.format_message()), 2
+        message = printable(error.format_message()).rstrip(".")
+        return f"{message} (see `{command_of(error)} --help`)", 2
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return "interrupted; what was committed is kept", exit_code()
     if isinstance(error, BovwError):
@@ -294,10 +297,18 @@ def explained(error: BaseException) -> tuple[str, int]:
             f"{printable(str(error.filename or 'input or output'))}: {error.strerror or error}",
             1,
         )
+    if voice.verbose:
+        traceback.print_exception(error)
     where = traceback.extract_tb(error.__traceback__)[-1]
     text = printable(" ".join(f"{type(error).__name__}: {error}".split()))
     place = f"{os.path.basename(where.filename)}, line {where.lineno}"
     return f"{text} ({place}): a fault of bovw, please report it", 1
+
+
+def command_of(error: typer.TyperException) -> str:
+    """The command that was used wrongly."""
+    context = getattr(error, "ctx", None)
+    return str(context.command_path) if context else "bovw"
 
 
 def cure_of(error: ImportError) -> str:

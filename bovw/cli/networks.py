@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ..errors import ParameterError
 from .console import parsed_pairs
+from .options import FEATURE_PANEL, option
 
 if TYPE_CHECKING:
     from ..networks.embedder import Embedder
@@ -16,17 +15,19 @@ __all__ = ["EmbedOption", "EmbedWithOption", "parsed_embedders"]
 
 EmbedOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME=MODEL.onnx",
-        help="A network that makes vectors of pictures, and what to call it.",
+    option(
+        FEATURE_PANEL,
+        "A network that makes vectors of pictures, and what to call it.",
+        value="NAME=MODEL.onnx",
     ),
 ]
 EmbedWithOption = Annotated[
     list[str],
-    typer.Option(
-        metavar="KEY=VALUE",
-        help="How it is asked, where the model does not say so: size, shorter, fit, colours, "
-        "scale, mean, std, layout, output, pool (docs/networks.md); repeatable.",
+    option(
+        FEATURE_PANEL,
+        "How it is asked, where the model does not say so: size, shorter, fit, colours, scale, "
+        "mean, std, layout, output, pool (docs/networks.md); repeatable.",
+        value="KEY=VALUE",
     ),
 ]
 

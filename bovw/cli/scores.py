@@ -1,17 +1,18 @@
-"""What `bovw evaluate` prints and writes of what was measured."""
+"""What `bovw evaluate` prints and writes of what was measured, and the options that say where."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import printable
 from ..reporting import Failure
 from .console import complain
+from .options import OUTPUT, option
 
 if TYPE_CHECKING:
     from ..evaluation.scores import Evaluation
@@ -19,7 +20,47 @@ if TYPE_CHECKING:
     from ..evaluation.truth import GroundTruth
     from ..image_index import ImageIndex
 
-__all__ = ["Outputs", "end", "index_facts", "show", "show_sweep"]
+__all__ = [
+    "Outputs",
+    "ReportOption",
+    "ResamplesOption",
+    "RunOption",
+    "SaveOption",
+    "SaveQrelsOption",
+    "SeedOption",
+    "end",
+    "index_facts",
+    "show",
+    "show_sweep",
+]
+
+
+RunOption = Annotated[
+    Path | None,
+    option(OUTPUT, "Write the rankings here, as a TREC run.", value="FILE"),
+]
+SaveQrelsOption = Annotated[
+    Path | None,
+    option(OUTPUT, "Write the ground truth here, as TREC's qrels.", value="FILE"),
+]
+SaveOption = Annotated[
+    Path | None,
+    option(OUTPUT, "Write all scores here, query by query.", value="JSON"),
+]
+ReportOption = Annotated[
+    Path | None,
+    option(OUTPUT, "Write a page with plots and the worst failures here.", value="HTML"),
+]
+ResamplesOption = Annotated[
+    int,
+    option(OUTPUT, "Of the bootstrap for the intervals.", value="N", min=1),
+]
+SeedOption = Annotated[
+    int,
+    option(
+        OUTPUT, "Same seed and pictures, same queries and intervals.", value="N", env="SEED", min=0
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ whatever is given, the command ends in one line and a code, never in a traceback
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import random
 import sys
@@ -20,6 +18,7 @@ import typer
 from bovw import FeatureSpec, ImageIndex, train_vocabulary
 from bovw.cli import app as command
 from tests.fuzz.options import fuzz_options
+from tests.helpers.command import run_here
 from tests.helpers.pictures import textured
 
 # What is a number, a path, a text, or nothing of it.
@@ -114,21 +113,6 @@ def make_world(folder: Path) -> None:
     (folder / "queries.tsv").write_text("query\timages\n")
 
 
-def outcome(arguments: list[str]) -> tuple[object, str]:
-    """The exit code of a command line, run in this process, and what it said to stderr."""
-    out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
-    before = sys.argv, sys.stdin
-    sys.argv, sys.stdin = ["bovw", *arguments], io.TextIOWrapper(io.BytesIO(b"photos/0.png\n"))
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            command.main()
-    except SystemExit as end:
-        return end.code, err.getvalue()
-    finally:
-        sys.argv, sys.stdin = before
-    return "no code", err.getvalue()
-
-
 def faults(count: int, seed: int) -> list[str]:
     """What command lines did that is none of ours."""
     found, here = [], os.getcwd()
@@ -138,10 +122,11 @@ def faults(count: int, seed: int) -> list[str]:
         try:
             for arguments in cases(count, seed):
                 try:
-                    code, said = outcome(arguments)
+                    done = run_here(*arguments, stdin=b"photos/0.png\n")
+                    code, said = str(done.returncode), done.stderr
                 except BaseException as error:
                     code, said = repr(error), ""
-                if code not in (0, 1, 2) or "a fault of bovw" in said or "Traceback" in said:
+                if code not in ("0", "1", "2") or "a fault of bovw" in said or "Traceback" in said:
                     found.append(f"{arguments!r:.300}: {code}: {said[-300:]}")
         finally:
             os.chdir(here)
