@@ -65,8 +65,9 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("info", keeping.info, "Say what an index is, in numbers."),
     ("check", keeping.check, "Say whether an index is sound."),
     ("remove", keeping.remove, "Remove images from an index."),
+    ("relocate", keeping.relocate, "Tell an index where its pictures are now."),
     ("merge", keeping.merge, "Make an index as small and fast as it can be."),
-    ("train-vocab", indexing.train_vocab, "Train a vocabulary on pictures of your own."),
+    ("train-vocab", keeping.train_vocab, "Train a vocabulary on pictures of your own."),
 )
 for name, function, summary in COMMANDS:
     app.command(name, cls=Command, short_help=summary, epilog=EXAMPLES[name])(talkative(function))

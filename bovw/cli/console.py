@@ -43,6 +43,7 @@ __all__ = [
     "print_path",
     "progress",
     "say",
+    "say_passed_over",
     "talkative",
     "voice",
     "warn",
@@ -170,6 +171,14 @@ def detail(text: str) -> None:
     """Say something that few want to know: only with -v."""
     if voice.verbose:
         typer.echo(f"bovw: {text}", err=True)
+
+
+def say_passed_over(passed_over: Counter[str]) -> None:
+    """Say what was not looked at, if anything."""
+    from ..pictures.folders import passed_over_text
+
+    if passed_over:
+        note(f"not looked at: {passed_over_text(passed_over)}")
 
 
 class Failures:

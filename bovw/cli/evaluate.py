@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -20,7 +19,6 @@ from .console import parsed_limits, progress, talkative
 from .options import (
     CORES,
     EXAMPLES,
-    HOW,
     INDEX_NAME,
     OUTPUT,
     PICTURES,
@@ -40,10 +38,17 @@ from .options import (
     option,
 )
 from .scores import (
+    FORMAT,
+    CropOption,
+    DepthOption,
+    Format,
+    FormatOption,
+    ImagesOption,
     Outputs,
     ReportOption,
     ResamplesOption,
     RunOption,
+    SampleOption,
     SaveOption,
     SaveQrelsOption,
     SeedOption,
@@ -68,48 +73,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings=SETTINGS,
 )
-
-
-class Format(StrEnum):
-    """Files that ground truth is kept in."""
-
-    TABLE = "table"
-    QRELS = "qrels"
-    REVISITOP = "revisitop"
-
-
-FORMAT = option(
-    PICTURES,
-    "What the ground truth is: a table of queries with their answers; TREC's qrels; lists of "
-    "revisitop as JSON (Revisited Oxford and Paris).",
-    "--format",
-    value="[table|qrels|revisitop]",
-)
-FormatOption = Annotated[Format, FORMAT]
-ImagesOption = Annotated[
-    Path | None,
-    option(
-        PICTURES,
-        "The folder that answers are relative to, if not that of the ground truth.",
-        value="FOLDER",
-    ),
-]
-SampleOption = Annotated[
-    int,
-    option(PICTURES, "Make queries out of so many pictures of the index.", value="N", min=1),
-]
-DepthOption = Annotated[
-    int,
-    option(HOW, "Score so many images a query.", value="N", min=1),
-]
-CropOption = Annotated[
-    bool | None,
-    option(
-        HOW,
-        "Queries are parts of what they seek; by default those with an outline are.",
-        "--crop/--no-crop",
-    ),
-]
 
 
 def itself(

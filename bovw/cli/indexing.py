@@ -1,25 +1,24 @@
-"""The commands that read many pictures: index, train-vocab."""
+"""The command that makes and updates an index."""
 
 from __future__ import annotations
 
-import os
-from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import IndexMissingError, ParameterError, VocabularyError
+from ..errors import BovwError, IndexMissingError, ParameterError, printable
 from .console import (
     Failures,
     explained,
     fail,
     named_paths,
-    note,
     parsed_limits,
     parsed_pairs,
     progress,
     say,
+    say_passed_over,
     warn,
 )
 from .interrupts import finishing
@@ -27,10 +26,13 @@ from .networks import EmbedOption, EmbedWithOption, parsed_embedders
 from .options import (
     ACTIONS,
     CORES,
+    DRY,
     FEATURE_PANEL,
     FEATURES,
     INDEX_NAME,
+    PHOTOS,
     PICTURES,
+    DryRunOption,
     IndexOption,
     JobsOption,
     LimitOption,
@@ -44,72 +46,9 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..image_index import ImageIndex
+    from ..pictures.folders import Selection
 
-__all__ = ["index", "train_vocab"]
-
-PHOTOS = typer.Argument(
-    metavar="PHOTOS", help="Picture files and folders; - reads paths from stdin."
-)
-
-
-def train_vocab(
-    photos: Annotated[list[str], PHOTOS],
-    out: Annotated[Path, option(FEATURE_PANEL, "Folder to write the vocabulary to.", value="PATH")],
-    words: Annotated[
-        int, option(FEATURE_PANEL, "How many visual words.", value="N", min=2)
-    ] = 65_536,
-    features: Annotated[str, FEATURES] = "rootsift",
-    seed: Annotated[
-        int, option(FEATURE_PANEL, "Same seed and pictures, same vocabulary.", value="N", min=0)
-    ] = 0,
-    max_descriptors: Annotated[
-        int,
-        option(
-            FEATURE_PANEL,
-            "Sample at most so many descriptors; bounds the memory.",
-            value="N",
-            min=2,
-        ),
-    ] = 2_000_000,
-    jobs: JobsOption = CORES,
-    limit: LimitOption = [],  # noqa: B006 - Typer's way; nobody changes it
-    report_errors: ReportErrorsOption = None,
-    nul: NulOption = False,
-) -> None:
-    """Train a vocabulary on pictures of your own. The shipped ones are general: most collections
-    need none.
-    """
-    from ..features.local import FeatureSpec
-    from ..features.training import train_vocabulary
-    from ..pictures.folders import find_images
-
-    spec, limits = FeatureSpec(features), parsed_limits(limit)
-    found = find_images(named_paths(photos, nul))
-    require_folder(out)
-    with Failures(report_errors) as failures:
-        for problem in found.problems:
-            failures.add(problem)
-        with progress() as bar:
-            vocabulary, report = train_vocabulary(
-                list(found.files),
-                words,
-                spec,
-                max_descriptors=max_descriptors,
-                seed=seed,
-                jobs=jobs,
-                limits=limits,
-                progress=bar,
-                failure=failures.add,
-            )
-    vocabulary.save(out)
-    say_passed_over(found.passed_over)
-    say(
-        f"{out}: {len(vocabulary):,} words from {report.descriptor_count:,} descriptors of "
-        f"{report.image_count:,} images; {report.unused_words:,} words never used, "
-        f"imbalance {report.imbalance:.2f}"
-    )
-    if failures.reasons:
-        raise typer.Exit(1)
+__all__ = ["index"]
 
 
 def index(
@@ -160,6 +99,12 @@ def index(
             "--check-content",
         ),
     ] = False,
+    retry: Annotated[
+        bool,
+        option(
+            ACTIONS, "Read again what failed before and has not changed.", "--retry", env="RETRY"
+        ),
+    ] = False,
     complete: Annotated[
         bool,
         option(
@@ -171,7 +116,11 @@ def index(
     ] = False,
     prune: Annotated[
         bool,
-        option(ACTIONS, "Remove images below PHOTOS whose files are gone.", "--prune"),
+        option(
+            ACTIONS,
+            "Remove images below PHOTOS whose files are gone, or that are excluded now.",
+            "--prune",
+        ),
     ] = False,
     force: Annotated[
         bool,
@@ -181,6 +130,7 @@ def index(
             "--force",
         ),
     ] = False,
+    dry_run: DryRunOption = False,
     batch: Annotated[
         int,
         option(
@@ -229,12 +179,21 @@ def index(
     """
     if not photos and not complete:
         raise ParameterError("PHOTOS: name pictures or folders, or use --complete")
+    from ..pictures.folders import Selection
+
     wanted, limits = named_paths(photos or [], nul), parsed_limits(limit, strict)
     metadata, embedders = parsed_pairs("--meta", meta), parsed_embedders(embed, embed_with)
-    with (
-        Failures(report_errors) as failures,
-        opened_or_created(path, features, vocab, max_features, max_side, root) as target,
-    ):
+    with ExitStack() as stack:
+        failures = stack.enter_context(Failures(report_errors))
+        is_new = not has_index(path)
+        if is_new:
+            require_pictures(
+                path, wanted, Selection(hidden, follow_links, tuple(exclude)), failures
+            )
+        place = None if is_new and dry_run else path
+        target = stack.enter_context(
+            opened_or_created(place, features, vocab, max_features, max_side, root)
+        )
         with progress() as bar, finishing() as stop:
             report = target.add(
                 wanted,
@@ -242,6 +201,8 @@ def index(
                 jobs=jobs,
                 batch=batch,
                 check_content=check_content,
+                retry=retry,
+                dry_run=dry_run,
                 prune=prune,
                 force=force,
                 hidden=hidden,
@@ -264,11 +225,13 @@ def index(
     for name in known:
         if report.added + report.changed and name not in [each.name for each in embedders]:
             warn(str(path), f"what this run has read has no vectors of {name}: give --embed again")
+    for name in report.gone if dry_run else ():
+        typer.echo(f"would remove {printable(name)}")
     removed = f"{report.moved} moved, " if report.moved else ""
     removed += f"{report.removed} removed, " if prune else ""
     say(
         f"{path}: {images:,} images: {report.added} added, {report.changed} changed, {removed}"
-        f"{report.unchanged} unchanged, {len(report.failed)} left out"
+        f"{report.unchanged} unchanged, {len(report.failed)} left out{DRY * dry_run}"
     )
     if report.stopped:
         fail(*explained(KeyboardInterrupt()))
@@ -276,33 +239,44 @@ def index(
         raise typer.Exit(1)
 
 
-def say_passed_over(passed_over: Counter[str]) -> None:
-    """Say what was not looked at, if anything."""
-    from ..pictures.folders import passed_over_text
+def has_index(path: Path) -> bool:
+    """Whether there is an index at a path, sound or not."""
+    from ..index.manifest import read_latest
+    from ..storage.directory import Directory
 
-    if passed_over:
-        note(f"not looked at: {passed_over_text(passed_over)}")
+    try:
+        read_latest(Directory(path))
+    except IndexMissingError:
+        return False
+    except BovwError:
+        return True
+    return True
 
 
-def require_folder(path: Path) -> None:
-    """Raise VocabularyError unless a folder can be made here, before hours are spent on what goes
-    into it.
-    """
-    existing = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise VocabularyError(f"{path}: cannot be written: {existing} is not a folder to write to")
+def require_pictures(
+    path: Path, wanted: list[str], selection: Selection, failures: Failures
+) -> None:
+    """End unless there is something to index: a mistyped name shall not make an index."""
+    from ..pictures.folders import find_images
+
+    found = find_images(wanted, selection)
+    if not found.files:
+        for problem in found.problems:
+            failures.add(problem)
+        say_passed_over(found.passed_over)
+        fail(f"{path}: is not made: there are no pictures at what was named", 1)
 
 
 def opened_or_created(
-    path: Path,
+    path: Path | None,
     features: str | None,
     vocab: Path | None,
     max_features: int | None,
     max_side: int | None,
     root: Path | None,
 ) -> ImageIndex:
-    """The index at a path, made if there is none. What is asked for must fit the index that is
-    there.
+    """The index at a path, made if there is none; without a path, one in memory. What is asked for
+    must fit the index that is there.
     """
     from ..features.vocabulary import Vocabulary
     from ..image_index import ImageIndex
@@ -310,6 +284,9 @@ def opened_or_created(
     vocabulary = Vocabulary.load(vocab) if vocab else None
     if features and vocabulary:
         vocabulary.require_features(features)
+    if path is None:
+        vocabulary = vocabulary or Vocabulary.shipped(features or "rootsift")
+        return ImageIndex.in_memory(vocabulary, max_features=max_features, max_side=max_side)
     try:
         target = ImageIndex.open(path, picture_root=root)
     except IndexMissingError:

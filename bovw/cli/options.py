@@ -15,12 +15,14 @@ from typer.core import TyperCommand
 __all__ = [
     "ACTIONS",
     "CORES",
+    "DRY",
     "EXAMPLES",
     "FEATURES",
     "FEATURE_PANEL",
     "HOW",
     "INDEX_NAME",
     "OUTPUT",
+    "PHOTOS",
     "PICTURES",
     "PLACES",
     "SETTINGS",
@@ -50,6 +52,8 @@ __all__ = [
 
 INDEX_NAME = Path("index.bovw")
 CORES = os.cpu_count() or 1
+# What stands behind the numbers of a run that only says what it would do.
+DRY = " (dry run: nothing was done)"
 # The headings of help.
 PICTURES, ACTIONS, OUTPUT, HOW = "Pictures", "What to do", "Output", "How to search"
 FEATURE_PANEL, PLACES, OTHER = "Features", "Index, places, processes", "Other options"
@@ -191,6 +195,9 @@ def nearest_index(context: typer.Context, param: typer.CallbackParam, path: Path
     return path
 
 
+PHOTOS = typer.Argument(
+    metavar="PHOTOS", help="Picture files and folders; - reads paths from stdin."
+)
 IndexOption = Annotated[
     Path,
     option(

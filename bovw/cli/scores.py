@@ -1,9 +1,10 @@
-"""What `bovw evaluate` prints and writes of what was measured, and the options that say where."""
+"""What `bovw evaluate` prints and writes of what was measured, and its options."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 from ..errors import printable
 from ..reporting import Failure
 from .console import complain
-from .options import OUTPUT, option
+from .options import HOW, OUTPUT, PICTURES, option
 
 if TYPE_CHECKING:
     from ..evaluation.scores import Evaluation
@@ -21,10 +22,17 @@ if TYPE_CHECKING:
     from ..image_index import ImageIndex
 
 __all__ = [
+    "FORMAT",
+    "CropOption",
+    "DepthOption",
+    "Format",
+    "FormatOption",
+    "ImagesOption",
     "Outputs",
     "ReportOption",
     "ResamplesOption",
     "RunOption",
+    "SampleOption",
     "SaveOption",
     "SaveQrelsOption",
     "SeedOption",
@@ -35,6 +43,46 @@ __all__ = [
 ]
 
 
+class Format(StrEnum):
+    """Files that ground truth is kept in."""
+
+    TABLE = "table"
+    QRELS = "qrels"
+    REVISITOP = "revisitop"
+
+
+FORMAT = option(
+    PICTURES,
+    "What the ground truth is: a table of queries with their answers; TREC's qrels; lists of "
+    "revisitop as JSON (Revisited Oxford and Paris).",
+    "--format",
+    value="[table|qrels|revisitop]",
+)
+FormatOption = Annotated[Format, FORMAT]
+ImagesOption = Annotated[
+    Path | None,
+    option(
+        PICTURES,
+        "The folder that answers are relative to, if not that of the ground truth.",
+        value="FOLDER",
+    ),
+]
+SampleOption = Annotated[
+    int,
+    option(PICTURES, "Make queries out of so many pictures of the index.", value="N", min=1),
+]
+DepthOption = Annotated[
+    int,
+    option(HOW, "Score so many images a query.", value="N", min=1),
+]
+CropOption = Annotated[
+    bool | None,
+    option(
+        HOW,
+        "Queries are parts of what they seek; by default those with an outline are.",
+        "--crop/--no-crop",
+    ),
+]
 RunOption = Annotated[
     Path | None,
     option(OUTPUT, "Write the rankings here, as a TREC run.", value="FILE"),
