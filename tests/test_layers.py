@@ -23,6 +23,7 @@ ROOMS = [
     "errors",
     "reporting",
     "arrays",
+    "opencv",
     "storage",
     "workers",
     "pictures",

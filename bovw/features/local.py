@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import rank_in_groups
 from ..errors import ParameterError
+from ..opencv import cv2
 from ..pictures.reading import Box, Picture
 
 __all__ = [

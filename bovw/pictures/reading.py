@@ -9,11 +9,11 @@ import os
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ImageError, ParameterError
+from ..opencv import cv2
 from .decoding import Box, Decoded, decoded
 from .files import opened_file, require_length, unreadable
 from .limits import LIMITS, Limits
