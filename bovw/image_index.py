@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -13,13 +13,14 @@ from .errors import (
     IncompatibleError,
     IndexMissingError,
     path_text,
+    require_types,
 )
 from .features.vocabulary import Vocabulary
 from .index.manifest import Manifest, read_latest
 from .index.paths import stored_root
 from .index.update import AddReport, RemoveReport, Stop, Update, relocate, remove, remove_ids
 from .index.writer import Writer, create_index, remove_garbage
-from .index_reader import IndexReader, Path, require_least
+from .index_reader import MOST_JOBS, IndexReader, Path, require_least, require_most
 from .networks.embedder import Embedder
 from .pictures.files import path_list
 from .pictures.folders import Selection, find_images, require_patterns
@@ -33,6 +34,8 @@ __all__ = ["ImageIndex"]
 
 # Images of a commit: an interrupted run loses at most so many, and each takes some 0.2 s.
 BATCH = 256
+# They are in memory until then.
+MOST_BATCH = 100_000
 
 
 class ImageIndex(IndexReader):
@@ -105,6 +108,7 @@ class ImageIndex(IndexReader):
         max_side: int | None,
     ) -> ImageIndex:
         """Make an empty index in a storage."""
+        require_types(Vocabulary | None, vocabulary=vocabulary)
         vocabulary = vocabulary or Vocabulary.shipped()
         spec = vocabulary.spec.limited(max_features, max_side)
         root = None
@@ -157,6 +161,7 @@ class ImageIndex(IndexReader):
         behind is removed. Nobody is locked out for what changes nothing.
         """
         self._open_collection  # noqa: B018 - raises if the index is closed
+        require_types(bool, wait=wait, dry_run=dry_run)
         if dry_run:
             writer = Writer(self._storage, self._snapshot, self._adopt)
             writer.picture_root = self._new_root or writer.picture_root
@@ -245,6 +250,13 @@ class ImageIndex(IndexReader):
             ParameterError: an argument outside its range.
         """
         require_least(jobs=(jobs, 0), batch=(batch, 1))
+        require_most(jobs=(jobs, MOST_JOBS), batch=(batch, MOST_BATCH))
+        require_types(bool, check_content=check_content, retry=retry, prune=prune, force=force)
+        require_types(bool, hidden=hidden, follow_links=follow_links, complete=complete)
+        require_run(limits, progress, failure, stop)
+        require_types(Sequence, embedders=embedders)
+        require_types(Embedder, **{f"embedders[{at}]": each for at, each in enumerate(embedders)})
+        require_types(Mapping | None, metadata=metadata)
         named = path_list(paths)
         more = require_patterns(exclude)
         with self._writer(wait, dry_run) as writer:
@@ -299,6 +311,9 @@ class ImageIndex(IndexReader):
                 that is no such triple is not committed.
         """
         require_least(jobs=(jobs, 0), batch=(batch, 1))
+        require_most(jobs=(jobs, MOST_JOBS), batch=(batch, MOST_BATCH))
+        require_types(Iterable, items=items)
+        require_run(limits, progress, failure, stop)
         with self._writer(wait) as writer:
             update = Update(
                 writer,
@@ -340,7 +355,9 @@ class ImageIndex(IndexReader):
         Raises:
             IndexLockedError, ImageIndexError: as `add`.
         """
+        require_types(str | Iterable, ids=ids)
         named = [ids] if isinstance(ids, str) else list(ids)
+        require_types(str, **{f"ids[{place}]": name for place, name in enumerate(named)})
         with self._writer(wait, dry_run) as writer:
             return remove_ids(writer, named, dry_run)
 
@@ -379,3 +396,11 @@ class ImageIndex(IndexReader):
         """
         with self._writer(wait) as writer:
             writer.merge_all()
+
+
+def require_run(
+    limits: Limits, progress: Progress | None, failure: OnFailure | None, stop: Stop | None
+) -> None:
+    """Raise ParameterError unless what a run is told with is of the right kind."""
+    require_types(Limits, limits=limits)
+    require_types(Callable | None, progress=progress, failure=failure, stop=stop)

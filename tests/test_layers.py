@@ -128,7 +128,8 @@ def test_only_training_imports_scikit_learn() -> None:
 
 def test_public_names_exist_and_are_documented() -> None:
     assert dir(bovw) == sorted(bovw.__all__)
-    assert set(errors.__all__) - {"absolute_path", "path_text", "printable"} <= set(bovw.__all__)
+    helpers = {"absolute_path", "path_text", "printable", "require_types"}
+    assert set(errors.__all__) - helpers <= set(bovw.__all__)
     for name in bovw.__all__:
         assert name == "__version__" or inspect.getdoc(getattr(bovw, name)), name
     assert not hasattr(bovw, "no_such_name")

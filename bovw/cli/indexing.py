@@ -139,6 +139,7 @@ def index(
             value="N",
             env="BATCH",
             min=1,
+            max=100_000,
         ),
     ] = 256,
     features: Annotated[str | None, FEATURES] = None,

@@ -81,7 +81,7 @@ class FeatureSpec:
     max_side: int = 1024
 
     def __post_init__(self) -> None:
-        if self.kind not in DIMENSIONS:
+        if not isinstance(self.kind, str) or self.kind not in DIMENSIONS:
             raise ParameterError(
                 f"features: {self.kind!r} is unknown, take one of {', '.join(FEATURE_NAMES)}"
             )

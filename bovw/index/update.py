@@ -530,7 +530,7 @@ def file_of(task: Task) -> FileStamp | None:
         return None
     try:
         return FileStamp(task.path, *stamp_of(os.stat(task.source)))
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

@@ -227,8 +227,10 @@ def passed_over_text(passed_over: Counter[str]) -> str:
 
 def require_patterns(exclude: Sequence[str]) -> tuple[str, ...]:
     """Patterns of what is excluded. Raises ParameterError if one is none."""
-    if isinstance(exclude, str) or not all(
-        isinstance(each, str) and each and each.isprintable() for each in exclude
+    if (
+        isinstance(exclude, str)
+        or not isinstance(exclude, Sequence)
+        or not all(isinstance(each, str) and each and each.isprintable() for each in exclude)
     ):
         raise ParameterError(f"exclude: {exclude!r:.60} is no list of patterns")
     rules_for("", exclude)
