@@ -8,11 +8,13 @@ import inspect
 import json
 import os
 import sys
+import time
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "INTERRUPTED",
     "Failures",
+    "Pace",
     "complain",
     "detail",
     "explained",
@@ -220,45 +223,56 @@ def silent(_stage: str, _done: int, _total: int) -> None:
     """Progress that nobody sees."""
 
 
+class Pace:
+    """How fast a stage of long work goes: its steps come by the dozen, so the last minute counts.
+
+    Attributes:
+        samples: (seconds, steps that were done then), the oldest that counts first.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.samples = deque([(now, 0)])
+
+    def text(self, now: float, done: int, total: int) -> str:
+        """The rate and the time that is left, in words."""
+        if now - self.samples[-1][0] >= 1:
+            self.samples.append((now, done))
+        while len(self.samples) > 2 and now - self.samples[1][0] > 60:
+            self.samples.popleft()
+        then, before = self.samples[0]
+        rate = (done - before) / max(now - then, 1e-3)
+        if rate <= 0:
+            return ""
+        left = timedelta(seconds=round((total - done) / rate))
+        return f"{rate:,.{0 if rate >= 10 else 1}f}/s, {left} left"
+
+
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A progress bar with rate and time left on a terminal, nothing elsewhere."""
+    """A progress bar with rate and time left on a terminal, nothing elsewhere. It is there from the
+    beginning, when nobody knows yet how much there is to do.
+    """
     if voice.quiet or not sys.stderr.isatty():
         yield silent
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as ProgressBar
-    from rich.text import Text
 
-    class RateColumn(ProgressColumn):
-        """Steps a second."""
-
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:,.0f}/s" if task.speed else "")
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
+    ends = TextColumn("{task.description}"), TextColumn("{task.fields[pace]}")
+    columns = (ends[0], BarColumn(), MofNCompleteColumn(), ends[1])
     with ProgressBar(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, tuple[Any, Pace]] = {}
+        beginning, last = bar.add_task("begin", total=None, pace=""), time.monotonic()
 
         def advance(stage: str, done: int, total: int) -> None:
+            nonlocal last
+            bar.update(beginning, visible=False)
             if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)
+                tasks[stage] = bar.add_task(stage, total=total, pace=""), Pace(last)
+            task, pace = tasks[stage]
+            last = time.monotonic()
+            bar.update(task, completed=done, total=total, pace=pace.text(last, done, total))
 
         yield advance
 

@@ -21,6 +21,7 @@ import typer
 import bovw
 from bovw import ImageIndex, Vocabulary
 from bovw.cli import app
+from bovw.cli.console import Pace
 from bovw.cli.options import EXAMPLES
 from tests.helpers.command import run_here
 
@@ -205,3 +206,14 @@ def test_quiet_says_results_and_errors_alone_and_verbose_says_more() -> None:
     assert "warning: blank.png" in run_here("search", "blank.png").stderr
     verbose = run_here("search", "photos/0.png", "-v").stderr
     assert "index.bovw: 6 images" in verbose and "extract 0." in verbose
+
+
+def test_the_pace_of_bursts_is_that_of_the_last_minute() -> None:
+    pace = Pace(0.0)
+    for number in range(1, 9):  # eight steps arrive at once
+        text = pace.text(16.0, number, 800)
+    assert text == "0.5/s, 0:26:24 left"
+    for second in range(17, 117):
+        text = pace.text(float(second), 8 + 20 * (second - 16), 8000)
+    assert text == "20/s, 0:05:00 left"
+    assert Pace(0.0).text(1.0, 0, 9) == ""
