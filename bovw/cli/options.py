@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from ..errors import OutputError
+
 __all__ = [
     "ACTIONS",
     "CORES",
@@ -48,6 +50,7 @@ __all__ = [
     "WaitOption",
     "WordsOption",
     "option",
+    "writable",
 ]
 
 INDEX_NAME = Path("index.bovw")
@@ -73,48 +76,28 @@ EXAMPLES = {
         bovw search --crop poster.jpg --thorough        look harder if nothing is certain
         bovw search --exit-code photo.jpg > /dev/null || echo new
         """,
-    "compare": """
-        bovw compare before.jpg after.jpg --draw differences.png
-        """,
+    "compare": "bovw compare before.jpg after.jpg --draw differences.png",
     "list": """
         bovw list --json
         bovw list -0 | xargs -0 ls -l
         """,
-    "info": """
-        bovw info --json
-        """,
-    "check": """
-        bovw check --index photos.bovw
-        """,
+    "info": "bovw info --json",
+    "check": "bovw check --index photos.bovw",
     "remove": """
         bovw remove holiday.jpg albums/2019
         bovw remove --id 'board 7' --dry-run
         """,
-    "relocate": """
-        bovw relocate ~/pics ~/Bilder                   after mv ~/pics ~/Bilder
-        """,
-    "merge": """
-        bovw merge --index photos.bovw
-        """,
+    "relocate": "bovw relocate ~/pics ~/Bilder                   after mv ~/pics ~/Bilder",
+    "merge": "bovw merge --index photos.bovw",
     "train-vocab": """
         bovw train-vocab ~/Pictures --out my-words --words 20000
         bovw index ~/Pictures --vocab my-words
         """,
-    "evaluate self": """
-        bovw evaluate self --report evaluation.html
-        """,
-    "evaluate truth": """
-        bovw evaluate truth queries.tsv --save scores.json
-        """,
-    "evaluate run": """
-        bovw evaluate run other.trec --truth queries.tsv
-        """,
-    "evaluate sweep": """
-        bovw evaluate sweep --sample 8
-        """,
-    "evaluate compare": """
-        bovw evaluate compare before.json after.json
-        """,
+    "evaluate self": "bovw evaluate self --report evaluation.html",
+    "evaluate truth": "bovw evaluate truth queries.tsv --save scores.json",
+    "evaluate run": "bovw evaluate run other.trec --truth queries.tsv",
+    "evaluate sweep": "bovw evaluate sweep --sample 8",
+    "evaluate compare": "bovw evaluate compare before.json after.json",
 }
 
 
@@ -171,6 +154,18 @@ def option(
     """
     settings |= {"metavar": value or None, "envvar": f"BOVW_{env}" if env else None}
     return typer.Option(*names, help=text, rich_help_panel=heading, **settings)
+
+
+def writable(path: Path | None) -> Path | None:
+    """A file that can be written, as far as its folder says: before anything is worked on. Raises
+    OutputError.
+    """
+    if path is not None:
+        if not path.parent.is_dir():
+            raise OutputError(path, f"cannot be written: there is no folder {path.parent}")
+        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise OutputError(path, "cannot be written: it is a folder, or you may not write there")
+    return path
 
 
 def nearest_index(context: typer.Context, param: typer.CallbackParam, path: Path) -> Path:
@@ -270,6 +265,7 @@ ReportErrorsOption = Annotated[
         "Write what was left out, and why, here as JSON lines.",
         value="FILE",
         env="REPORT_ERRORS",
+        callback=writable,
     ),
 ]
 JsonOption = Annotated[bool, option(OUTPUT, "As JSON, for programs.", "--json")]

@@ -13,7 +13,7 @@ import typer
 from ..errors import printable
 from ..reporting import Failure
 from .console import complain
-from .options import HOW, OUTPUT, PICTURES, option
+from .options import HOW, OUTPUT, PICTURES, option, writable
 
 if TYPE_CHECKING:
     from ..evaluation.scores import Evaluation
@@ -85,19 +85,26 @@ CropOption = Annotated[
 ]
 RunOption = Annotated[
     Path | None,
-    option(OUTPUT, "Write the rankings here, as a TREC run.", value="FILE"),
+    option(OUTPUT, "Write the rankings here, as a TREC run.", value="FILE", callback=writable),
 ]
 SaveQrelsOption = Annotated[
     Path | None,
-    option(OUTPUT, "Write the ground truth here, as TREC's qrels.", value="FILE"),
+    option(
+        OUTPUT, "Write the ground truth here, as TREC's qrels.", value="FILE", callback=writable
+    ),
 ]
 SaveOption = Annotated[
     Path | None,
-    option(OUTPUT, "Write all scores here, query by query.", value="JSON"),
+    option(OUTPUT, "Write all scores here, query by query.", value="JSON", callback=writable),
 ]
 ReportOption = Annotated[
     Path | None,
-    option(OUTPUT, "Write a page with plots and the worst failures here.", value="HTML"),
+    option(
+        OUTPUT,
+        "Write a page with plots and the worst failures here.",
+        value="HTML",
+        callback=writable,
+    ),
 ]
 ResamplesOption = Annotated[
     int,

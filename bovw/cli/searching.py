@@ -43,6 +43,7 @@ from .options import (
     VerifyOption,
     WordsOption,
     option,
+    writable,
 )
 
 if TYPE_CHECKING:
@@ -108,7 +109,12 @@ def search(
     draw: DrawOption = None,
     report: Annotated[
         Path | None,
-        option(OUTPUT, "Write a page with pictures of all answers here.", value="HTML"),
+        option(
+            OUTPUT,
+            "Write a page with pictures of all answers here.",
+            value="HTML",
+            callback=writable,
+        ),
     ] = None,
     instances: Annotated[
         int,

@@ -195,4 +195,4 @@ def test_the_fuzzer_takes_every_option() -> None:
     flags = {(name, flag) for name, each in commands() for flag in each}
     assert {("search", "--words"), ("index", "--exclude"), ("compare", "--tolerance")} <= flags
     taken = {tuple(case[:1]) for case in cases(len(flags), 0)}
-    assert {("search",), ("index",), ("remove",), ("merge",), ("check",), ("list",)} <= taken
+    assert {("search",), ("index",), ("remove",), ("evaluate",), ("check",), ("list",)} <= taken

@@ -198,6 +198,51 @@ def test_csv_has_a_line_for_each_answer_and_for_each_query_without() -> None:
 
 
 @pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["search", "photos/0.png", "--draw", "match.psd"],
+        ["search", "photos/0.png", "--draw", "absent/match.png"],
+        ["search", "photos/0.png", "--report", "absent/page.html"],
+        ["index", "photos", "--report-errors", "absent/errors"],
+        ["evaluate", "self", "--save", "photos"],
+        ["evaluate", "self", "--run", "absent/run"],
+        ["compare", "photos/0.png", "photos/1.png", "--draw", "photos"],
+    ],
+)
+def test_what_cannot_be_written_is_said_before_anything_is_done(arguments: list[str]) -> None:
+    done = run_here(*arguments)
+    assert (done.returncode, done.stdout) == (1, "") and "cannot be written" in done.stderr
+
+
+def test_an_index_is_not_made_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for named in ("photso", "photos"):
+        done = run_here("index", named)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "index.bovw: is not made: there are no pictures" in done.stderr
+    assert os.listdir() == ["photos"]
+
+
+def test_dry_runs_and_moves(home: Path) -> None:
+    os.unlink("photos/0.png")
+    would = run_here("index", "photos", "--prune", "--dry-run").stdout.splitlines()
+    assert would[0] == "would remove photos/0.png" and "(dry run: nothing was done)" in would[1]
+    assert run_here("remove", "photos/1.png", "--dry-run").stdout.splitlines() == [
+        "would remove photos/1.png",
+        "index.bovw: 6 images: 1 removed (dry run: nothing was done)",
+    ]
+    assert len(run_here("list").stdout.splitlines()) == 6
+    new = run_here("index", "photos", "--index", "new.bovw", "--dry-run").stdout
+    assert "5 added" in new and not Path("new.bovw").exists()
+    (home / "photos").rename(home / "Bilder")
+    assert run_here("relocate", "photos", "Bilder").stdout.endswith(" 6 relocated\n")
+    again = run_here("relocate", "photos", "Bilder")
+    assert (again.returncode, again.stderr) == (1, "bovw: photos: is not in the index\n")
+
+
+@pytest.mark.usefixtures("home")
 def test_quiet_says_results_and_errors_alone_and_verbose_says_more() -> None:
     assert (run_here("index", "photos", "-q").stdout, run_here("merge", "-q").stdout) == ("", "")
     quiet = run_here("search", "blank.png", "absent.png", "-q")

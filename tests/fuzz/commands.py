@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -69,16 +70,23 @@ BASES = {
     "remove": ["photos/0.png"],
     "compare": ["photos/0.png", "photos/1.png"],
     "search": ["photos/0.png"],
+    "relocate": ["photos/0.png", "photos/1.png"],
+    "evaluate truth": ["queries.tsv", "--jobs", "0"],
+    "evaluate run": ["run.trec", "--truth", "queries.tsv"],
+    "evaluate compare": ["scores.json", "scores.json"],
 }
-# Commands that take minutes; and options that say how many minutes.
-SLOW = {"evaluate"}
+# What takes seconds unless it is asked for nothing.
+SLOW = {"evaluate self", "evaluate sweep"}
 
 
-def commands() -> Iterator[tuple[str, list[str]]]:
+def commands(group: Any = None, before: str = "") -> Iterator[tuple[str, list[str]]]:
     """Every quick command with every way to name one of its options; an argument has no name."""
-    root = typer.main.get_command(command.app)
-    for name, each in root.commands.items():  # type: ignore[attr-defined]
-        if name not in SLOW:
+    group = group or typer.main.get_command(command.app)
+    for short, each in group.commands.items():
+        name = f"{before}{short}"
+        if hasattr(each, "commands"):
+            yield from commands(each, f"{name} ")
+        elif name not in SLOW:
             yield name, [""]
             for parameter in each.params:
                 yield name, list(parameter.opts) if parameter.param_type_name == "option" else [""]
@@ -94,7 +102,7 @@ def cases(count: int, seed: int) -> list[list[str]]:
         odd = rng.choice(ODD)
         before = BASES.get(name, [])
         added = rng.choice([[flag, odd], [f"{flag}={odd}"], [flag]]) if flag else [odd]
-        chosen.append([name, *(before if rng.random() < 0.9 else []), *added])
+        chosen.append([*name.split(), *(before if rng.random() < 0.9 else []), *added])
     return chosen
 
 
@@ -110,7 +118,9 @@ def make_world(folder: Path) -> None:
     with ImageIndex.create(folder / "index.bovw", vocabulary) as index:
         index.add(folder / "photos")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    (folder / "queries.tsv").write_text("query\timages\n")
+    (folder / "queries.tsv").write_text("query\trelevant\nphotos/0.png\tphotos/1.png\n")
+    (folder / "run.trec").write_text("photos/0.png Q0 photos/1.png 1 0.5 x\n")
+    (folder / "scores.json").write_text('{"queries": []}')
 
 
 def faults(count: int, seed: int) -> list[str]:
