@@ -102,6 +102,8 @@ def cases(count: int, seed: int) -> list[list[str]]:
         odd = rng.choice(ODD)
         before = BASES.get(name, [])
         added = rng.choice([[flag, odd], [f"{flag}={odd}"], [flag]]) if flag else [odd]
+        # what is no value is an argument, and a folder is searched: not the whole machine
+        added = ["absent" if each in ("..", "/") else each for each in added]
         chosen.append([*name.split(), *(before if rng.random() < 0.9 else []), *added])
     return chosen
 
