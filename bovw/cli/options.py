@@ -93,6 +93,12 @@ EXAMPLES = {
         bovw train-vocab ~/Pictures --out my-words --words 20000
         bovw index ~/Pictures --vocab my-words
         """,
+    "cluster create": "bovw cluster create photos.toml --shards 8 --store s3://bucket/photos",
+    "cluster index": "bovw cluster index photos.toml /mnt/photos",
+    "cluster remove": "bovw cluster remove photos.toml /mnt/photos/2019",
+    "cluster serve": "bovw cluster serve photos.toml",
+    "cluster status": "bovw cluster status photos.toml --json",
+    "cluster check": "bovw cluster check photos.toml",
     "evaluate self": "bovw evaluate self --report evaluation.html",
     "evaluate truth": "bovw evaluate truth queries.tsv --save scores.json",
     "evaluate run": "bovw evaluate run other.trec --truth queries.tsv",

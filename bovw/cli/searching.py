@@ -168,13 +168,9 @@ def search(
         raise ParameterError("--expand: is for whole pictures, not for --crop")
     answers = answers_as(as_json, as_csv, everything)
     part, limits = parsed_box(box), parsed_limits(limit, strict)
-    names, problems = query_files(named_paths(queries, nul))
-    wanted = parsed_pairs("--where", where)
-    if draw:
-        require_drawing(draw, len(names))
-    failed, found = bool(problems), False
-    for problem in problems:
-        complain(problem)
+    names, failed = query_files(named_paths(queries, nul))
+    wanted, found = parsed_pairs("--where", where), False
+    require_drawing(draw, len(names))
     with (
         ImageIndex.open(path, picture_root=root) as source,
         Page(report, report_title(names)) if report else nullcontext() as page,
@@ -207,9 +203,9 @@ def search(
         raise typer.Exit(1)
 
 
-def query_files(paths: Sequence[str]) -> tuple[list[str], list[Failure]]:
+def query_files(paths: Sequence[str]) -> tuple[list[str], bool]:
     """The queries that some paths stand for: a folder stands for the picture files below it. And
-    what cannot be looked at.
+    whether something could not be looked at, which is named.
     """
     from ..pictures.folders import find_images
 
@@ -224,7 +220,9 @@ def query_files(paths: Sequence[str]) -> tuple[list[str], list[Failure]]:
         problems += found.problems
         if not found.files:
             problems.append(Failure(path, "there are no pictures in this folder"))
-    return names, problems
+    for problem in problems:
+        complain(problem)
+    return names, bool(problems)
 
 
 def warn_about(result: SearchResult) -> None:
@@ -240,10 +238,14 @@ def report_title(queries: list[str]) -> str:
     return f"What bovw found for {len(queries):,} {'query' if len(queries) == 1 else 'queries'}"
 
 
-def require_drawing(path: Path, queries: int) -> None:
-    """Raise an error unless a match can be drawn here: before anything is searched."""
+def require_drawing(path: Path | None, queries: int) -> None:
+    """Raise an error unless a match can be drawn here, if it is to be: before anything is
+    searched.
+    """
     from ..search.drawing import require_output
 
+    if path is None:
+        return
     if queries != 1:
         raise ParameterError(f"--draw: takes one query, not {queries}")
     require_output(path)
