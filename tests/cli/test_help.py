@@ -251,6 +251,7 @@ def test_quiet_says_results_and_errors_alone_and_verbose_says_more() -> None:
     assert "warning: blank.png" in run_here("search", "blank.png").stderr
     verbose = run_here("search", "photos/0.png", "-v").stderr
     assert "index.bovw: 6 images" in verbose and "extract 0." in verbose
+    assert run_here("remove", "photos/0.png", "-v").stderr == "bovw: removed photos/0.png\n"
 
 
 def test_the_pace_of_bursts_is_that_of_the_last_minute() -> None:
