@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import BovwError, IndexMissingError, ParameterError, printable
+from ..errors import BovwError, IndexMissingError, ParameterError
 from .console import (
     Failures,
     explained,
     fail,
+    name_removed,
     named_paths,
     parsed_limits,
     parsed_pairs,
@@ -244,8 +245,7 @@ def index(
     for name in known:
         if report.added + report.changed and name not in [each.name for each in embedders]:
             warn(str(path), f"what this run has read has no vectors of {name}: give --embed again")
-    for name in report.gone if dry_run else ():
-        typer.echo(f"would remove {printable(name)}")
+    name_removed(report.gone, dry_run)
     removed = f"{report.moved} moved, " if report.moved else ""
     removed += f"{report.removed} removed, " if prune else ""
     say(

@@ -39,28 +39,30 @@ class Answers(Protocol):
         """Print that there is none."""
 
 
-def answers_as(as_json: bool, as_csv: bool, everything: bool) -> Answers:
+def answers_as(as_json: bool, as_csv: bool, everything: bool, certain: bool) -> Answers:
     """How answers are printed: for reading, unless JSON or CSV is asked for.
 
     Args:
         everything: all of those for reading, not only the first that nothing verifies.
+        certain: they are only those that are verified.
     """
     if as_json and as_csv:
         raise ParameterError("--json, --csv: take one of them")
     if as_csv:
         return CsvAnswers()
-    return JsonAnswers() if as_json else TextAnswers(everything)
+    return JsonAnswers() if as_json else TextAnswers(everything, certain)
 
 
 class TextAnswers:
     """Answers for reading."""
 
-    def __init__(self, everything: bool) -> None:
+    def __init__(self, everything: bool, certain: bool) -> None:
         self.everything = everything
+        self.nothing = "nothing is verified" if certain else "no matches"
 
     def show(self, result: SearchResult) -> None:
         """Print the answer to a query."""
-        typer.echo(report_text(result, self.everything))
+        typer.echo(report_text(result, self.everything, self.nothing))
 
     def fail(self, failure: Failure) -> None:
         """Print nothing: it has been complained about."""
@@ -118,11 +120,12 @@ class CsvAnswers:
         typer.echo(line.getvalue())
 
 
-def report_text(result: SearchResult, everything: bool) -> str:
+def report_text(result: SearchResult, everything: bool, nothing: str) -> str:
     """A result for reading.
 
     Args:
         everything: all answers, not only the first that nothing verifies.
+        nothing: what to say if there is none.
     """
     seconds = sum(result.timings.values())
     lines = [f"{printable(result.query)}: {result.feature_count} features, {seconds:.2f} s"]
@@ -142,7 +145,7 @@ def report_text(result: SearchResult, everything: bool) -> str:
     if hidden:
         lines.append(f"     {hidden} more that nothing verifies: --all shows them")
     if not result.matches:
-        lines.append("     no matches")
+        lines.append(f"     {nothing}")
     return "\n".join(lines)
 
 

@@ -166,7 +166,7 @@ def search(
     )
     if crop and expand:
         raise ParameterError("--expand: is for whole pictures, not for --crop")
-    answers = answers_as(as_json, as_csv, everything)
+    answers = answers_as(as_json, as_csv, everything, certain)
     part, limits = parsed_box(box), parsed_limits(limit, strict)
     names, failed = query_files(named_paths(queries, nul))
     wanted, found = parsed_pairs("--where", where), False
