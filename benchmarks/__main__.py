@@ -13,6 +13,7 @@ import accuracy
 import cluster
 import compare
 import costs
+import inspection
 import reliability
 import scale
 from collection import data_folder, development, small
@@ -26,6 +27,7 @@ PARTS = {
     "compare": compare,
     "costs": costs,
     "cluster": cluster,
+    "inspection": inspection,
 }
 
 

@@ -196,6 +196,7 @@ class ImageIndex(IndexReader):
         exclude: Sequence[str] = (),
         complete: bool = False,
         dry_run: bool = False,
+        pages: bool = False,
         wait: bool = False,
         limits: Limits = LIMITS,
         embedders: Sequence[Embedder] = (),
@@ -205,6 +206,7 @@ class ImageIndex(IndexReader):
     ) -> AddReport:
         """Add pictures: files, and all image files below folders. What is in the index unchanged is
         left alone. The id of an image is its path as it is stored.
+        Of a video, key frames are added, at least 2 seconds apart: `clip.mp4#t=12.4`.
 
         One unreadable picture never ends a run. An interrupted run keeps what was committed, and
         the next goes on from there.
@@ -235,6 +237,8 @@ class ImageIndex(IndexReader):
                 they are: they were added by an older version.
             dry_run: do nothing; the report says what would be done, as far as that can be said
                 without reading pictures.
+            pages: add all pages of TIFF files instead of the first: `scan.tif#page=2` is the id of
+                the second.
             wait: wait while another process is writing.
             limits: what a picture may cost before it is left out.
             embedders: make vectors of the pictures that are read, for `similar`.
@@ -274,7 +278,12 @@ class ImageIndex(IndexReader):
                 stop=stop,
             )
             update.add_files(
-                found, metadata or {}, check_content=check_content, retry=retry, dry_run=dry_run
+                found,
+                metadata or {},
+                check_content=check_content,
+                retry=retry,
+                dry_run=dry_run,
+                pages=pages,
             )
             if complete and not dry_run and not update.report.stopped:
                 update.complete()

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bovw import ImageIndex, SearchOptions, Vocabulary
+from bovw import ImageIndex, SearchOptions, Vocabulary, compare_pictures
 from bovw.errors import (
     ImageError,
     IncompatibleError,
@@ -390,3 +391,43 @@ def test_what_a_match_says_is_json(memory: ImageIndex) -> None:
     assert (best["rank"], best["image"], best["id"], best["metadata"]) == (1, "a", "a", {"b": [1]})
     assert best["verified"] and len(best["outline"]) == 4 and len(best["homography"]) == 9
     assert best == {"rank": 1, **result.matches[0].to_dict()}
+
+
+@pytest.mark.slow
+def test_answers_that_say_the_same_are_equal(memory: ImageIndex) -> None:
+    memory.add_images([("a", picture(0), {"n": 1}), ("b", picture(1), None)])
+    first, again, other = (memory.search(crop(n), crop=True) for n in (0, 0, 1))
+    assert first == again and first.timings != again.timings
+    assert first != other and first.matches[0] != other.matches[0]
+    moved = replace(again.matches[0], outline=np.zeros((4, 2)))
+    assert first != replace(again, matches=[moved, *again.matches[1:]])
+    assert moved != replace(moved, outline=None) != moved and moved != 7
+
+
+@pytest.mark.slow
+def test_what_would_look_like_a_no_says_why(memory: ImageIndex) -> None:
+    assert memory.search(crop(0)).note == "the index has no images"
+    memory.add_images([("a", picture(0), {"line": 3})])
+    assert memory.search(crop(0), crop=True).note == ""
+    assert memory.search(crop(0), where={"lin": 3}).to_dict()["note"].startswith("no image has")
+    blank = np.full((100, 100), 9, np.uint8)
+    (answer,) = memory.search_many([blank])
+    assert isinstance(answer, SearchResult) and answer.note.startswith("no features")
+    assert "<bytes> has no features" in compare_pictures(picture(0), png(blank)).note
+    assert compare_pictures(picture(0), crop(0)).note == ""
+
+
+@pytest.mark.slow
+def test_pictures_that_were_to_be_looked_at_and_are_gone_are_named(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(png(picture(7)))
+    with ImageIndex.in_memory() as index:
+        index.add(tmp_path)
+        options = [SearchOptions(sisters=True), SearchOptions(thorough="always")]
+        assert [index.search(crop(7), each).note for each in options] == ["", ""]
+        for number in range(2):
+            (tmp_path / f"{number}.png").unlink()
+        seen = index.search(crop(7), options[0])
+        assert seen.matches[0].sisters is None and "and 1 more" in seen.note
+        seen = index.search(picture(8), options[1])
+        assert not seen.matches[0].verified and "not looked at" in seen.note

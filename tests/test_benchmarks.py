@@ -83,3 +83,10 @@ def test_costs(tmp_path: Path) -> None:
 def test_without_the_development_pictures_there_is_nothing_to_do(tmp_path: Path) -> None:
     done = benchmarks("accuracy", "--work", str(tmp_path / "work"), data=str(tmp_path))
     assert done.returncode == 0 and "nothing to do" in done.stdout
+
+
+@pytest.mark.slow
+def test_inspection(tmp_path: Path) -> None:
+    figures = report_of("inspection", tmp_path)["figures"]
+    assert figures["references"] == 2 and figures["wall_ms"]["p99"] >= figures["wall_ms"]["median"]
+    assert max(figures["memory_mb"]) - figures["memory_mb"][0] < 20

@@ -107,6 +107,15 @@ def index(
             value="KEY=VALUE",
         ),
     ] = [],  # noqa: B006
+    pages: Annotated[
+        bool,
+        option(
+            PICTURES,
+            "Add all pages of TIFF files, instead of the first.",
+            "--pages",
+            env="PAGES",
+        ),
+    ] = False,
     limit: LimitOption = [],  # noqa: B006
     strict: StrictOption = False,
     nul: NulOption = False,
@@ -229,6 +238,7 @@ def index(
                 follow_links=follow_links,
                 exclude=exclude,
                 complete=complete,
+                pages=pages,
                 wait=wait,
                 limits=limits,
                 embedders=embedders,

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import typer
 
 from ..errors import ParameterError, printable
+from ..pictures.fragments import file_of
 from ..reporting import Failure
 from ..search.comparison import Comparison
 from ..search.match import Match, transform_text, verdict
@@ -156,7 +157,7 @@ def is_sure(match: Match) -> bool:
 
 def is_gone(match: Match) -> bool:
     """Whether the file of an image is not there any more."""
-    return bool(match.path) and not os.path.lexists(match.path)
+    return bool(match.path) and not os.path.lexists(file_of(match.path))
 
 
 def sisters_text(match: Match) -> str:

@@ -226,9 +226,7 @@ def query_files(paths: Sequence[str]) -> tuple[list[str], bool]:
 
 
 def warn_about(result: SearchResult) -> None:
-    """Say what is odd about a query."""
-    if not result.feature_count:
-        warn(result.query, "no features (blank or very smooth), so nothing can match")
+    """Say what makes an answer say less than it seems to."""
     if result.note:
         warn(result.query, result.note)
 
@@ -288,6 +286,8 @@ def compare(
     comparison = compare_pictures(
         first, second, vocabulary, tolerance=tolerance, mirror_too=mirror, false_alarms=false_alarms
     )
+    if comparison.note:
+        warn("compared", comparison.note)
     typer.echo((comparison_line if as_json else comparison_text)(first, second, comparison))
     if draw:
         save_picture(draw, draw_comparison(first, second, comparison))

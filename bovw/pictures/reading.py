@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,8 +18,12 @@ from ..errors import ImageError, ParameterError, require_types
 from ..opencv import cv2
 from .decoding import Box, Decoded, decoded
 from .files import opened_file, require_length, unreadable
+from .formats import page_numbers
+from .fragments import time_fragment
 from .limits import LIMITS, Limits
 from .pixels import NEUTRAL, gray_of_array
+from .raw import is_raw
+from .video import VIDEO_SUFFIXES, is_video, key_frame_times
 from .working import working_unit
 
 __all__ = [
@@ -29,6 +35,7 @@ __all__ = [
     "Picture",
     "Source",
     "fitted",
+    "fragments_in",
     "load_colours",
     "load_picture",
     "name_of",
@@ -56,12 +63,14 @@ class Picture:
         box: x, y, width, height of the part that `gray` shows, in pixels of the original; all of it
             by default, and what there is of one that is cut off.
         note: what is to be said of it: that it is cut off, and how much there is; else empty.
+        unseen: how many pages its file has beside, if no page was named.
     """
 
     gray: NDArray[np.uint8]
     size: tuple[int, int]
     box: Box
     note: str = ""
+    unseen: int = 0
 
 
 def load_picture(
@@ -151,7 +160,8 @@ def read_picture(
     """Read a picture file, given by its path or as its bytes, upright (EXIF), as grey values,
     shrunk to its working size.
 
-    The first frame or page counts. Alpha is composed on mid grey; deep pixels (16-bit, float) are
+    The first frame or page counts, unless the path names another: `scan.tif#page=2`,
+    `clip.mp4#t=12.4`. Alpha is composed on mid grey; deep pixels (16-bit, float) are
     stretched to 8 bits (see `pixels.stretched`). What the file is called does not matter. Of a file
     that is cut off, the picture is the part that can be read, unless `limits.strict`.
 
@@ -166,7 +176,8 @@ def read_picture(
     gray, part = found.pixels, found.part
     if box is not None:
         gray, part = cut(found, box, path)
-    return shrink(gray, found.size, part, max_side, found.note)
+    picture = shrink(gray, found.size, part, max_side, found.note)
+    return replace(picture, unseen=found.unseen)
 
 
 def read_colours(
@@ -188,6 +199,23 @@ def read_colours(
 def as_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Pixels as (h, w, 3): grey ones have three equal planes."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def fragments_in(path: str, limits: Limits = LIMITS) -> list[str]:
+    """What of a file are pictures of their own: its pages ("" for the first, then "page=2"), or the
+    key frames of a video, thinned ("t=4.2", ..., "t=0"): the first comes last, so that an index has
+    it only after all others were looked at.
+
+    Raises:
+        ImageError: the file cannot be opened, or is a damaged video.
+    """
+    is_long = Path(path).suffix.lower() in VIDEO_SUFFIXES
+    with opened_file(path, sys.maxsize if is_long else limits.file_bytes) as file:
+        if is_video(file):
+            first, *others = key_frame_times(path, file)
+            return [time_fragment(time) for time in (*others, first)]
+        pages = [] if is_raw(path, file) else page_numbers(file)
+        return ["", *(f"page={page}" for page in pages[1:])]
 
 
 def fitted(pixels: NDArray[np.uint8], size: tuple[int, int], max_side: int) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,6 +53,8 @@ class Comparison:
         match: where the second picture lies in the first, as a search would say it.
         differences: where they differ, in pixels of the first, the largest first; None if the match
             is not verified.
+        note: empty, or what makes it say less than it seems to: a picture is cut off, or has no
+            features.
 
     Example:
         >>> from bovw import compare_pictures
@@ -62,6 +65,7 @@ class Comparison:
 
     match: Match
     differences: list[Difference] | None
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values: what `bovw compare --json` prints, beside the names."""
@@ -69,7 +73,8 @@ class Comparison:
         for name in ("image", "id", "metadata", "score", "sisters", "likeness"):
             del facts[name]
         found = self.differences
-        return {**facts, "differences": None if found is None else [one.to_dict() for one in found]}
+        listed = None if found is None else [one.to_dict() for one in found]
+        return {**facts, "differences": listed, **({"note": self.note} if self.note else {})}
 
 
 def compare_pictures(
@@ -116,7 +121,16 @@ def compare_pictures(
     found = None
     if match.verified and match.homography is not None:
         found = find_differences(one, other, match.homography, tolerance)
-    return Comparison(replace(match, id=name, path=name), found)
+    note = "; ".join(note for each in (image, query) for note in notes_of(each))
+    return Comparison(replace(match, id=name, path=name), found, note)
+
+
+def notes_of(picture: QueryFeatures) -> Iterator[str]:
+    """What is to be said of a picture that is compared."""
+    if picture.note:
+        yield f"{picture.name} is {picture.note}"
+    if not len(picture.features):
+        yield f"{picture.name} has no features (blank or very smooth), so nothing can match"
 
 
 def match_pictures(

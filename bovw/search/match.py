@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import cv2
@@ -44,9 +44,9 @@ NO_CORRESPONDENCES = np.zeros((0, 4))
 NO_CORRESPONDENCES.setflags(write=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Match:
-    """An image that a search found.
+    """An image that a search found. Two are equal if they say the same, to the last bit.
 
     Attributes:
         id: names the image in its index: the path as it is stored, unless it was added with
@@ -115,6 +115,17 @@ class Match:
     correspondences: NDArray[np.float64] = field(default_factory=lambda: NO_CORRESPONDENCES)
     sisters: int | None = None
     likeness: float | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Match):
+            return NotImplemented
+        values = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
+        return all(
+            np.array_equal(one, two)
+            if isinstance(one, np.ndarray) and isinstance(two, np.ndarray)
+            else type(one) is type(two) and one == two
+            for one, two in values
+        )
 
     @property
     def confidence(self) -> float:

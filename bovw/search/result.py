@@ -20,7 +20,7 @@ __all__ = ["SearchResult", "figure_of"]
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The answer to one query.
+    """The answer to one query. Two are equal if they say the same, whatever time they took.
 
     Attributes:
         query: its path, or what stands for one: "<array>", "<bytes>" or "<file>".
@@ -30,7 +30,9 @@ class SearchResult:
         timings: seconds of each step.
         matches: best first.
         cpu_seconds: processor time of all steps.
-        note: empty, or that the query is cut off, and how much of it was searched with.
+        note: empty, or what makes the answer say less than it seems to: the query is cut off or has
+            no features; there are no images, or none with the metadata that were asked for;
+            pictures that were to be looked at again are gone or changed.
 
     Example:
         >>> from bovw import ImageIndex
@@ -44,9 +46,9 @@ class SearchResult:
     size: tuple[int, int]
     box: Box
     feature_count: int
-    timings: dict[str, float]
+    timings: dict[str, float] = field(compare=False)
     matches: list[Match] = field(default_factory=list)
-    cpu_seconds: float = 0.0
+    cpu_seconds: float = field(default=0.0, compare=False)
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class SearchResult:
         """
         seconds = sum(self.timings.values())
         facts = f"{self.facts}; {self.feature_count:,} features, {seconds:.2f} s"
-        facts = f"{facts}; {self.note}" if self.note else facts
+        facts = f"{facts}; {self.note}" if self.note and self.note not in facts else facts
         part = None if self.box == (0, 0, *self.size) else corners_of(self.box)
         path = None if self.query in NAMELESS else self.query
         lines = [f"{self.box[2]} x {self.box[3]} pixels"]
