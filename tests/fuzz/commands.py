@@ -70,6 +70,7 @@ BASES = {
     "remove": ["photos/0.png"],
     "compare": ["photos/0.png", "photos/1.png"],
     "search": ["photos/0.png"],
+    "similar": ["photos/0.png"],
     "relocate": ["photos/0.png", "photos/1.png"],
     "evaluate truth": ["queries.tsv", "--jobs", "0"],
     "evaluate run": ["run.trec", "--truth", "queries.tsv"],
