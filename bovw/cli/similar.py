@@ -28,7 +28,6 @@ from .options import (
     option,
     writable,
 )
-from .output import is_gone
 from .searching import query_files, report_title
 
 if TYPE_CHECKING:
@@ -155,6 +154,8 @@ def similar_line(result: SimilarResult) -> str:
     """What looks like a picture as one line of JSON; images whose files are not there any more say
     so.
     """
+    from .output import is_gone
+
     facts = result.to_dict()
     for each, match in zip(facts["matches"], result.matches, strict=True):
         each.update({"gone": True} if is_gone(match) else {})
@@ -163,6 +164,8 @@ def similar_line(result: SimilarResult) -> str:
 
 def similar_text(result: SimilarResult) -> str:
     """What looks like a picture, for reading."""
+    from .output import is_gone
+
     by = ", ".join(f"{name} {weight:g}" for name, weight in result.by.items())
     lines = [f"{printable(result.query)}: by {by}, {sum(result.timings.values()):.2f} s"]
     for rank, match in enumerate(result.matches, 1):
