@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from .evaluation.scores import Evaluation, SetScores
     from .evaluation.synthetic import make_synthetic_queries
     from .evaluation.truth import GroundTruth, Query, read_queries
+    from .experiments.cifar import unpack_cifar
+    from .experiments.labels import labelled_truth, read_labels
+    from .experiments.modes import ModeScores, evaluate_modes
     from .features.local import FeatureSpec
     from .features.training import TrainingReport, train_vocabulary
     from .features.vocabulary import Vocabulary
@@ -62,6 +65,9 @@ if TYPE_CHECKING:
     from .search.options import SearchOptions
     from .search.result import SearchResult
     from .searcher import IndexInfo, Searcher, SearchRequest
+    from .similarity.result import SimilarImage, SimilarResult
+    from .similarity.searcher import SimilarSearcher
+    from .similarity.similar import find_similar, find_similar_to_text
 
 __all__ = [
     "AddReport",
@@ -94,6 +100,7 @@ __all__ = [
     "Limits",
     "Match",
     "MissingLibraryError",
+    "ModeScores",
     "NetworkError",
     "OutputError",
     "ParameterError",
@@ -105,6 +112,9 @@ __all__ = [
     "Searcher",
     "SetScores",
     "ShardMissingError",
+    "SimilarImage",
+    "SimilarResult",
+    "SimilarSearcher",
     "TextEncoder",
     "TrainingReport",
     "Vocabulary",
@@ -115,11 +125,17 @@ __all__ = [
     "draw_comparison",
     "draw_match",
     "evaluate",
+    "evaluate_modes",
+    "find_similar",
+    "find_similar_to_text",
+    "labelled_truth",
     "load_embedder",
     "make_synthetic_queries",
+    "read_labels",
     "read_queries",
     "save_picture",
     "train_vocabulary",
+    "unpack_cifar",
 ]
 
 HOMES = {
@@ -148,6 +164,12 @@ HOMES = {
     "search.options": ("SearchOptions",),
     "search.result": ("SearchResult",),
     "searcher": ("IndexInfo", "SearchRequest", "Searcher"),
+    "similarity.searcher": ("SimilarSearcher",),
+    "experiments.cifar": ("unpack_cifar",),
+    "experiments.labels": ("labelled_truth", "read_labels"),
+    "experiments.modes": ("ModeScores", "evaluate_modes"),
+    "similarity.result": ("SimilarImage", "SimilarResult"),
+    "similarity.similar": ("find_similar", "find_similar_to_text"),
 }
 
 

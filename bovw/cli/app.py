@@ -15,7 +15,7 @@ import typer
 
 from ..errors import printable
 from ..version import __version__
-from . import cluster, evaluate, indexing, keeping, searching
+from . import cluster, experiments, indexing, keeping, searching, similar
 from .console import INTERRUPTED, explained, fail, talkative
 from .interrupts import listen
 from .options import EXAMPLES, SETTINGS, Command
@@ -60,6 +60,7 @@ def show_help(
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("index", indexing.index, "Add pictures to an index, or make one."),
     ("search", searching.search, "Find the images that show or contain what a picture shows."),
+    ("similar", similar.similar, "Find the images that look like a picture as a whole."),
     ("compare", searching.compare, "Is a picture in another, and where do they differ?"),
     ("list", keeping.list_images, "List the images of an index."),
     ("info", keeping.info, "Say what an index is, in numbers."),
@@ -72,7 +73,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
 for name, function, summary in COMMANDS:
     app.command(name, cls=Command, short_help=summary, epilog=EXAMPLES[name])(talkative(function))
 app.add_typer(cluster.app, name="cluster", short_help="A collection on several machines.")
-app.add_typer(evaluate.app, name="evaluate", short_help="Measure how well an index answers.")
+app.add_typer(experiments.app, name="evaluate", short_help="Measure how well an index answers.")
 app.command("help", cls=Command, short_help="Show the help of a command.")(show_help)
 
 

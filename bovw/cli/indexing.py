@@ -23,6 +23,7 @@ from .console import (
     warn,
 )
 from .interrupts import finishing
+from .networks import EmbedOption, EmbedWithOption, parsed_embedders
 from .options import (
     ACTIONS,
     CORES,
@@ -46,28 +47,9 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..image_index import ImageIndex
-    from ..networks.embedder import Embedder
     from ..pictures.folders import Selection
 
 __all__ = ["index"]
-
-EmbedOption = Annotated[
-    str | None,
-    option(
-        FEATURE_PANEL,
-        "A network that makes vectors of pictures, and what to call it.",
-        value="NAME=MODEL.onnx",
-    ),
-]
-EmbedWithOption = Annotated[
-    list[str],
-    option(
-        FEATURE_PANEL,
-        "How it is asked, where the model does not say so: size, shorter, fit, colours, scale, "
-        "mean, std, layout, output, pool (docs/networks.md); repeatable.",
-        value="KEY=VALUE",
-    ),
-]
 
 
 def index(
@@ -325,18 +307,3 @@ def opened_or_created(
         )
     target.require(vocabulary, features=features, max_features=max_features, max_side=max_side)
     return target
-
-
-def parsed_embedders(embed: str | None, embed_with: list[str]) -> list[Embedder]:
-    """The embedder that is asked for, if one is."""
-    if embed is None:
-        if embed_with:
-            raise ParameterError("--embed-with: says how --embed is asked, which is missing")
-        return []
-    from ..networks.model import load_embedder
-
-    name, equals, model = embed.partition("=")
-    if not equals or not model:
-        raise ParameterError(f"--embed: {embed!r} is not NAME=MODEL.onnx")
-    options = {key: str(value) for key, value in parsed_pairs("--embed-with", embed_with).items()}
-    return [load_embedder(name, model, options)]

@@ -76,6 +76,11 @@ EXAMPLES = {
         bovw search --crop poster.jpg --thorough        look harder if nothing is certain
         bovw search --exit-code photo.jpg > /dev/null || echo new
         """,
+    "similar": """
+        bovw similar photo.jpg                          copies, and other views
+        bovw similar photo.jpg --by colour -k 30 --report colours.html
+        bovw similar photo.jpg --by vlad=1,colour=.6
+        """,
     "compare": "bovw compare before.jpg after.jpg --draw differences.png",
     "list": """
         bovw list --json
@@ -102,6 +107,13 @@ EXAMPLES = {
     "evaluate self": "bovw evaluate self --report evaluation.html",
     "evaluate truth": "bovw evaluate truth queries.tsv --save scores.json",
     "evaluate run": "bovw evaluate run other.trec --truth queries.tsv",
+    "evaluate labels": "bovw evaluate labels --by vlad",
+    "evaluate modes": """
+        bovw evaluate modes                             on queries made of its own pictures
+        bovw evaluate modes queries.tsv --save modes.json
+        bovw evaluate modes --classes --by search --by fused
+        """,
+    "evaluate cifar": "bovw evaluate cifar cifar-10-batches-bin --out cifar",
     "evaluate sweep": "bovw evaluate sweep --sample 8",
     "evaluate compare": "bovw evaluate compare before.json after.json",
 }

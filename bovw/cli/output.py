@@ -17,9 +17,17 @@ from ..reporting import Failure
 from ..search.comparison import Comparison
 from ..search.match import Match, transform_text, verdict
 from ..search.result import SearchResult
+from ..similarity.result import SimilarImage
 from .console import voice, warn
 
-__all__ = ["answers_as", "comparison_line", "comparison_text", "is_sure", "write_drawing"]
+__all__ = [
+    "answers_as",
+    "comparison_line",
+    "comparison_text",
+    "is_gone",
+    "is_sure",
+    "write_drawing",
+]
 
 
 # So many answers that nothing verifies are shown unasked.
@@ -155,7 +163,7 @@ def is_sure(match: Match) -> bool:
     return match.verified or match.expanded
 
 
-def is_gone(match: Match) -> bool:
+def is_gone(match: Match | SimilarImage) -> bool:
     """Whether the file of an image is not there any more."""
     return bool(match.path) and not os.path.lexists(file_of(match.path))
 

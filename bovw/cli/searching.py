@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from ..search.options import Scoring, Thorough
     from ..search.result import SearchResult
 
-__all__ = ["compare", "search"]
+__all__ = ["compare", "query_files", "report_title", "search"]
 
 
 def search(

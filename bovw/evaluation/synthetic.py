@@ -31,7 +31,7 @@ from ..workers.process import Work
 from .perturbation import PERTURBATIONS, outline_of, perturbed
 from .truth import GroundTruth, Query, names_by_id
 
-__all__ = ["NEGATIVES", "drawn", "make_synthetic_queries"]
+__all__ = ["NEGATIVES", "drawn", "make_synthetic_queries", "write_png"]
 
 # The set of the queries that show nothing of what is searched.
 NEGATIVES = "negatives"
