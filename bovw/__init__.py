@@ -62,6 +62,9 @@ if TYPE_CHECKING:
     from .search.options import SearchOptions
     from .search.result import SearchResult
     from .searcher import IndexInfo, Searcher, SearchRequest
+    from .similarity.clusters import ImageCluster, ImageClusters, cluster_images
+    from .similarity.maps import ImageMap, map_images
+    from .similarity.projection import Trust
 
 __all__ = [
     "AddReport",
@@ -79,9 +82,12 @@ __all__ = [
     "FeatureSpec",
     "FileStamp",
     "GroundTruth",
+    "ImageCluster",
+    "ImageClusters",
     "ImageError",
     "ImageIndex",
     "ImageIndexError",
+    "ImageMap",
     "ImageRecord",
     "IncompatibleError",
     "IndexClosedError",
@@ -107,16 +113,19 @@ __all__ = [
     "ShardMissingError",
     "TextEncoder",
     "TrainingReport",
+    "Trust",
     "Vocabulary",
     "VocabularyError",
     "__version__",
     "check_index",
+    "cluster_images",
     "compare_pictures",
     "draw_comparison",
     "draw_match",
     "evaluate",
     "load_embedder",
     "make_synthetic_queries",
+    "map_images",
     "read_queries",
     "save_picture",
     "train_vocabulary",
@@ -148,6 +157,9 @@ HOMES = {
     "search.options": ("SearchOptions",),
     "search.result": ("SearchResult",),
     "searcher": ("IndexInfo", "SearchRequest", "Searcher"),
+    "similarity.clusters": ("ImageCluster", "ImageClusters", "cluster_images"),
+    "similarity.maps": ("ImageMap", "map_images"),
+    "similarity.projection": ("Trust",),
 }
 
 
