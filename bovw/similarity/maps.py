@@ -93,7 +93,7 @@ def map_images(
         by: which vectors are compared (see `find_similar`).
         method: "tsne", or "umap" if umap-learn is installed.
         neighbours: t-SNE's perplexity or UMAP's number of neighbours: 30 or 15 by default, and a
-            third of the other images at most. Of several numbers, that with the best
+            quarter of the other images at most. Of several numbers, that with the best
             trustworthiness is kept; of equally good ones the least.
         progress: called with ("map", done, total) after each number.
 

@@ -54,9 +54,10 @@ class Trust:
 
 def neighbours_of(wanted: int, count: int) -> int:
     """How many neighbours a vector can have on a map of `count` vectors, if so many are wanted: a
-    third of the others at most, as t-SNE looks at three times its perplexity.
+    quarter of the others at most. t-SNE looks at three times its perplexity, and throws far out
+    what is a neighbour of nearly all.
     """
-    return max(1, min(wanted, (count - 1) // 3))
+    return max(1, min(wanted, (count - 1) // 4))
 
 
 def project(vectors: NDArray[np.float32], method: Method, neighbours: int) -> NDArray[np.float64]:

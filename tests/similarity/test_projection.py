@@ -69,5 +69,5 @@ def test_no_two_have_one_cell_and_all_lie_in_the_grid(count: int, seed: int, equ
 def test_a_grid_keeps_a_grid_in_its_order() -> None:
     wanted = np.argwhere(np.ones((30, 30), bool))
     order = np.random.default_rng(0).permutation(900)
-    cells = grid_cells(wanted[order][:, ::-1] * 7.5)
+    cells = grid_cells((wanted[order][:, ::-1] * 7.5).astype(np.float64))
     assert np.array_equal(cells, wanted[order])
