@@ -8,9 +8,11 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DARK", "SHEET_SIDE", "contact_sheet", "mosaic", "place"]
+__all__ = ["DARK", "SHEET_SIDE", "SLIT", "contact_sheet", "mosaic", "place"]
 
 SHEET_SIDE, SHEET_COLUMNS, GAP, TITLE = 160, 10, 6, 40
+# Pixels between the thumbnails of one big picture, and its ground.
+SLIT = 4
 LIGHT, DARK = (245, 245, 245), (24, 24, 24)
 
 
@@ -53,9 +55,10 @@ def mosaic(
     side: int,
 ) -> NDArray[np.uint8]:
     """Thumbnails of at most `side` pixels, each in its cell (n, 2: row, column) of a grid of a
-    shape (rows, columns): (h, w, 3) uint8 BGR.
+    shape (rows, columns), with a gap between them: (h, w, 3) uint8 BGR.
     """
-    canvas = np.full((shape[0] * side, shape[1] * side, 3), DARK, np.uint8)
+    step = side + SLIT
+    canvas = np.full((shape[0] * step, shape[1] * step, 3), DARK, np.uint8)
     for (row, column), thumbnail in zip(cells.tolist(), thumbnails, strict=True):
-        place(canvas, thumbnail, column * side, row * side, side)
+        place(canvas, thumbnail, column * step, row * step, step)
     return canvas

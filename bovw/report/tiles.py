@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OutputError
-from .mosaic import DARK, place
+from .mosaic import DARK, SLIT, place
 
 __all__ = ["THUMBNAIL", "Tiles"]
 
-# Pixels of a tile, and of a thumbnail in it.
-TILE, THUMBNAIL = 512, 128
+# Pixels of a tile, of a cell of the grid, and of a thumbnail in it.
+TILE, CELL = 512, 128
+THUMBNAIL = CELL - SLIT
 QUALITY = 85
 DESCRIPTION = """<?xml version="1.0" encoding="UTF-8"?>
 <Image xmlns="http://schemas.microsoft.com/deepzoom/2008"
@@ -38,10 +39,10 @@ class Tiles:
 
     def __init__(self, cells: NDArray[np.int64], shape: tuple[int, int]) -> None:
         """Args: the cell (n, 2: row, column) of each thumbnail; rows and columns of the grid."""
-        self.height, self.width = shape[0] * THUMBNAIL, shape[1] * THUMBNAIL
+        self.height, self.width = shape[0] * CELL, shape[1] * CELL
         self.finest = ceil(log2(max(self.width, self.height)))
         self.members: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-        for number, (row, column) in enumerate((cells * THUMBNAIL).tolist()):
+        for number, (row, column) in enumerate((cells * CELL).tolist()):
             tile = column // TILE, row // TILE
             self.members.setdefault(tile, []).append((number, column % TILE, row % TILE))
 
@@ -102,7 +103,7 @@ class Tiles:
         pixels = np.full((*shape, 3), DARK, np.uint8)
         if level == self.finest:
             for _, left, top in self.members.get((column, row), []):
-                place(pixels, next(thumbnails), left, top, THUMBNAIL)
+                place(pixels, next(thumbnails), left, top, CELL)
         else:
             for across, down in self.below(level, column, row):
                 finer = self.drawn(folder, thumbnails, level + 1, across, down)

@@ -76,7 +76,7 @@ def test_a_map_is_written_in_every_form(folder: Path) -> None:
     assert "(4 neighbours, 9 images)" in done.stdout
     assert "0 3 é.png" in (folder / "map.html").read_text(encoding="utf-8")
     picture = cv2.imread(str(folder / "map.png"))
-    assert picture is not None and picture.shape == (384, 384, 3)
+    assert picture is not None and picture.shape == (396, 396, 3)
     assert (folder / "tune.html").read_text().count("<circle") == 1
     with (folder / "map.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -92,7 +92,7 @@ function drawAll() {
     if (x < -half || y < -half || x > width + half || y > height + half) continue;
     const w = data.width[i] * unit, h = data.height[i] * unit;
     context.globalAlpha = matched[i] ? 1 : 0.1;
-    if (size < DOT) {
+    if (size < DOT || !source) {
       context.fillStyle = data.colour[i];
       context.fillRect(x - w / 2, y - h / 2, Math.max(w, 2), Math.max(h, 2));
     } else {
@@ -256,16 +256,19 @@ window.addEventListener("resize", resize);
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", plan);
 
 async function begin() {
+  layout();
+  resize();
   await Promise.all(sheets.map((sheet) => sheet.decode()));
+  const made = [];
   for (const shrink of [1, 2, 4, 8]) {
-    levels.push(await Promise.all(sheets.map((sheet) => createImageBitmap(sheet, {
+    made.push(await Promise.all(sheets.map((sheet) => createImageBitmap(sheet, {
       resizeWidth: Math.ceil(sheet.naturalWidth / shrink),
       resizeHeight: Math.ceil(sheet.naturalHeight / shrink),
       resizeQuality: "high",
     }))));
   }
-  layout();
-  resize();
+  levels = made;
+  plan();
 }
 
 begin();
