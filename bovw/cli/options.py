@@ -77,6 +77,11 @@ EXAMPLES = {
         bovw search --exit-code photo.jpg > /dev/null || echo new
         """,
     "compare": "bovw compare before.jpg after.jpg --draw differences.png",
+    "map": """
+        bovw map --page map.html                        to pan, zoom, hover and click
+        bovw map --picture map.jpg --csv map.csv
+        bovw map --by colour --tune tune.html
+        """,
     "list": """
         bovw list --json
         bovw list -0 | xargs -0 ls -l

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -13,17 +12,20 @@ import typer
 
 from ..errors import OutputError, ParameterError, printable
 from ..reporting import Progress
-from .console import (
+from .console import Failures, note, parsed_limits, progress, say, warn
+from .options import (
+    ACTIONS,
     CORES,
-    Failures,
+    INDEX_NAME,
+    OUTPUT,
     IndexOption,
     JobsOption,
     JsonOption,
     LimitOption,
     RootOption,
-    parsed_limits,
-    progress,
-    warn,
+    WaitOption,
+    option,
+    writable,
 )
 
 if TYPE_CHECKING:
@@ -38,12 +40,20 @@ if TYPE_CHECKING:
 
 __all__ = ["cluster", "map_index"]
 
+# A heading of help.
+ALIKE = "What is alike"
 ByOption = Annotated[
     str,
-    typer.Option(metavar="MEASURES", help="What is compared, as for `bovw similar`."),
+    option(
+        ALIKE,
+        "What is compared: fused, vlad, colour, shape, hash, an embedding, or a mixture, such as "
+        "vlad=1,colour=.5.",
+        value="NAMES",
+    ),
 ]
 CsvOption = Annotated[
-    Path | None, typer.Option("--csv", metavar="FILE", help="Write a table of the images here.")
+    Path | None,
+    option(OUTPUT, "Write a table of the images here.", "--csv", value="FILE", callback=writable),
 ]
 # Pictures of a contact sheet, and of one big picture.
 SHEET_MOST, PICTURE_MOST = 100, 10_000
@@ -51,41 +61,48 @@ SHEET_MOST, PICTURE_MOST = 100, 10_000
 
 def cluster(
     context: typer.Context,
-    path: IndexOption = Path("index.bovw"),
+    path: IndexOption = INDEX_NAME,
     by: ByOption = "fused",
-    count: Annotated[int | None, typer.Option(min=1, help="So many clusters at most.")] = None,
+    count: Annotated[
+        int | None, option(ALIKE, "So many clusters at most.", value="N", min=1)
+    ] = None,
     distance: Annotated[
         float | None,
-        typer.Option(
-            help="Join what is so far apart at most, 0 to 2; by default 0.7 of the mean of all."
+        option(
+            ALIKE,
+            "Join what is so far apart at most, 0 to 2; by default 0.7 of the mean of all pairs.",
+            value="D",
         ),
     ] = None,
     confident: Annotated[
         bool,
-        typer.Option("--confident", help="Only what lies dense (HDBSCAN); the rest stays alone."),
+        option(ALIKE, "Only what lies dense (HDBSCAN); the rest stays alone.", "--confident"),
     ] = False,
     least: Annotated[
-        int, typer.Option(min=1, help="Images of fewer than so many together stay alone.")
+        int,
+        option(ALIKE, "Images of fewer than so many together stay alone.", value="N", min=1),
     ] = 2,
     sheets: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write a contact sheet of each cluster here."),
+        option(OUTPUT, "Write a contact sheet of each cluster here.", value="FOLDER"),
     ] = None,
     table: CsvOption = None,
+    as_json: JsonOption = False,
     label: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME=cluster",
-            help="Write the cluster of each image into its metadata, under this name.",
+        option(
+            ACTIONS,
+            "Write the cluster of each image into its metadata, under this name.",
+            value="NAME=cluster",
         ),
     ] = None,
-    as_json: JsonOption = False,
     root: RootOption = None,
     jobs: JobsOption = CORES,
     limit: LimitOption = [],  # noqa: B006 - Typer's way; nobody changes it
+    wait: WaitOption = False,
 ) -> None:
-    """Put the images of an index into clusters of what looks alike: first labels. With a command,
-    search a collection on several machines, a cluster.
+    """Put the images of an index into clusters of what looks alike: first labels. Or, with one of
+    the commands below, search a collection on several machines: a cluster of the other kind.
     """
     if context.invoked_subcommand:
         return
@@ -93,7 +110,6 @@ def cluster(
     from ..similarity.clusters import cluster_images
 
     limits, name = parsed_limits(limit), parsed_label(label)
-    require_place("--csv", table)
     with ImageIndex.open(path, picture_root=root) as source, Failures(None) as failures:
         found = cluster_images(
             source, by=by, count=count, distance=distance, confident=confident, least=least
@@ -105,18 +121,15 @@ def cluster(
             else:
                 typer.echo(f"{each.label:12s} {len(names):6,d} images  {printable(names[0])}")
         say_what_is_left(found)
+        labels = found.labels()
         if table:
-            by_id = found.labels()
-            write_table(
-                table,
-                ("image", "label"),
-                ((shown_name(each), by_id[each.id] or "") for each in source.records()),
-            )
+            rows = ((shown_name(each), labels[each.id] or "") for each in source.records())
+            write_table(table, ("image", "label"), rows)
         if sheets:
             write_sheets(sheets, found, jobs, limits, failures)
         if name:
-            source.describe({key: {name: value} for key, value in found.labels().items()})
-            typer.echo(f"{path}: clusters are in the metadata as {printable(name)}", err=True)
+            source.describe({key: {name: value} for key, value in labels.items()}, wait=wait)
+            note(f"{path}: the clusters are in the metadata as {name}")
     if failures.reasons:
         raise typer.Exit(1)
 
@@ -134,8 +147,7 @@ def parsed_label(text: str | None) -> str:
 def say_what_is_left(found: ImageClusters) -> None:
     """Say how many clusters there are, and what is in none."""
     inside = sum(len(each.records) for each in found.clusters)
-    text = f"{len(found.clusters):,} clusters of {inside:,} images, {len(found.alone):,} in none"
-    typer.echo(text, err=True)
+    note(f"{len(found.clusters):,} clusters of {inside:,} images, {len(found.alone):,} in none")
     say_what_is_missing(found.missing)
 
 
@@ -164,33 +176,56 @@ def write_sheets(
         title += f", the first {SHEET_MOST}" if len(records) > SHEET_MOST else ""
         pixels = [next(thumbnails) for _ in records[:SHEET_MOST]]
         save_picture(folder / f"{label}.jpg", contact_sheet(title, pixels))
-    typer.echo(f"{folder}: {len(groups)} contact sheets", err=True)
+    note(f"{folder}: {len(groups):,} contact sheets")
 
 
 def map_index(
-    path: IndexOption = Path("index.bovw"),
+    path: IndexOption = INDEX_NAME,
     by: ByOption = "fused",
-    method: Annotated[str, typer.Option(help="tsne, or umap, an extra.")] = "tsne",
+    method: Annotated[
+        str,
+        option(
+            ALIKE,
+            "How the images are laid out; umap is an extra.",
+            value="[tsne|umap]",
+            autocompletion=lambda: ["tsne", "umap"],
+        ),
+    ] = "tsne",
     neighbours: Annotated[
         int | None,
-        typer.Option(min=1, help="t-SNE's perplexity (30) or UMAP's number of neighbours (15)."),
+        option(
+            ALIKE,
+            "The perplexity of tsne (30), umap's number of neighbours (15).",
+            value="N",
+            min=1,
+        ),
     ] = None,
     tune: Annotated[
         Path | None,
-        typer.Option(
-            metavar="HTML",
-            help="Try several numbers of neighbours, draw them in a page here, keep the best.",
+        option(
+            ALIKE,
+            "Try several numbers of neighbours, draw them in a page here, and keep the best.",
+            value="HTML",
+            callback=writable,
         ),
     ] = None,
     page: Annotated[
         Path | None,
-        typer.Option(metavar="HTML", help="Write a page to pan, zoom, hover and click here."),
+        option(
+            OUTPUT,
+            "Write a page to pan, zoom, hover and click here.",
+            value="HTML",
+            callback=writable,
+        ),
     ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write one big picture of thumbnails here, or tiles to zoom into (.dzi).",
+        option(
+            OUTPUT,
+            "Write one big picture of thumbnails here, such as map.jpg; tiles to zoom into if it "
+            "ends in .dzi.",
+            value="FILE",
+            callback=writable,
         ),
     ] = None,
     table: CsvOption = None,
@@ -208,8 +243,6 @@ def map_index(
         raise ParameterError("map: says nothing by itself: give --page, --picture, --csv or --tune")
     if tune and neighbours is not None:
         raise ParameterError("--tune: tries numbers of neighbours, and --neighbours gives one")
-    for option, place in (("--tune", tune), ("--page", page), ("--csv", table)):
-        require_place(option, place)
     with ImageIndex.open(path, picture_root=root) as source, Failures(None) as failures:
         require_picture(picture, len(source))
         with progress() as bar:
@@ -221,9 +254,9 @@ def map_index(
                 progress=bar if tune else None,
             )
         for number, trust in found.tried if tune else ():
-            typer.echo(f"{number:4d} neighbours: {trust or 'too few images'}")
+            say(f"{number:4d} neighbours: {trust or 'too few images'}")
         facts = f"{NAMES[found.method]} with {found.neighbours} neighbours, {trust_text(found)}"
-        typer.echo(f"{len(found.records):,} images: {facts}")
+        say(f"{len(found.records):,} images: {facts}")
         say_what_is_missing(found.missing)
         if tune:
             with Page(tune, f"A map of {len(found.records):,} images") as tried:
@@ -326,20 +359,11 @@ def shown_name(record: ImageRecord) -> str:
     return record.path or record.id
 
 
-def require_place(option: str, path: Path | None) -> None:
-    """Raise ParameterError unless a file can be written here, as far as its folder says."""
-    if path and (path.is_dir() or not os.access(path.parent, os.W_OK)):
-        raise ParameterError(f"{option}: {path} cannot be written: is its folder there?")
-
-
 def require_picture(path: Path | None, count: int) -> None:
     """Raise an error unless a picture of so many images can be written here."""
     from ..search.drawing import require_output
 
-    if path is None:
-        return
-    if path.suffix == ".dzi":
-        require_place("--picture", path)
+    if path is None or path.suffix == ".dzi":
         return
     require_output(path)
     if count > PICTURE_MOST:

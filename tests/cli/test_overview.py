@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from bovw import ImageIndex, Vocabulary
-from tests.helpers.command import run
+from tests.helpers.command import run_here
 from tests.helpers.pictures import textured
 
 COLOURS = [(40, 40, 220), (220, 60, 40), (60, 200, 60)]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> Path:
     """Four red pictures, three blue and two green ones, indexed; the last file of each is gone."""
     folder = tmp_path_factory.mktemp("overview")
     (folder / "photos").mkdir()
@@ -32,15 +32,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> 
     return folder
 
 
+@pytest.fixture
+def folder(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, as the current folder."""
+    monkeypatch.chdir(made)
+    return made
+
+
 def kinds(paths: list[str]) -> set[str]:
     return {Path(path).name[0] for path in paths}
 
 
 @pytest.mark.slow
 def test_clusters_are_shown_written_and_become_metadata(folder: Path) -> None:
-    done = run(
+    done = run_here(
         "cluster", "--by", "colour", "--json", "--sheets", "sheets", "--csv", "labels.csv",
-        "--label", "group=cluster", cwd=folder,
+        "--label", "group=cluster",
     )  # fmt: skip
     assert done.returncode == 1, done.stderr  # a file of a sheet is gone, and named
     assert "0 3 é.png" in done.stderr and "3 clusters of 9 images, 0 in none" in done.stderr
@@ -59,7 +66,7 @@ def test_clusters_are_shown_written_and_become_metadata(folder: Path) -> None:
         labels = {Path(each.path).name[0]: each.metadata["group"] for each in index.records()}
     assert labels == {"0": "cluster-1", "1": "cluster-2", "2": "cluster-3"}
 
-    done = run("cluster", "--by", "colour", "--least", "4", "--label", "group=cluster", cwd=folder)
+    done = run_here("cluster", "--by", "colour", "--least", "4", "--label", "group=cluster")
     assert done.returncode == 0 and "1 clusters of 4 images, 5 in none" in done.stderr
     with ImageIndex.open(folder / "index.bovw") as index:
         groups = [each.metadata.get("group") for each in index.records()]
@@ -70,7 +77,7 @@ def test_clusters_are_shown_written_and_become_metadata(folder: Path) -> None:
 def test_a_map_is_written_in_every_form(folder: Path) -> None:
     outputs = {"page": "map.html", "picture": "map.png", "csv": "map.csv", "tune": "tune.html"}
     options = [text for name, file in outputs.items() for text in (f"--{name}", file)]
-    done = run("map", "--by", "colour", "--jobs", "0", *options, cwd=folder)
+    done = run_here("map", "--by", "colour", "--jobs", "0", *options)
     assert done.returncode == 1, done.stderr
     assert "9 images: t-SNE with 2 neighbours, trustworthiness" in done.stdout
     assert "(4 neighbours, 9 images)" in done.stdout
@@ -82,23 +89,23 @@ def test_a_map_is_written_in_every_form(folder: Path) -> None:
         rows = list(csv.DictReader(file))
     assert len({(row["row"], row["column"]) for row in rows}) == len(rows) == 9
 
-    done = run("map", "--by", "colour", "--jobs", "0", "--picture", "map.dzi", cwd=folder)
+    done = run_here("map", "--by", "colour", "--jobs", "0", "--picture", "map.dzi")
     assert done.returncode == 1 and (folder / "map_files" / "0" / "0_0.jpg").is_file()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["cluster", "--label", "group"], "--label: 'group' is not NAME=cluster"),
-        (["cluster", "--count", "2", "--confident"], "only one of them"),
+        (["cluster", "--by", "colour", "--count", "2", "--confident"], "only one of them"),
         (["map"], "says nothing by itself"),
-        (["map", "--page", "absent/map.html"], "is its folder there?"),
+        (["map", "--csv", "map.csv", "--by", "taste"], "by: 'taste' is unknown"),
         (["map", "--csv", "map.csv", "--method", "pca"], "method: 'pca' is none of tsne, umap"),
     ],
 )
-def test_what_makes_no_sense_is_told(folder: Path, arguments: list[str], reason: str) -> None:
-    done = run(*arguments, "--by", "colour", cwd=folder)
+@pytest.mark.usefixtures("folder")
+def test_what_makes_no_sense_is_told(arguments: list[str], reason: str) -> None:
+    done = run_here(*arguments)
     assert done.returncode == 2 and reason in done.stderr
 
 
