@@ -19,7 +19,7 @@ from .errors import (
 from .features.vocabulary import Vocabulary
 from .index.manifest import Manifest, read_latest
 from .index.paths import stored_root
-from .index.record import require_metadata
+from .index.record import require_id, require_metadata
 from .index.update import AddReport, RemoveReport, Stop, Update, relocate, remove, remove_ids
 from .index.writer import Writer, create_index, remove_garbage
 from .index_reader import MOST_JOBS, IndexReader, Path, require_least, require_most
@@ -347,7 +347,9 @@ class ImageIndex(IndexReader):
         Raises:
             IndexLockedError, ImageIndexError, ParameterError: as `add`.
         """
-        changes = {name: require_metadata(change) for name, change in metadata.items()}
+        require_types(Mapping, metadata=metadata)
+        require_types(bool, wait=wait)
+        changes = {require_id(name): require_metadata(change) for name, change in metadata.items()}
         with self._writer(wait) as writer:
             found = writer.snapshot.find(sorted(changes))
             records = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ParameterError
+from ..errors import ParameterError, require_types
 from ..index.record import ImageRecord
 from ..index_reader import IndexReader, require_least
 from .partition import LINKAGE_MOST, cluster_vectors
@@ -105,6 +105,8 @@ def cluster_images(
         True
     """
     require_least(least=(least, 1), **({} if count is None else {"count": (count, 1)}))
+    require_types(bool, confident=confident)
+    require_types(float | int | None, distance=distance)
     if distance is not None and not 0 <= distance <= 2:
         raise ParameterError(f"distance: {distance} is not in 0 to 2")
     if (count is not None) + (distance is not None) + confident > 1:

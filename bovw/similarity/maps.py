@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ParameterError
+from ..errors import ParameterError, require_types
 from ..index.record import ImageRecord
 from ..index_reader import IndexReader, require_least
 from ..report.plot import Exact, Point, scatter
@@ -108,6 +108,9 @@ def map_images(
         >>> len(image_map.records), [number for number, _ in image_map.tried]
         (6, [1])
     """
+    require_types(str, method=method)
+    require_types(int | Sequence | None, neighbours=neighbours)
+    require_types(Callable | None, progress=progress)
     if method not in METHODS:
         raise ParameterError(f"method: {method!r} is none of {', '.join(METHODS)}")
     wanted = NEIGHBOURS[method] if neighbours is None else neighbours

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import IncompatibleError, ParameterError
+from ..errors import IncompatibleError, ParameterError, require_types
 from ..index.snapshot import Snapshot
 from ..index_reader import IndexReader
 from .mixture import MEASURES, mixture_of
@@ -26,6 +26,7 @@ def whole_vectors(
         IncompatibleError: no image of the index has what is to be compared.
         ParameterError: `by` names what is unknown, or words, which are not vectors.
     """
+    require_types(str | Mapping, by=by)
     snapshot = index._snapshot
     weights = mixture_of(by, tuple(each.name for each in snapshot.manifest.embeddings))
     if "words" in weights:
