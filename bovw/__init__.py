@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from .networks.embedder import Embedder
     from .networks.model import load_embedder
     from .networks.text import TextEncoder
+    from .overview.clusters import ImageCluster, ImageClusters, cluster_images
+    from .overview.maps import ImageMap, map_images
+    from .overview.projection import Trust
     from .pictures.reading import Limits
     from .reporting import Failure
     from .search.comparison import Comparison, compare_pictures
@@ -62,9 +65,6 @@ if TYPE_CHECKING:
     from .search.options import SearchOptions
     from .search.result import SearchResult
     from .searcher import IndexInfo, Searcher, SearchRequest
-    from .similarity.clusters import ImageCluster, ImageClusters, cluster_images
-    from .similarity.maps import ImageMap, map_images
-    from .similarity.projection import Trust
 
 __all__ = [
     "AddReport",
@@ -157,9 +157,9 @@ HOMES = {
     "search.options": ("SearchOptions",),
     "search.result": ("SearchResult",),
     "searcher": ("IndexInfo", "SearchRequest", "Searcher"),
-    "similarity.clusters": ("ImageCluster", "ImageClusters", "cluster_images"),
-    "similarity.maps": ("ImageMap", "map_images"),
-    "similarity.projection": ("Trust",),
+    "overview.clusters": ("ImageCluster", "ImageClusters", "cluster_images"),
+    "overview.maps": ("ImageMap", "map_images"),
+    "overview.projection": ("Trust",),
 }
 
 

@@ -38,6 +38,7 @@ ROOMS = [
     "index_reader",
     "image_index",
     "similarity",
+    "overview",
     "evaluation",
     "cluster",
     "cli",
@@ -128,8 +129,8 @@ def test_few_modules_import_scikit_learn_and_scipy() -> None:
         for module, path in MODULES.items()
         if re.search(r"^ *from (sklearn|scipy)", path.read_text(), re.MULTILINE)
     }
-    similarity = {f"similarity.{name}" for name in ("grid", "partition", "projection")}
-    assert users == {"features.training"} | similarity
+    overview = {f"overview.{name}" for name in ("grid", "partition", "projection")}
+    assert users == {"features.training"} | overview
 
 
 def test_public_names_exist_and_are_documented() -> None:

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..index.record import ImageRecord
+    from ..overview.clusters import ImageClusters
+    from ..overview.maps import ImageMap
+    from ..overview.projection import Method
     from ..pictures.reading import Limits
-    from ..similarity.clusters import ImageClusters
-    from ..similarity.maps import ImageMap
-    from ..similarity.projection import Method
 
 __all__ = ["cluster", "map_index"]
 
@@ -107,7 +107,7 @@ def cluster(
     if context.invoked_subcommand:
         return
     from ..image_index import ImageIndex
-    from ..similarity.clusters import cluster_images
+    from ..overview.clusters import cluster_images
 
     limits, name = parsed_limits(limit), parsed_label(label)
     with ImageIndex.open(path, picture_root=root) as source, Failures(None) as failures:
@@ -235,8 +235,8 @@ def map_index(
 ) -> None:
     """Lay the images of an index out in two dimensions: what looks alike lies near."""
     from ..image_index import ImageIndex
+    from ..overview.maps import NAMES, TRIED, map_images
     from ..report.html import Page
-    from ..similarity.maps import NAMES, TRIED, map_images
 
     limits = parsed_limits(limit)
     if not (tune or page or picture or table):
@@ -301,13 +301,13 @@ def write_pictures(
     bar: Progress,
 ) -> None:
     """Write a map as a page, as one big picture, or as tiles."""
+    from ..overview.grid import grid_shape
     from ..report.html import link
     from ..report.map_page import Caption, map_page
     from ..report.mosaic import mosaic
     from ..report.thumbnails import thumbnail_side
     from ..report.tiles import THUMBNAIL, Tiles
     from ..search.drawing import save_picture
-    from ..similarity.grid import grid_shape
 
     shape, side = grid_shape(len(found.records)), thumbnail_side(len(found.records))
     tiled = picture is not None and picture.suffix == ".dzi"

@@ -1,1 +1,3 @@
-"""Whole pictures: what looks alike, what is a copy, and how a collection lies as a whole."""
+"""Searches of whole pictures, by what an index keeps of each as a whole, and by nothing that has to
+be read again. Read `similar` first.
+"""

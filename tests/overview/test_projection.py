@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sklearn.manifold import trustworthiness
 
 from bovw.errors import MissingLibraryError
-from bovw.similarity.grid import grid_cells, grid_shape
-from bovw.similarity.projection import project, trust_in
-from tests.similarity.test_partition import blobs
+from bovw.overview.grid import grid_cells, grid_shape
+from bovw.overview.projection import project, trust_in
+from tests.overview.test_partition import blobs
 
 
 def random_vectors(count: int, seed: int) -> NDArray[np.float32]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bovw.similarity import partition
-from bovw.similarity.partition import cluster_vectors
+from bovw.overview import partition
+from bovw.overview.partition import cluster_vectors
 
 
 def blobs(sizes: list[int], seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import IncompatibleError, ParameterError, require_types
 from ..index.snapshot import Snapshot
 from ..index_reader import IndexReader
-from .mixture import MEASURES, mixture_of
+from ..similarity.mixture import MEASURES, mixture_of
 
 __all__ = ["whole_vectors"]
 
