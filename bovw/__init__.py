@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from .networks.embedder import Embedder
     from .networks.model import load_embedder
     from .networks.text import TextEncoder
+    from .overview.clusters import ImageCluster, ImageClusters, cluster_images
+    from .overview.maps import ImageMap, map_images
+    from .overview.projection import Trust
     from .pictures.reading import Limits
     from .reporting import Failure
     from .search.comparison import Comparison, compare_pictures
@@ -85,9 +88,12 @@ __all__ = [
     "FeatureSpec",
     "FileStamp",
     "GroundTruth",
+    "ImageCluster",
+    "ImageClusters",
     "ImageError",
     "ImageIndex",
     "ImageIndexError",
+    "ImageMap",
     "ImageRecord",
     "IncompatibleError",
     "IndexClosedError",
@@ -117,10 +123,12 @@ __all__ = [
     "SimilarSearcher",
     "TextEncoder",
     "TrainingReport",
+    "Trust",
     "Vocabulary",
     "VocabularyError",
     "__version__",
     "check_index",
+    "cluster_images",
     "compare_pictures",
     "draw_comparison",
     "draw_match",
@@ -131,6 +139,7 @@ __all__ = [
     "labelled_truth",
     "load_embedder",
     "make_synthetic_queries",
+    "map_images",
     "read_labels",
     "read_queries",
     "save_picture",
@@ -170,6 +179,9 @@ HOMES = {
     "experiments.modes": ("ModeScores", "evaluate_modes"),
     "similarity.result": ("SimilarImage", "SimilarResult"),
     "similarity.similar": ("find_similar", "find_similar_to_text"),
+    "overview.clusters": ("ImageCluster", "ImageClusters", "cluster_images"),
+    "overview.maps": ("ImageMap", "map_images"),
+    "overview.projection": ("Trust",),
 }
 
 

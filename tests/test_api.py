@@ -208,6 +208,33 @@ def test_metadata_of_files_restrict_a_search(tmp_path: Path, photos: list[Path])
 
 
 @pytest.mark.slow
+def test_metadata_change_in_one_commit(photos: list[Path]) -> None:
+    with ImageIndex.in_memory(Vocabulary.shipped()) as index:
+        for number in range(3):  # a segment each
+            index.add_images([(f"image {number}", str(photos[number]), {"shelf": 1, "row": 2})])
+        index.remove_images("image 1")
+        before = index.search(photos[2]).matches[0]
+        generation = index.info().generation
+        changes = {
+            "image 0": {"kind": "a"},
+            "image 2": {"shelf": None, "row": 3},
+            "image 1": {"kind": "b"},
+        }
+        failed = index.describe(changes)
+        assert [failure.name for failure in failed] == ["image 1"]
+        assert index.info().generation == generation + 1
+        assert {each.id: each.metadata for each in index.records()} == {
+            "image 0": {"shelf": 1, "row": 2, "kind": "a"},
+            "image 2": {"row": 3},
+        }
+        after = index.search(photos[2]).matches[0]
+        assert (after.id, after.score) == (before.id, before.score)
+        assert index.describe({"image 0": {"kind": "a"}}) == []
+        assert index.info().generation == generation + 1, "nothing has changed"
+        with pytest.raises(ParameterError, match="metadata"):
+            index.describe({"image 0": {"kind": "a" * 5000}})
+
+
 def test_a_query_is_the_same_in_whatever_form(memory: ImageIndex, tmp_path: Path) -> None:
     memory.add_images([(str(n), picture(n), None) for n in range(3)])
     (tmp_path / "q.png").write_bytes(png(crop(1)))

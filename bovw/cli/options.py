@@ -82,6 +82,11 @@ EXAMPLES = {
         bovw similar photo.jpg --by vlad=1,colour=.6
         """,
     "compare": "bovw compare before.jpg after.jpg --draw differences.png",
+    "map": """
+        bovw map --page map.html                        to pan, zoom, hover and click
+        bovw map --picture map.jpg --csv map.csv
+        bovw map --by colour --tune tune.html
+        """,
     "list": """
         bovw list --json
         bovw list -0 | xargs -0 ls -l

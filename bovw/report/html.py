@@ -27,7 +27,7 @@ from .rendering import environment, render
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["MARKS", "Figure", "Page", "failure_html", "figure_view", "result_html"]
+__all__ = ["MARKS", "Figure", "Page", "failure_html", "figure_view", "link", "result_html"]
 
 # Pixels of the long side of a picture that a click enlarges, and of one that is folded away.
 LARGE, SMALL = 640, 240
