@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,16 @@ def test_many_queries_are_answered_in_order_and_bad_ones_end_nothing(
 def told(result: SearchResult) -> str:
     """All but the time, as text."""
     return json.dumps({**result.to_dict(), "seconds": {}})
+
+
+@pytest.mark.slow
+def test_answers_that_say_the_same_are_equal_however_long_they_took(memory: ImageIndex) -> None:
+    memory.add_images([("a", picture(0), {"line": 3}), ("b", picture(1), None)])
+    one, again, other = (memory.search(crop(number), crop=True) for number in (0, 0, 1))
+    assert one.matches[0].verified and one.timings != again.timings
+    assert one == again and one.matches == again.matches
+    assert one != other and one.matches[0] != other.matches[0] and one.matches[0] != "a"
+    assert one != replace(one, matches=[replace(one.matches[0], homography=np.eye(3))])
 
 
 @pytest.mark.slow

@@ -270,6 +270,14 @@ def compare(
             min=0,
         ),
     ] = 2,
+    sensitivity: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=10,
+            help="Above 1 for fainter differences, below 1 for strong ones only.",
+        ),
+    ] = 1.0,
     mirror: MirrorOption = True,
     false_alarms: FalseAlarmsOption = 0.01,
     features: Annotated[str, FEATURES] = "rootsift",
@@ -286,7 +294,13 @@ def compare(
         require_output(draw)
     vocabulary = Vocabulary.shipped(features)
     comparison = compare_pictures(
-        first, second, vocabulary, tolerance=tolerance, mirror_too=mirror, false_alarms=false_alarms
+        first,
+        second,
+        vocabulary,
+        tolerance=tolerance,
+        sensitivity=sensitivity,
+        mirror_too=mirror,
+        false_alarms=false_alarms,
     )
     typer.echo((comparison_line if as_json else comparison_text)(first, second, comparison))
     if draw:

@@ -20,7 +20,7 @@ __all__ = ["SearchResult", "figure_of"]
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The answer to one query.
+    """The answer to one query. Two are equal if they say the same, however long it took.
 
     Attributes:
         query: its path, or what stands for one: "<array>", "<bytes>" or "<file>".
@@ -44,9 +44,9 @@ class SearchResult:
     size: tuple[int, int]
     box: Box
     feature_count: int
-    timings: dict[str, float]
+    timings: dict[str, float] = field(compare=False)
     matches: list[Match] = field(default_factory=list)
-    cpu_seconds: float = 0.0
+    cpu_seconds: float = field(default=0.0, compare=False)
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:

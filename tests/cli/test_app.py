@@ -126,6 +126,8 @@ def test_json_is_what_the_readme_documents(folder: Path) -> None:
         "scale",
         "outline",
         "homography",
+        "query_overlap",
+        "image_overlap",
         "sisters",
         "likeness",
         "id",
