@@ -302,6 +302,9 @@ def compare(
         mirror_too=mirror,
         false_alarms=false_alarms,
     )
+    for name, note in zip((first, second), comparison.notes, strict=True):
+        if note:
+            warn(name, note)
     typer.echo((comparison_line if as_json else comparison_text)(first, second, comparison))
     if draw:
         save_picture(draw, draw_comparison(first, second, comparison))

@@ -54,6 +54,8 @@ class Comparison:
         match: where the second picture lies in the first, as a search would say it.
         differences: where they differ, in pixels of the first, the largest first; None if the match
             is not verified.
+        notes: of the first and of the second picture, empty or that it is cut off, and how much of
+            it was compared.
 
     Example:
         >>> from bovw import compare_pictures
@@ -64,6 +66,7 @@ class Comparison:
 
     match: Match
     differences: list[Difference] | None
+    notes: tuple[str, str] = ("", "")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values: what `bovw compare --json` prints, beside the names."""
@@ -71,7 +74,9 @@ class Comparison:
         for name in ("image", "id", "metadata", "score", "sisters", "likeness"):
             del facts[name]
         found = self.differences
-        return {**facts, "differences": None if found is None else [one.to_dict() for one in found]}
+        shown = None if found is None else [one.to_dict() for one in found]
+        notes = {"notes": list(self.notes)} if any(self.notes) else {}
+        return {**facts, "differences": shown, **notes}
 
 
 def compare_pictures(
@@ -111,7 +116,7 @@ def compare_pictures(
     if type(tolerance) is not int or not 0 <= tolerance <= MOST_TOLERANT:
         raise ParameterError(f"tolerance: {tolerance!r} is no whole number of 0 to {MOST_TOLERANT}")
     least, most = SENSITIVITIES
-    if type(sensitivity) not in (int, float) or not least <= sensitivity <= most:
+    if not isinstance(sensitivity, (int, float)) or not least <= sensitivity <= most:
         raise ParameterError(f"sensitivity: {sensitivity!r} is no number of {least} to {most}")
     require_rate(false_alarms)
     require_types(Vocabulary | None, vocabulary=vocabulary)
@@ -124,7 +129,7 @@ def compare_pictures(
     found = None
     if match.verified and match.homography is not None:
         found = find_differences(one, other, match.homography, tolerance, sensitivity)
-    return Comparison(replace(match, id=name, path=name), found)
+    return Comparison(replace(match, id=name, path=name), found, (image.note, query.note))
 
 
 def match_pictures(

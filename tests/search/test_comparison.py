@@ -177,6 +177,9 @@ def test_what_is_missing_of_a_picture_that_is_cut_off_is_no_difference(
         comparison = compare_pictures(first, second, vocabulary)
         assert comparison.match.verified and comparison.differences is not None
         assert len(comparison.differences) == len(upper)
+        assert [note[:8] for note in comparison.notes] == [
+            "cut off:" if picture is half else "" for picture in (first, second)
+        ]
         for patch in upper:
             assert any(overlaps(patch, each.box) for each in comparison.differences), patch
 
