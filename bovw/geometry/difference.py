@@ -95,10 +95,10 @@ def differences(
     They are compared in lightness and colour (YCrCb). Tolerant to gain, white balance and slow
     changes of light (see `light.relit`), and to shifts: a pixel differs only if its value lies
     outside all values within `tolerance` pixels in the other picture, in either direction, or if
-    the window around it is unlike all windows as near in the other picture: so letters are told
-    apart whose strokes are no wider than the tolerance. By how much they must differ is decided by
-    the noise and by the contrast around, the larger one of both pictures: where contrast is high,
-    so are the traces of sharpening, scaling and compression.
+    in lightness the window around it is unlike all windows as near in the other picture: so letters
+    are told apart whose strokes are no wider than the tolerance. By how much they must differ is
+    decided by the noise and by the contrast around, the larger one of both pictures: where contrast
+    is high, so are the traces of sharpening, scaling and compression.
 
     Args:
         first, second: (h, w, 3) BGR.
@@ -115,7 +115,7 @@ def differences(
         first, second = (in_gray(picture) for picture in (first, second))
     second = relit(first, second, covered, STEP / max(1.0, sensitivity))
     miss, strength = np.zeros((2, *covered.shape), np.float32)
-    for one, other in zip(planes(first), planes(second), strict=True):
+    for number, (one, other) in enumerate(zip(planes(first), planes(second), strict=True)):
         missed = np.maximum(outside(one, other, tolerance), outside(other, one, tolerance))
         noise = float(np.median(np.abs((one - other)[inside]))) * 1.4826
         contrast = np.maximum(*(contrasts(each, tolerance + NEARBY) for each in (one, other)))
@@ -123,7 +123,7 @@ def differences(
         least = np.maximum(faint, OVERLOOKED**sensitivity * contrast)
         np.maximum(miss, missed, out=miss)
         np.maximum(strength, missed / least, out=strength)
-        if tolerance <= SHIFTED:
+        if number == 0 and tolerance <= SHIFTED:  # shapes are told by lightness
             strange = unlike_any(one, other, tolerance)
             strange[np.abs(one - other) <= ALIKE * least] = 0
             np.maximum(strength, strange / (ALIKE * least), out=strength)
@@ -203,8 +203,9 @@ def unlike_any(one: Values, other: Values, tolerance: int) -> Values:
 
 
 def contrasts(plane: Values, radius: int) -> Values:
-    """The range of the values within so many pixels of each pixel."""
-    return np.asarray(cv2.morphologyEx(plane, cv2.MORPH_GRADIENT, disc(radius)), np.float32)
+    """The range of the values in a square of so many pixels around each pixel."""
+    square = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    return np.asarray(cv2.morphologyEx(plane, cv2.MORPH_GRADIENT, square), np.float32)
 
 
 def joined(differs: Mask) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
