@@ -26,7 +26,7 @@ BLUR, COLOUR_BLUR = 1.0, 2.0
 GRAY = 8
 # Strongest difference that is overlooked: in grey levels, in standard deviations of the noise, and
 # as a share of the contrast within so many pixels beyond the tolerance.
-FAINT, NOISE, OVERLOOKED, NEARBY = 14.0, 6.0, 0.5, 3
+FAINT, NOISE, OVERLOOKED, NEARBY = 14.0, 6.0, 0.5, 2
 # Windows of so many pixels differ if they do so by this share of that on average, wherever they may
 # have moved; with more tolerance than so many pixels, they would always find a place to be alike.
 WINDOW, ALIKE, SHIFTED = 7, 0.5, 4
