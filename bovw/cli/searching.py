@@ -272,10 +272,12 @@ def compare(
     ] = 2,
     sensitivity: Annotated[
         float,
-        typer.Option(
+        option(
+            HOW,
+            "Above 1 for fainter differences, below 1 for strong ones only.",
+            value="NUMBER",
             min=0.1,
             max=10,
-            help="Above 1 for fainter differences, below 1 for strong ones only.",
         ),
     ] = 1.0,
     mirror: MirrorOption = True,
