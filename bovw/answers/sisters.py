@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import ImageError
 from ..features.vocabulary import Vocabulary
 from ..geometry.transform import corners_of, decompose, project, select_transform
-from ..pictures.pixels import gray_of_array
+from ..pictures.pixels import colours_of_array
 from ..pictures.reading import Box, fitted, read_colours
 from ..pictures.working import working_unit
 from ..search.comparison import match_pictures, scaling
@@ -234,6 +234,4 @@ def query_colours(query: QueryFeatures, side: int) -> Pixels:
     content = query.content
     if not isinstance(content, np.ndarray):
         return read_colours(content, side)[0]
-    if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3:
-        content = np.repeat(gray_of_array(content)[..., None], 3, axis=2)
-    return fitted(np.asarray(content, np.uint8), (content.shape[1], content.shape[0]), side)
+    return fitted(colours_of_array(content), (content.shape[1], content.shape[0]), side)

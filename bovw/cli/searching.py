@@ -268,6 +268,16 @@ def compare(
             min=0,
         ),
     ] = 2,
+    sensitivity: Annotated[
+        float,
+        option(
+            HOW,
+            "Above 1 for fainter differences, below 1 for strong ones only.",
+            value="NUMBER",
+            min=0.1,
+            max=10,
+        ),
+    ] = 1.0,
     mirror: MirrorOption = True,
     false_alarms: FalseAlarmsOption = 0.01,
     features: Annotated[str, FEATURES] = "rootsift",
@@ -284,10 +294,17 @@ def compare(
         require_output(draw)
     vocabulary = Vocabulary.shipped(features)
     comparison = compare_pictures(
-        first, second, vocabulary, tolerance=tolerance, mirror_too=mirror, false_alarms=false_alarms
+        first,
+        second,
+        vocabulary,
+        tolerance=tolerance,
+        sensitivity=sensitivity,
+        mirror_too=mirror,
+        false_alarms=false_alarms,
     )
-    if comparison.note:
-        warn("compared", comparison.note)
+    for name, note in zip((first, second), comparison.notes, strict=True):
+        if note:
+            warn(name, note)
     typer.echo((comparison_line if as_json else comparison_text)(first, second, comparison))
     if draw:
         save_picture(draw, draw_comparison(first, second, comparison))

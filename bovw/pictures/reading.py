@@ -21,7 +21,7 @@ from .files import opened_file, require_length, unreadable
 from .formats import page_numbers
 from .fragments import time_fragment
 from .limits import LIMITS, Limits
-from .pixels import NEUTRAL, gray_of_array
+from .pixels import NEUTRAL, colours_of_array, gray_of_array
 from .raw import is_raw
 from .video import VIDEO_SUFFIXES, is_video, key_frame_times
 from .working import working_unit
@@ -31,11 +31,13 @@ __all__ = [
     "LIMITS",
     "NAMELESS",
     "Box",
+    "ColourPicture",
     "Limits",
     "Picture",
     "Source",
     "fitted",
     "fragments_in",
+    "load_colour_picture",
     "load_colours",
     "load_picture",
     "name_of",
@@ -73,6 +75,20 @@ class Picture:
     unseen: int = 0
 
 
+@dataclass(frozen=True)
+class ColourPicture:
+    """The colours of a picture, or of what there is of one that is cut off.
+
+    Attributes:
+        pixels: (h, w, 3) uint8 BGR, shrunk to the working size.
+        box: x, y, width, height of the part that they show, in pixels of the original upright
+            picture.
+    """
+
+    pixels: NDArray[np.uint8]
+    box: Box
+
+
 def load_picture(
     source: Source, max_side: int, box: Box | None = None, limits: Limits = LIMITS
 ) -> Picture:
@@ -104,10 +120,9 @@ def load_colours(
     """
     content = source_content(source, limits)
     if isinstance(content, np.ndarray):
-        size = (content.shape[1], content.shape[0]) if content.ndim > 1 else (0, 0)
-        gray = picture_from_array(content, max(1, *size)).gray
-        plain = content.dtype == np.uint8 and content.ndim == 3 and content.shape[2] == 3
-        found = Decoded(content if plain else gray, size, (0, 0, *size))
+        require_pixels(content)
+        size = (content.shape[1], content.shape[0])
+        found = Decoded(colours_of_array(content), size, (0, 0, *size))
     else:
         with opened_source(content, limits) as file:
             draft = None if box is not None else max_side
@@ -116,6 +131,26 @@ def load_colours(
     if box is not None:
         pixels, part = cut(found, box, name_of(source))
     return as_colours(fitted(pixels, part[2:], max_side))
+
+
+def load_colour_picture(source: Source, max_side: int, limits: Limits = LIMITS) -> ColourPicture:
+    """The colours of a picture from wherever it comes, shrunk as by `load_picture`.
+
+    Raises: as `load_picture`.
+    """
+    content = source_content(source, limits)
+    if isinstance(content, np.ndarray):
+        require_pixels(content)
+        return ColourPicture(
+            shrunk(colours_of_array(content), max_side), (0, 0, content.shape[1], content.shape[0])
+        )
+    try:
+        with opened_source(content, limits) as file:
+            found = decoded(name_of(content), file, max_side, "RGB", limits)
+    except ImageError as error:
+        raise ImageError(name_of(source), error.reason) from error
+    pixels = shrunk(found.pixels, max_side)
+    return ColourPicture(as_colours(pixels), found.part)
 
 
 def source_content(source: Source, limits: Limits = LIMITS) -> str | bytes | NDArray[Any]:
@@ -236,6 +271,15 @@ def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = Non
     Raises:
         ImageError: the array is empty or has another shape.
     """
+    require_pixels(array)
+    gray, size = gray_of_array(array), (array.shape[1], array.shape[0])
+    part = (0, 0, *size) if box is None else whole_box(box, size)
+    x, y, width, height = part
+    return shrink(gray[y : y + height, x : x + width], size, part, max_side)
+
+
+def require_pixels(array: NDArray[Any]) -> None:
+    """Raise ImageError unless an array can be a picture: see `picture_from_array`."""
     if (
         array.ndim not in (2, 3)
         or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))
@@ -246,10 +290,6 @@ def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = Non
         )
     if array.dtype.kind not in "uif":
         raise ImageError(ARRAY, f"has another dtype than integers or floats: {array.dtype}")
-    gray, size = gray_of_array(array), (array.shape[1], array.shape[0])
-    part = (0, 0, *size) if box is None else whole_box(box, size)
-    x, y, width, height = part
-    return shrink(gray[y : y + height, x : x + width], size, part, max_side)
 
 
 def opened_source(source: str | os.PathLike[str] | bytes, limits: Limits) -> BinaryIO:
@@ -266,12 +306,17 @@ def shrink(
     """A part of a picture, shrunk to the working size by area means; a smaller one keeps its
     size.
     """
-    height, width = gray.shape
+    return Picture(np.ascontiguousarray(shrunk(gray, max_side)), size, part, note)
+
+
+def shrunk(pixels: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
+    """Pixels (h, w) or (h, w, 3), shrunk to the working size."""
+    height, width = pixels.shape[:2]
     unit = float(working_unit(width, height, max_side))
     if unit > 1:
         target = (max(1, round(width / unit)), max(1, round(height / unit)))
-        gray = np.asarray(cv2.resize(gray, target, interpolation=cv2.INTER_AREA), np.uint8)
-    return Picture(np.ascontiguousarray(gray), size, part, note)
+        pixels = np.asarray(cv2.resize(pixels, target, interpolation=cv2.INTER_AREA), np.uint8)
+    return pixels
 
 
 def cut(found: Decoded, box: Box, path: str) -> tuple[NDArray[np.uint8], Box]:
