@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from .image_index import ImageIndex
     from .index.check import CheckReport, Damage, check_index
     from .index.record import FileStamp, ImageRecord
-    from .index.update import AddReport, RemoveReport
+    from .index.removal import RemoveReport
+    from .index.update import AddReport
     from .networks.embedder import Embedder
     from .networks.model import load_embedder
     from .networks.text import TextEncoder
@@ -161,7 +162,8 @@ HOMES = {
     "image_index": ("ImageIndex",),
     "index.check": ("CheckReport", "Damage", "check_index"),
     "index.record": ("FileStamp", "ImageRecord"),
-    "index.update": ("AddReport", "RemoveReport"),
+    "index.removal": ("RemoveReport",),
+    "index.update": ("AddReport",),
     "networks.embedder": ("Embedder",),
     "networks.model": ("load_embedder",),
     "networks.text": ("TextEncoder",),

@@ -20,7 +20,8 @@ from .features.vocabulary import Vocabulary
 from .index.manifest import Manifest, read_latest
 from .index.paths import stored_root
 from .index.record import require_id, require_metadata
-from .index.update import AddReport, RemoveReport, Stop, Update, relocate, remove, remove_ids
+from .index.removal import RemoveReport, relocate, remove, remove_ids
+from .index.update import AddReport, Stop, Update
 from .index.writer import Writer, create_index, remove_garbage
 from .index_reader import MOST_JOBS, IndexReader, Path, require_least, require_most
 from .networks.embedder import Embedder
