@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ..errors import IncompatibleError, ParameterError, require_types
 from ..index.snapshot import Snapshot
 from ..index_reader import IndexReader
-from ..similarity.mixture import MEASURES, mixture_of
+from ..similarity.mixture import mixture_of
+from ..similarity.whole import column_of
 
 __all__ = ["whole_vectors"]
 
@@ -50,11 +51,9 @@ def whole_vectors(
 
 def column_vectors(snapshot: Snapshot, measure: str) -> NDArray[np.float32]:
     """What a measure compares of the live images (n, d); zeros where it is missing."""
+    rows = snapshot.optional(column_of(measure))
+    values = rows.values
     if measure == "hash":
-        rows = snapshot.optional("perceptual_hash")
-        bits = np.unpackbits(rows.values.view(np.uint8).reshape(-1, 8), axis=1)
-        values = (bits.astype(np.float32) * 2 - 1) * rows.known[:, None]
-    else:
-        rows = snapshot.optional(measure if measure in MEASURES else f"embedding_{measure}")
-        values = rows.values.astype(np.float32)
-    return np.asarray(values[snapshot.alive])
+        bits = np.unpackbits(values.view(np.uint8).reshape(-1, 8), axis=1)
+        values = (bits.astype(np.int8) * 2 - 1) * rows.known[:, None]
+    return np.asarray(values[snapshot.alive], np.float32)
