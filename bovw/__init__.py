@@ -20,6 +20,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .errors import (
         BovwError,
+        BusyError,
         EvaluationError,
         ImageError,
         ImageIndexError,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AddReport",
     "BovwError",
+    "BusyError",
     "CheckReport",
     "Comparison",
     "Damage",

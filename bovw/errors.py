@@ -13,6 +13,7 @@ BovwError
 │   └── IndexVersionError       it was written by a newer or an unsupported version
 ├── EvaluationError         ground truth, a run or saved scores that cannot be used: file, line, why
 ├── IncompatibleError       features or vocabularies of two sides do not fit together
+├── BusyError               too much is waiting: ask again later
 ├── MissingLibraryError     a library that only some commands need is not installed
 └── ParameterError          an argument outside its range (also a ValueError)
 """
@@ -24,6 +25,7 @@ import unicodedata
 
 __all__ = [
     "BovwError",
+    "BusyError",
     "EvaluationError",
     "ImageError",
     "ImageIndexError",
@@ -241,6 +243,16 @@ class IncompatibleError(BovwError):
         ... except IncompatibleError as error:
         ...     print(str(error).rpartition("/")[2])
         photos.bovw: the index was made with max_side 1024, asked for is 77: make another index
+    """
+
+
+class BusyError(BovwError):
+    """As much is waiting for an answer as may; asking again later may help.
+
+    Example:
+        >>> from bovw import BovwError, BusyError
+        >>> issubclass(BusyError, BovwError)
+        True
     """
 
 

@@ -14,7 +14,7 @@ import typer
 
 from ..errors import printable
 from ..version import __version__
-from . import evaluate, indexing, searching
+from . import evaluate, indexing, searching, serving
 from .console import INTERRUPTED, explained, fail
 from .interrupts import listen
 
@@ -49,6 +49,7 @@ app.command("list")(indexing.list_images)
 app.command()(indexing.check)
 app.command()(searching.compare)
 app.command()(searching.search)
+app.command()(serving.serve)
 app.add_typer(evaluate.app, name="evaluate")
 
 

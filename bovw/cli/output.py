@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import typer
@@ -11,17 +10,14 @@ import typer
 from ..errors import printable
 from ..search.comparison import Comparison
 from ..search.match import Match, transform_text, verdict
-from ..search.result import SearchResult
+from ..search.result import SearchResult, answer_facts, is_gone
 
 __all__ = ["comparison_line", "comparison_text", "json_line", "report_text", "write_drawing"]
 
 
 def json_line(result: SearchResult) -> str:
     """A result as one line of JSON; matches whose files are not there any more say so."""
-    facts = result.to_dict()
-    for each, match in zip(facts["matches"], result.matches, strict=True):
-        each.update({"gone": True} if is_gone(match) else {})
-    return json.dumps(facts, allow_nan=False)
+    return json.dumps(answer_facts(result), allow_nan=False)
 
 
 def report_text(result: SearchResult) -> str:
@@ -39,11 +35,6 @@ def report_text(result: SearchResult) -> str:
     if not result.matches:
         lines.append("     no matches")
     return "\n".join(lines)
-
-
-def is_gone(match: Match) -> bool:
-    """Whether the file of an image is not there any more."""
-    return bool(match.path) and not os.path.lexists(match.path)
 
 
 def sisters_text(match: Match) -> str:

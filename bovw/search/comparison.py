@@ -14,7 +14,7 @@ from ..features.encoding import EncodedImage, encode
 from ..features.vocabulary import Vocabulary
 from ..geometry.certainty import is_certain
 from ..geometry.difference import Difference, aligned, differences
-from ..pictures.reading import Source, load_picture, name_of, source_content
+from ..pictures.reading import LIMITS, Limits, Source, load_picture, name_of, source_content
 from ..pictures.working import working_area, working_unit
 from .match import (
     CandidateFit,
@@ -80,6 +80,7 @@ def compare_pictures(
     tolerance: int = 2,
     mirror_too: bool = True,
     false_alarms: float = 0.01,
+    limits: Limits = LIMITS,
 ) -> Comparison:
     """Compare two pictures: find the second in the first as a search in an index of the first alone
     would, lay it onto the first, and look for differences.
@@ -92,6 +93,8 @@ def compare_pictures(
             different.
         mirror_too: whether the second is tried mirrored as well.
         false_alarms: see `SearchOptions`.
+        limits: what each picture may cost, but for the time: nothing here can end a decoder that
+            hangs.
 
     Raises:
         ImageError: a picture cannot be read.
@@ -107,13 +110,13 @@ def compare_pictures(
         raise ParameterError(f"tolerance: {tolerance!r} is no whole number of 0 to {MOST_TOLERANT}")
     require_rate(false_alarms)
     vocabulary = vocabulary or Vocabulary.shipped()
-    name, one, other = name_of(first), source_content(first), source_content(second)
-    image = extract_query(one, vocabulary.spec, mirrored=False)
-    query = extract_query(other, vocabulary.spec, mirrored=mirror_too)
+    name, one, other = name_of(first), source_content(first, limits), source_content(second, limits)
+    image = extract_query(one, vocabulary.spec, mirrored=False, limits=limits)
+    query = extract_query(other, vocabulary.spec, mirrored=mirror_too, limits=limits)
     match = match_pictures(image, query, vocabulary, false_alarms)
     found = None
     if match.verified and match.homography is not None:
-        found = find_differences(one, other, match.homography, tolerance)
+        found = find_differences(one, other, match.homography, tolerance, limits)
     return Comparison(replace(match, id=name, path=name), found)
 
 
@@ -175,11 +178,12 @@ def find_differences(
     second: Source,
     homography: NDArray[np.float64],
     tolerance: int,
+    limits: Limits = LIMITS,
 ) -> list[Difference]:
     """The differences of two pictures that a homography maps, second to first, in pixels of the
     first.
     """
-    one, other = (load_picture(source, DETAIL) for source in (first, second))
+    one, other = (load_picture(source, DETAIL, limits=limits) for source in (first, second))
     units = [max(picture.size) / max(picture.gray.shape) for picture in (one, other)]
     shrunk = scaling(1 / units[0]) @ homography @ scaling(units[1])
     height, width = one.gray.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ from ..pictures.reading import NAMELESS, Box
 from ..report.html import STYLE, Figure, row
 from .match import Match, transform_text, verdict
 
-__all__ = ["SearchResult", "figure_of"]
+__all__ = ["SearchResult", "answer_facts", "figure_of", "is_gone"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,21 @@ class SearchResult:
     def _repr_html_(self) -> str:
         """How notebooks show it."""
         return STYLE + self.row()
+
+
+def answer_facts(result: SearchResult) -> dict[str, Any]:
+    """The answer to a query as JSON values, as whoever asks from outside gets it: matches whose
+    files are not there any more say so.
+    """
+    facts = result.to_dict()
+    for each, match in zip(facts["matches"], result.matches, strict=True):
+        each.update({"gone": True} if is_gone(match) else {})
+    return facts
+
+
+def is_gone(match: Match) -> bool:
+    """Whether the file of an image is not there any more."""
+    return bool(match.path) and not os.path.lexists(match.path)
 
 
 def figure_of(rank: int, match: Match) -> Figure:

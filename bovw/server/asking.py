@@ -1,0 +1,325 @@
+"""The part of the API that asks: search, compare, and the pictures to ask with."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+
+from ..errors import ParameterError, absolute_path
+from ..search.options import SearchOptions, Thorough
+from .hosted import SIDES, Hosted, hosted, jpeg
+from .problems import JsonAnswer, ProblemError, sentence
+from .settings import FORM_BYTES
+from .tasks import CompareTask, PictureTask, SearchTask, SourceFile
+
+__all__ = ["PROBLEMS", "form_schema", "object_of", "picture_url", "received", "router"]
+
+router = APIRouter(prefix="/api/v1", tags=["ask"])
+# Fields of a form at most, so that nobody sends thousands.
+FIELDS = 30
+
+
+def numbers_of(value: Any) -> Any:
+    """X,Y,W,H of a form as numbers; a list is left alone."""
+    return value.split(",") if isinstance(value, str) else value
+
+
+def object_of(value: Any) -> Any:
+    """JSON of a form as an object; an object is left alone."""
+    if isinstance(value, str):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+class Picture(BaseModel):
+    """A picture: one of these. A `path` must lie below a folder that `--allow-path` names."""
+
+    model_config = ConfigDict(extra="forbid")
+    image: Annotated[str | None, Field(description="The key of an image of the index.")] = None
+    query: Annotated[str | None, Field(description="The key of an uploaded query.")] = None
+    path: Annotated[str | None, Field(description="A file on the server.")] = None
+
+
+class SearchBody(Picture):
+    """What to search for, and how: as the options of `bovw search`."""
+
+    index: Annotated[str | None, Field(description="Its name; the first by default.")] = None
+    crop: bool = False
+    box: Annotated[tuple[int, int, int, int] | None, BeforeValidator(numbers_of)] = None
+    k: Annotated[int, Field(ge=1, le=1000)] = 10
+    words: Annotated[int, Field(ge=1, le=64)] = 4
+    verify: Annotated[int, Field(ge=0, le=1000)] = 100
+    mirror: bool = True
+    instances: Annotated[int, Field(ge=1, le=100)] = 1
+    false_alarms: Annotated[float, Field(gt=0, le=1)] = 0.01
+    thorough: Thorough = "never"
+    expand: bool = False
+    sisters: bool = False
+    where: Annotated[dict[str, Any] | None, BeforeValidator(object_of)] = None
+    correspondences: bool = False
+
+    def options(self) -> SearchOptions:
+        """The options of the search. Raises ParameterError."""
+        if self.crop and self.expand:
+            raise ParameterError("expand: is for whole pictures, not for crop")
+        return SearchOptions(
+            k=self.k,
+            crop=self.crop,
+            verify_top=self.verify,
+            words_per_feature=self.words,
+            mirror=self.mirror,
+            instances=self.instances,
+            false_alarms=self.false_alarms,
+            thorough=self.thorough,
+            expand=self.expand,
+            sisters=self.sisters,
+        )
+
+
+class CompareBody(BaseModel):
+    """Two pictures, and how to compare them: as the options of `bovw compare`."""
+
+    model_config = ConfigDict(extra="forbid")
+    first: Annotated[Picture, BeforeValidator(object_of)] = Picture()
+    second: Annotated[Picture, BeforeValidator(object_of)] = Picture()
+    index: Annotated[str | None, Field(description="Whose keys these are.")] = None
+    tolerance: Annotated[int, Field(ge=0, le=100)] = 2
+    mirror: bool = True
+    false_alarms: Annotated[float, Field(gt=0, le=1)] = 0.01
+    draw: Annotated[
+        Literal["", "match", "differences"],
+        Field(description="Answer with a drawing, as image/png, instead."),
+    ] = ""
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def form_schema(file: str) -> dict[str, Any]:
+    """How OpenAPI describes a form with one file."""
+    properties = {file: {"type": "string", "format": "binary"}}
+    schema = {"type": "object", "properties": properties, "required": [file]}
+    content = {"multipart/form-data": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def body_schema(model: type[BaseModel], *files: str) -> dict[str, Any]:
+    """How OpenAPI describes a body that is JSON, or a form with files."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    form = {name: {"type": "string", "format": "binary"} for name in files}
+    properties = {**form, **schema.get("properties", {})}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": schema},
+                "multipart/form-data": {"schema": {"type": "object", "properties": properties}},
+            },
+        }
+    }
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {"application/problem+json": {}}}
+    for status, text in (
+        (403, "from another site, or a path that is not allowed"),
+        (404, "no such index, image or query"),
+        (413, "more bytes than are allowed"),
+        (422, "the picture cannot be used, or a parameter is out of range"),
+        (503, "as many are waiting as may: ask again after Retry-After seconds"),
+    )
+}
+
+
+async def received(request: Request, *files: str) -> tuple[dict[str, Any], dict[str, UploadFile]]:
+    """The fields and the files of a body that is JSON or a form. Raises ProblemError."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        content = await request.body()
+        if len(content) > FORM_BYTES:
+            raise ProblemError(413, f"JSON of more than {FORM_BYTES:,} bytes")
+        try:
+            fields = json.loads(content)
+        except (ValueError, RecursionError):
+            raise ProblemError(400, "the body is not JSON") from None
+        if not isinstance(fields, dict):
+            raise ProblemError(400, "the body is no JSON object")
+        return fields, {}
+    if kind != "multipart/form-data":
+        raise ProblemError(415, "send JSON or multipart/form-data")
+    try:
+        form = await request.form(
+            max_files=len(files), max_fields=FIELDS, max_part_size=FORM_BYTES
+        )
+    except (MultiPartException, ValueError, KeyError) as error:
+        raise ProblemError(400, f"the form cannot be read: {error}") from None
+    fields, uploads = {}, {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            if name not in files:
+                raise ProblemError(422, f"{name[:40]}: is no file of this request")
+            uploads[name] = value
+        else:
+            fields[name] = value
+    return fields, uploads
+
+
+def validated(model: type[Body], fields: Mapping[str, Any]) -> Body:
+    """Fields as a body. Raises ProblemError."""
+    try:
+        return model.model_validate(dict(fields))
+    except ValidationError as error:
+        raise ProblemError(422, sentence(error.errors()), kind="ParameterError") from None
+
+
+async def kept(server: Hosted, upload: UploadFile) -> tuple[str, SourceFile]:
+    """An uploaded picture as a file, and its key. Raises OutputError."""
+    content = await upload.read()
+    key = hashlib.sha256(content).hexdigest()[:32]
+    path = await asyncio.to_thread(server.queries.write, key, content)
+    return key, SourceFile(os.fspath(path), (upload.filename or "picture")[:255])
+
+
+def named_by(picture: Picture) -> list[bool]:
+    """Which ways of naming a picture are used."""
+    return [value is not None for value in (picture.image, picture.query, picture.path)]
+
+
+def chosen(server: Hosted, picture: Picture, what: str) -> SourceFile | str:
+    """The file that a request names, or the key of an image. Raises ProblemError, ParameterError."""
+    if sum(named_by(picture)) != 1:
+        raise ParameterError(f"{what}: give a file or one of image, query and path")
+    if picture.image is not None:
+        return picture.image
+    if picture.query is not None:
+        path = server.queries.path(picture.query)
+        if path is None:
+            raise ProblemError(404, "this query is not kept any more: send the picture again")
+        return SourceFile(os.fspath(path), picture.query)
+    return allowed_file(server, picture.path or "")
+
+
+def allowed_file(server: Hosted, path: str) -> SourceFile:
+    """A file on the server, which must lie below a folder that is allowed, whatever links say.
+    Raises ProblemError.
+    """
+    problem = ProblemError(403, "path: does not lie below a folder that this server allows")
+    if "\0" in path or not path:
+        raise problem
+    real = os.path.realpath(absolute_path(path))
+    for folder in server.settings.allow_paths:
+        if real.startswith(os.path.join(os.path.realpath(folder), "")):
+            return SourceFile(real, path)
+    raise problem
+
+
+def picture_url(index: str, key: str) -> str:
+    """Where an image is shown small."""
+    return f"/api/v1/images/{key}/thumbnail?index={quote(index)}"
+
+
+@router.post("/search", openapi_extra=body_schema(SearchBody, "picture"), responses=PROBLEMS)
+async def search(request: Request) -> JsonAnswer:
+    """Find the images that show what a picture shows or, with `crop`, that contain it.
+
+    The picture is the file `picture` of a form, or one of `image`, `query` and `path`. The answer is
+    that of `bovw search --json`; besides, each match has the key of its image, its `width` and
+    `height`, and the URL of its `thumbnail`, and the answer has the `width` and `height` of the
+    query, the key under which an upload can be asked with again (`picture`), and the `generation`
+    of the index.
+    """
+    server = hosted(request)
+    server.searching.require_room()
+    fields, uploads = await received(request, "picture")
+    body = validated(SearchBody, fields)
+    index, options, key = server.index_name(body.index), body.options(), body.query
+    if "picture" in uploads:
+        if any(named_by(body)):
+            raise ParameterError("picture: give a file or one of image, query and path")
+        key, query = await kept(server, uploads["picture"])
+    else:
+        query = chosen(server, body, "picture")
+    task = SearchTask(
+        index, query, options, body.box, body.where, server.settings.limits, body.correspondences
+    )
+    facts = await server.done(server.searching, task)
+    server.metrics.count_search(facts["seconds"])
+    for match in facts["matches"]:
+        match["thumbnail"] = picture_url(index, match["key"])
+    return JsonAnswer({**facts, "picture": key})
+
+
+@router.post("/queries", openapi_extra=form_schema("picture"), responses=PROBLEMS)
+async def keep_query(request: Request) -> JsonAnswer:
+    """Send a picture to ask with, once or several times. The answer has its `key`, `name`, `width`
+    and `height`. It is kept until there are too many.
+    """
+    server = hosted(request)
+    _, uploads = await received(request, "picture")
+    if "picture" not in uploads:
+        raise ParameterError("picture: is missing")
+    key, file = await kept(server, uploads["picture"])
+    task = PictureTask(file, SIDES[0], server.settings.limits)
+    _, (width, height) = await server.done(server.showing, task)
+    return JsonAnswer({"key": key, "name": file.name, "width": width, "height": height})
+
+
+@router.get("/queries/{key}/thumbnail", response_class=Response, responses=PROBLEMS)
+async def show_query(request: Request, key: str, side: int = SIDES[0]) -> Response:
+    """An uploaded picture as a small JPEG file; `side` is 320 or 1600."""
+    server = hosted(request)
+    path = server.queries.path(key)
+    if path is None:
+        raise ProblemError(404, "this query is not kept any more: send the picture again")
+    content = await server.shown_file(f"query {key}", SourceFile(os.fspath(path), "picture"), side)
+    return jpeg(content)
+
+
+@router.post(
+    "/compare", openapi_extra=body_schema(CompareBody, "first", "second"), responses=PROBLEMS
+)
+async def compare(request: Request) -> Response:
+    """Is the second picture in the first, where, and where do they differ?
+
+    The answer is that of `bovw compare --json`, with the positions that agree, as (x, y in the
+    second, x, y in the first), and the `width` and `height` of the first; with `draw`, a picture.
+    """
+    server = hosted(request)
+    server.searching.require_room()
+    fields, uploads = await received(request, "first", "second")
+    body = validated(CompareBody, fields)
+    index = server.index_name(body.index)
+    sources = list[SourceFile | tuple[str, str]]()
+    for name, picture in (("first", body.first), ("second", body.second)):
+        if name in uploads:
+            sources.append((await kept(server, uploads[name]))[1])
+        else:
+            found = chosen(server, picture, name)
+            sources.append((index, found) if isinstance(found, str) else found)
+    task = CompareTask(
+        sources[0],
+        sources[1],
+        body.tolerance,
+        body.mirror,
+        body.false_alarms,
+        server.settings.limits,
+        body.draw,
+    )
+    result = await server.done(server.searching, task)
+    if isinstance(result, bytes):
+        return Response(result, media_type="image/png")
+    return JsonAnswer(result)
