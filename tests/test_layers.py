@@ -36,6 +36,7 @@ ROOMS = [
     "index_reader",
     "image_index",
     "evaluation",
+    "server",
     "cli",
     "__init__",
     "__main__",

@@ -125,9 +125,7 @@ def parsed_box(text: str | None) -> tuple[int, int, int, int] | None:
     return x, y, width, height
 
 
-def parsed_limits(
-    texts: list[str], strict: bool = False, base: Limits | None = None
-) -> Limits:
+def parsed_limits(texts: list[str], strict: bool = False, base: Limits | None = None) -> Limits:
     """What pictures may cost, from NAME=NUMBER texts; the defaults for what is not named.
 
     Args:

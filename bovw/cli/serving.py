@@ -51,7 +51,9 @@ def serve(
         Path | None,
         typer.Option(help="The folder for thumbnails and queries; ~/.cache/bovw by default."),
     ] = None,
-    cache_bytes: Annotated[int, typer.Option(min=1_000_000, help="That it may hold.")] = 500_000_000,
+    cache_bytes: Annotated[
+        int, typer.Option(min=1_000_000, help="That it may hold.")
+    ] = 500_000_000,
     limit: LimitOption = [],  # noqa: B006
     root: RootOption = None,
     jobs: Annotated[

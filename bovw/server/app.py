@@ -48,12 +48,12 @@ def create_app(settings: ServerSettings) -> FastAPI:
         version=__version__,
         summary="Find the picture that a crop, a detail or a distorted copy came from.",
         openapi_url="/api/v1/openapi.json",
-        docs_url=None,  # they would load scripts from elsewhere; `pages` has one of our own
+        docs_url=None,  # they would load scripts from elsewhere; `pages` has another
         redoc_url=None,
         lifespan=lifespan,
     )
     app.state.hosted = server
-    add_handlers(app)
+    add_handlers(app, pages.message_page)
     app.include_router(asking.router)
     app.include_router(images.router)
     app.include_router(pages.router)

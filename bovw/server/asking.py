@@ -162,9 +162,7 @@ async def received(request: Request, *files: str) -> tuple[dict[str, Any], dict[
     if kind != "multipart/form-data":
         raise ProblemError(415, "send JSON or multipart/form-data")
     try:
-        form = await request.form(
-            max_files=len(files), max_fields=FIELDS, max_part_size=FORM_BYTES
-        )
+        form = await request.form(max_files=len(files), max_fields=FIELDS, max_part_size=FORM_BYTES)
     except (MultiPartException, ValueError, KeyError) as error:
         raise ProblemError(400, f"the form cannot be read: {error}") from None
     fields, uploads = {}, {}
@@ -200,7 +198,9 @@ def named_by(picture: Picture) -> list[bool]:
 
 
 def chosen(server: Hosted, picture: Picture, what: str) -> SourceFile | str:
-    """The file that a request names, or the key of an image. Raises ProblemError, ParameterError."""
+    """The file that a request names, or the key of an image. Raises ProblemError or
+    ParameterError.
+    """
     if sum(named_by(picture)) != 1:
         raise ParameterError(f"{what}: give a file or one of image, query and path")
     if picture.image is not None:
@@ -236,8 +236,8 @@ def picture_url(index: str, key: str) -> str:
 async def search(request: Request) -> JsonAnswer:
     """Find the images that show what a picture shows or, with `crop`, that contain it.
 
-    The picture is the file `picture` of a form, or one of `image`, `query` and `path`. The answer is
-    that of `bovw search --json`; besides, each match has the key of its image, its `width` and
+    The picture is the file `picture` of a form, or one of `image`, `query` and `path`. The answer
+    is that of `bovw search --json`; besides, each match has the key of its image, its `width` and
     `height`, and the URL of its `thumbnail`, and the answer has the `width` and `height` of the
     query, the key under which an upload can be asked with again (`picture`), and the `generation`
     of the index.
@@ -247,6 +247,7 @@ async def search(request: Request) -> JsonAnswer:
     fields, uploads = await received(request, "picture")
     body = validated(SearchBody, fields)
     index, options, key = server.index_name(body.index), body.options(), body.query
+    query: SourceFile | str
     if "picture" in uploads:
         if any(named_by(body)):
             raise ParameterError("picture: give a file or one of image, query and path")

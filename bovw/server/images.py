@@ -163,9 +163,7 @@ def require_writable(server: Hosted) -> None:
         raise ProblemError(403, "this server changes nothing (start it with --writable)")
 
 
-@router.post(
-    "/images", openapi_extra=form_schema("picture"), responses=PROBLEMS, status_code=201
-)
+@router.post("/images", openapi_extra=form_schema("picture"), responses=PROBLEMS, status_code=201)
 async def add_image(request: Request, index: IndexQuery = None) -> JsonAnswer:
     """Add a picture to an index: the file `picture` of a form, with `metadata` as JSON if wanted.
     The file is kept in the folder of `--upload-to`.

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -25,7 +25,14 @@ from ..errors import (
     printable,
 )
 
-__all__ = ["JsonAnswer", "ProblemError", "add_handlers", "problem_response", "sentence"]
+__all__ = [
+    "JsonAnswer",
+    "ProblemError",
+    "add_handlers",
+    "problem_response",
+    "sentence",
+    "wants_page",
+]
 
 RETRY_AFTER = "1"
 PROBLEM = "application/problem+json"
@@ -80,30 +87,46 @@ def status_of(error: BovwError) -> int:
     return 503 if isinstance(error, ImageIndexError) else 500
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Have an application answer every error with problem details."""
+def add_handlers(app: FastAPI, message_page: Callable[[Request, int, str], Response]) -> None:
+    """Have an application answer every error with problem details, or with a page if a person asked
+    for one.
+    """
+
+    def answer(
+        request: Request, status: int, title: str, headers: Mapping[str, str], kind: str = ""
+    ) -> Response:
+        if request.url.path.startswith("/api/") or not wants_page(request.headers):
+            return problem_response(status, title, headers, kind)
+        found = message_page(request, status, title)
+        found.headers.update(headers)
+        return found
 
     @app.exception_handler(BovwError)
-    async def answer_error(_request: Request, error: BovwError) -> JSONResponse:
+    async def answer_error(request: Request, error: BovwError) -> Response:
         status = status_of(error)
         headers = {"Retry-After": RETRY_AFTER} if status == 503 else {}
-        return problem_response(status, str(error), headers, type(error).__name__)
+        return answer(request, status, str(error), headers, type(error).__name__)
 
     @app.exception_handler(ProblemError)
-    async def answer_problem(_request: Request, error: ProblemError) -> JSONResponse:
-        return error.response()
+    async def answer_problem(request: Request, error: ProblemError) -> Response:
+        return answer(request, error.status, error.title, error.headers, error.kind)
 
     @app.exception_handler(HTTPException)
-    async def answer_http(_request: Request, error: HTTPException) -> JSONResponse:
-        return problem_response(error.status_code, str(error.detail), error.headers)
+    async def answer_http(request: Request, error: HTTPException) -> Response:
+        return answer(request, error.status_code, str(error.detail), error.headers or {})
 
     @app.exception_handler(RequestValidationError)
-    async def answer_invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return problem_response(422, sentence(error.errors()), kind="ParameterError")
+    async def answer_invalid(request: Request, error: RequestValidationError) -> Response:
+        return answer(request, 422, sentence(error.errors()), {}, "ParameterError")
 
     @app.exception_handler(ClientDisconnect)
-    async def answer_nobody(_request: Request, _error: ClientDisconnect) -> JSONResponse:
-        return problem_response(400, "the request ended before its body was complete")
+    async def answer_nobody(request: Request, _error: ClientDisconnect) -> Response:
+        return answer(request, 400, "the request ended before its body was complete", {})
+
+
+def wants_page(headers: Mapping[str, str]) -> bool:
+    """Whether a request is that of a person's browser for a page."""
+    return "text/html" in headers.get("accept", "")
 
 
 def sentence(errors: Any) -> str:

@@ -14,16 +14,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problems import ProblemError
+from .problems import ProblemError, wants_page
 from .settings import ServerSettings, is_loopback
 
 __all__ = ["COOKIE", "Guard", "cookie_of", "is_token"]
 
 COOKIE = "bovw-token"
 SAFE = ("GET", "HEAD", "OPTIONS")
-# What may be asked for without a token: whether the server is there, and the page that asks for one.
+# What may be asked for without a token: whether the server is there, and the page that asks for it.
 OPEN = ("/api/v1/healthz", "/login", "/static/style.css")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -73,12 +74,18 @@ class Guard:
             await self._app(scope, body.receive, secured)
         except ProblemError as error:
             if not started:
-                await error.response()(scope, receive, secured)
+                await self._refusal(scope, error)(scope, receive, secured)
         except Exception as error:  # the one net: what it is, in one line
             if started:
                 raise
             title = f"{type(error).__name__}: a fault of bovw, please report it"
             await ProblemError(500, title).response()(scope, receive, secured)
+
+    def _refusal(self, scope: Scope, error: ProblemError) -> Response:
+        """How a request is refused: a person without the token is asked for it."""
+        if error.status == 401 and scope["method"] == "GET" and wants_page(Headers(scope=scope)):
+            return RedirectResponse("/login", 303)
+        return error.response()
 
     def _require_allowed(self, scope: Scope) -> None:
         """Raise ProblemError for a request that should not be answered."""
@@ -98,9 +105,7 @@ class Guard:
         if not self._settings.token or scope["path"] in OPEN:
             return
         if not is_known(headers, self._settings.token):
-            raise ProblemError(
-                401, "give the token of this server", {"WWW-Authenticate": "Bearer"}
-            )
+            raise ProblemError(401, "give the token of this server", {"WWW-Authenticate": "Bearer"})
 
     def _is_ours(self, host: str) -> bool:
         """Whether a Host header names this server. An address cannot be rebound, as a name can."""
@@ -157,7 +162,9 @@ def cookie_of(token: str) -> str:
 def too_large(most: int) -> ProblemError:
     """A body beyond the limit."""
     return ProblemError(
-        413, f"the request has more than {most:,} bytes (limit: file_bytes)", {"Connection": "close"}
+        413,
+        f"the request has more than {most:,} bytes (limit: file_bytes)",
+        {"Connection": "close"},
     )
 
 

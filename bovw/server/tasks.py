@@ -156,8 +156,8 @@ class SearchTask:
 
 @dataclass(frozen=True)
 class CompareTask:
-    """Compare two pictures, or draw them. Gives the JSON of `bovw compare --json` with the positions
-    that agree and the sizes of both, or the drawing as a PNG file.
+    """Compare two pictures, or draw them. Gives the JSON of `bovw compare --json` with the
+    positions that agree and the size of the first, or the drawing as a PNG file.
 
     Attributes:
         first, second: pictures, or (index, key) of an image.
@@ -264,7 +264,7 @@ class RemoveTask:
 
 
 def file_of_key(index: ImageIndex, key: str, limits: Limits) -> SourceFile:
-    """The file of an image. Raises ImageError unless there is one, as it was when it was indexed."""
+    """The file of an image. Raises ImageError unless it is there as it was when it was indexed."""
     record = index.record_of_key(key)
     if record is None or record.file is None:
         raise ImageError(key, "the index has no image of this key that has a file")

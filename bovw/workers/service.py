@@ -37,7 +37,9 @@ class Service:
         self._waiting: queue.Queue[tuple[Any, Future[Any]] | None] = queue.Queue()
         self._most, self._unfinished, self._lock = jobs + waiting, 0, threading.Lock()
         self._closed = False
-        self._threads = [threading.Thread(target=self._look_after, daemon=True) for _ in range(jobs)]
+        self._threads = [
+            threading.Thread(target=self._look_after, daemon=True) for _ in range(jobs)
+        ]
         for thread in self._threads:
             thread.start()
 
