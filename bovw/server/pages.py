@@ -105,14 +105,19 @@ async def show_api(request: Request) -> Response:
     """What programs can ask."""
     described = request.app.openapi()
     paths = {
-        place: {method: {**way, "fields": fields_of(way)} for method, way in ways.items()}
+        place: {
+            method: {"fields": fields_of(way), "paragraphs": paragraphs_of(way)}
+            for method, way in ways.items()
+        }
         for place, ways in described["paths"].items()
     }
-    for ways in paths.values():
-        for way in ways.values():
-            way.setdefault("description", "")
-            way.setdefault("summary", "")
     return page(request, "api.html", paths=paths)
+
+
+def paragraphs_of(way: dict[str, Any]) -> list[list[str]]:
+    """The description of a way to ask, as paragraphs of which every second part is code."""
+    text = way.get("description") or way.get("summary", "")
+    return [" ".join(paragraph.split()).split("`") for paragraph in text.split("\n\n")]
 
 
 def fields_of(way: dict[str, Any]) -> list[dict[str, str]]:
@@ -326,7 +331,7 @@ def query_facts(
         "picture": picture,
         "found": found,
         "missed": [each for each in missed if each["name"] not in known],
-        "figures": [(measure, f"{value:g}") for measure, value in query.values.items()],
+        "figures": [(measure, f"{value:.3g}") for measure, value in query.values.items()],
     }
 
 

@@ -36,6 +36,7 @@ export class Look {
     find('[name="view"][value="over"]').disabled = !match.homography;
     find('[name="view"][value="beside"]').checked = true;
     find("#fade-label").hidden = true;
+    find("#lines-label").hidden = false;
     find("#stage-state").textContent = "";
     find("#stage-place").textContent = "";
     this.found = null;
@@ -83,6 +84,7 @@ export class Look {
     for (const radio of document.querySelectorAll('[name="view"]')) {
       radio.addEventListener("change", () => {
         find("#fade-label").hidden = !this.over;
+        find("#lines-label").hidden = this.over;
         this.showAll();
       });
     }

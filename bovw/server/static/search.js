@@ -61,7 +61,7 @@ async function show() {
   fillForm(state);
   const has = Boolean(state.image || state.query);
   for (const name of ["#query", "#box-keys", "#box-tools", "#box-numbers"]) find(name).hidden = !has;
-  form.classList.toggle("has-query", has);
+  find("#search").classList.toggle("has-query", has);
   if (!has) {
     find("#answer").hidden = true;
     look.close();
@@ -149,7 +149,7 @@ function showAnswer(state) {
   find("#nearest-title").textContent = certain.length
     ? `${counted(rest.length, "other image")} that nothing verifies`
     : `Nothing certain; show the nearest anyway (${rest.length})`;
-  say(`${title}. ${certain.length ? "" : `${counted(rest.length, "image")} came nearest.`}`);
+  say(`${title}.`, false);
 }
 
 /** Open or close the close look, as the state says. */
@@ -184,8 +184,10 @@ async function take(file) {
   }
 }
 
-function say(text) {
+/** Say what is going on; what the page shows anyway is only for those who hear it. */
+function say(text, shown = true) {
   find("#problem").hidden = true;
+  find("#status").classList.toggle("quiet", !shown);
   find("#status").textContent = text;
 }
 
