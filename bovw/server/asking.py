@@ -7,12 +7,14 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from ..errors import ParameterError, absolute_path
@@ -145,7 +147,15 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def received(request: Request, *files: str) -> tuple[dict[str, Any], dict[str, UploadFile]]:
+@dataclass(frozen=True)
+class Upload:
+    """A file of a form: what it is called there, and its content."""
+
+    name: str
+    content: bytes
+
+
+async def received(request: Request, *files: str) -> tuple[dict[str, Any], dict[str, Upload]]:
     """The fields and the files of a body that is JSON or a form. Raises ProblemError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
@@ -161,18 +171,22 @@ async def received(request: Request, *files: str) -> tuple[dict[str, Any], dict[
         return fields, {}
     if kind != "multipart/form-data":
         raise ProblemError(415, "send JSON or multipart/form-data")
-    try:
-        form = await request.form(max_files=len(files), max_fields=FIELDS, max_part_size=FORM_BYTES)
-    except (MultiPartException, ValueError, KeyError) as error:
-        raise ProblemError(400, f"the form cannot be read: {error}") from None
     fields, uploads = {}, {}
-    for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            if name not in files:
-                raise ProblemError(422, f"{name[:40]}: is no file of this request")
-            uploads[name] = value
-        else:
-            fields[name] = value
+    try:
+        async with request.form(
+            max_files=len(files), max_fields=FIELDS, max_part_size=FORM_BYTES
+        ) as form:
+            for name, value in form.multi_items():
+                if not isinstance(value, UploadFile):
+                    fields[name] = value
+                elif name in files:
+                    name_given = (value.filename or "picture")[:255]
+                    uploads[name] = Upload(name_given, await value.read())
+                else:
+                    raise ProblemError(422, f"{name[:40]}: is no file of this request")
+    except (HTTPException, MultiPartException, ValueError, KeyError) as error:
+        detail = getattr(error, "detail", None) or getattr(error, "message", None) or error
+        raise ProblemError(400, f"the form cannot be read: {detail}") from None
     return fields, uploads
 
 
@@ -184,12 +198,11 @@ def validated(model: type[Body], fields: Mapping[str, Any]) -> Body:
         raise ProblemError(422, sentence(error.errors()), kind="ParameterError") from None
 
 
-async def kept(server: Hosted, upload: UploadFile) -> tuple[str, SourceFile]:
+async def kept(server: Hosted, upload: Upload) -> tuple[str, SourceFile]:
     """An uploaded picture as a file, and its key. Raises OutputError."""
-    content = await upload.read()
-    key = hashlib.sha256(content).hexdigest()[:32]
-    path = await asyncio.to_thread(server.queries.write, key, content)
-    return key, SourceFile(os.fspath(path), (upload.filename or "picture")[:255])
+    key = hashlib.sha256(upload.content).hexdigest()[:32]
+    path = await asyncio.to_thread(server.queries.write, key, upload.content)
+    return key, SourceFile(os.fspath(path), upload.name)
 
 
 def named_by(picture: Picture) -> list[bool]:

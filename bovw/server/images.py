@@ -36,8 +36,9 @@ KINDS = (
 )
 BRANDS = {b"WEBP": ("image/webp", ".webp"), b"avif": ("image/avif", ".avif")}
 UNKNOWN = ("application/octet-stream", "")
-# Endings that an upload may keep if its content does not say one.
-ENDINGS = frozenset([".tif", ".tiff", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".tga", ".heic"])
+# Endings that an upload keeps whose content does not say one.
+OTHERS = (".tif", ".tiff", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".tga", ".heic")
+ENDINGS = frozenset([*OTHERS, *(each[-1] for each in (*KINDS, *BRANDS.values()))])
 BLOCK = 1 << 18
 
 
@@ -179,15 +180,13 @@ async def add_image(request: Request, index: IndexQuery = None) -> JsonAnswer:
         raise ParameterError("send a file, picture, and metadata if wanted")
     metadata = require_metadata(object_of(fields.get("metadata")))
     upload = uploads["picture"]
-    content = await upload.read()
-    ending = kind_of(content[:16])[1] or os.path.splitext(upload.filename or "")[1].lower()
-    if ending not in ENDINGS and not kind_of(content[:16])[1]:
-        raise ImageError(upload.filename or "picture", "is not an image of a known format")
-    path = os.path.join(folder, hashlib.sha256(content).hexdigest()[:32] + ending)
-    fresh = await asyncio.to_thread(written, path, content)
-    task = AddTask(
-        name, SourceFile(path, upload.filename or "picture"), metadata, server.settings.limits
-    )
+    _, ending = kind_of(upload.content[:16])
+    ending = ending or os.path.splitext(upload.name)[1].lower()
+    if ending not in ENDINGS:
+        raise ImageError(upload.name, "is not an image of a known format")
+    path = os.path.join(folder, hashlib.sha256(upload.content).hexdigest()[:32] + ending)
+    fresh = await asyncio.to_thread(written, path, upload.content)
+    task = AddTask(name, SourceFile(path, upload.name), metadata, server.settings.limits)
     try:
         async with server.writing:
             record = await server.done(server.searching, task)

@@ -89,15 +89,19 @@ class Service:
         try:
             while (given := self._waiting.get()) is not None:
                 item, future = given
-                try:
-                    if future.set_running_or_notify_cancel():
-                        future.set_result(result_of(pool, item))
-                except Exception as error:  # for whoever asked; the process is in no known state
-                    pool.close()
+                result, error = None, None
+                if future.set_running_or_notify_cancel():
+                    try:
+                        result = result_of(pool, item)
+                    except Exception as raised:  # for whoever asked
+                        pool.close()  # its process is in no known state
+                        error = raised
+                with self._lock:  # whoever is answered may ask again at once
+                    self._unfinished -= 1
+                if error is not None:
                     future.set_exception(error)
-                finally:
-                    with self._lock:
-                        self._unfinished -= 1
+                elif not future.cancelled():
+                    future.set_result(result)
         finally:
             pool.close()
 
