@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
+import re
 import time
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -23,6 +24,7 @@ from .settings import ServerSettings, is_loopback
 __all__ = ["COOKIE", "Guard", "cookie_of", "is_token"]
 
 COOKIE = "bovw-token"
+HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
 SAFE = ("GET", "HEAD", "OPTIONS")
 # What may be asked for without a token: whether the server is there, and the page that asks for it.
 OPEN = ("/api/v1/healthz", "/login", "/static/style.css")
@@ -109,10 +111,10 @@ class Guard:
 
     def _is_ours(self, host: str) -> bool:
         """Whether a Host header names this server. An address cannot be rebound, as a name can."""
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        found = HOST.fullmatch(host)
+        if not found:
             return False
+        name = (found["address"] or found["name"]).lower()
         if name in self._settings.host_names:
             return True
         try:
