@@ -28,6 +28,12 @@ export class BoxEditor {
     this.draw();
   }
 
+  /** Take note of how large the picture is; a box that is being drawn stays. */
+  setSize(size) {
+    this.size = size;
+    this.draw();
+  }
+
   listen() {
     this.frame.addEventListener("pointerdown", (event) => this.begin(event));
     this.frame.addEventListener("keydown", (event) => this.press(event));

@@ -123,7 +123,7 @@ async function ask(state, question) {
     fail(error.message);
     return;
   }
-  boxes.show([answer.width, answer.height], boxOf(state));
+  boxes.setSize([answer.width, answer.height]);
   const known = names.get(state.query);
   find("#query-name").textContent =
     `${known ? known.name : state.image ? answer.query : "Your picture"}, ${answer.width} × ${answer.height} pixels`;
