@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import ParameterError
 from ..pictures.limits import Limits
 
-__all__ = ["SERVER_LIMITS", "ServerSettings", "default_cache", "is_loopback"]
+__all__ = ["FORM_BYTES", "SERVER_LIMITS", "ServerSettings", "default_cache", "is_loopback"]
 
 # What a picture may cost by default: less than on the command line, as anybody may ask.
 SERVER_LIMITS = Limits(pixels=200_000_000, file_bytes=50_000_000, seconds=30.0)
