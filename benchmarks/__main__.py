@@ -14,6 +14,7 @@ import compare
 import costs
 import reliability
 import scale
+import serve
 from collection import data_folder, development, small
 from report import circumstances, heading, save
 
@@ -24,6 +25,7 @@ PARTS = {
     "scale": scale,
     "compare": compare,
     "costs": costs,
+    "serve": serve,
 }
 
 

@@ -184,8 +184,8 @@ class IndexReader:
         return [with_full_path(snapshot.record(image), full_path) for image in images]
 
     def record_of_key(self, key: str) -> ImageRecord | None:
-        """The image whose id has a SHA-256 that begins with these 16 hexadecimal digits, with a path
-        that can be opened; None if there is none.
+        """The image whose id has a SHA-256 that begins with these 16 hexadecimal digits; with a
+        path that can be opened, or None if there is none.
         """
         snapshot = self._snapshot
         record = snapshot.find_key(key)

@@ -256,7 +256,6 @@ async def search(request: Request) -> JsonAnswer:
     of the index.
     """
     server = hosted(request)
-    server.searching.require_room()
     fields, uploads = await received(request, "picture")
     body = validated(SearchBody, fields)
     index, options, key = server.index_name(body.index), body.options(), body.query
@@ -313,7 +312,6 @@ async def compare(request: Request) -> Response:
     second, x, y in the first), and the `width` and `height` of the first; with `draw`, a picture.
     """
     server = hosted(request)
-    server.searching.require_room()
     fields, uploads = await received(request, "first", "second")
     body = validated(CompareBody, fields)
     index = server.index_name(body.index)

@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 import re
 import time
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +33,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+# So much of a body is waited for when the answer is there already.
+DRAIN_BYTES, DRAIN_SECONDS = 1 << 20, 1.0
 # Of every answer. A picture is never taken for a page, nor a page of ours shown inside another.
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -59,18 +62,21 @@ class Guard:
                 await self._app(scope, receive, send)
             return
         started = False
+        body = Body(
+            receive, has_body(scope), self._settings.body_bytes, self._settings.body_seconds
+        )
 
         async def secured(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                await body.drain()
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        body = Body(receive, self._settings.body_bytes, self._settings.body_seconds)
         try:
             self._require_allowed(scope)
             await self._app(scope, body.receive, secured)
@@ -170,22 +176,30 @@ def too_large(most: int) -> ProblemError:
     )
 
 
+def has_body(scope: Scope) -> bool:
+    """Whether a request has a body."""
+    headers = Headers(scope=scope)
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
 class Body:
     """What arrives of a request's body, within a number of bytes and of seconds."""
 
-    def __init__(self, receive: Receive, most: int, seconds: float) -> None:
+    def __init__(self, receive: Receive, expected: bool, most: int, seconds: float) -> None:
+        """Args: whether there is a body at all."""
         self._receive, self._most, self._seconds = receive, most, seconds
         self._bytes, self._end = 0, time.monotonic() + seconds
-        self._complete = False
+        self._expected, self._refused = expected, False
 
     async def receive(self) -> Message:
         """The next part. Raises ProblemError."""
-        if self._complete:
+        if not self._expected:
             return await self._receive()
         try:
             async with asyncio.timeout(max(0.0, self._end - time.monotonic())):
                 message: dict[str, Any] = dict(await self._receive())
         except TimeoutError:
+            self._refused = True
             raise ProblemError(
                 408,
                 f"the request took longer than {self._seconds:g} seconds to arrive",
@@ -193,6 +207,17 @@ class Body:
             ) from None
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._most:
+            self._refused = True
             raise too_large(self._most)
-        self._complete = not message.get("more_body", False)
+        self._expected = message.get("more_body", False)
         return message
+
+    async def drain(self) -> None:
+        """Let the rest of a body arrive, unless it is long: who sends it would not see an answer
+        that comes before.
+        """
+        self._end = min(self._end, time.monotonic() + DRAIN_SECONDS)
+        self._most = min(self._most, self._bytes + DRAIN_BYTES)
+        with suppress(ProblemError):
+            while self._expected and not self._refused:
+                await self.receive()
