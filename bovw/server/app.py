@@ -86,6 +86,7 @@ def serve(settings: ServerSettings, listening: Callable[[str, int], None]) -> No
         http="h11",  # bounds what it keeps of headers
         ws="none",
         log_config=None,
+        log_level="error",  # what hostile clients send is no news
         access_log=False,
         server_header=False,
         proxy_headers=False,

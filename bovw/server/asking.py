@@ -256,6 +256,7 @@ async def search(request: Request) -> JsonAnswer:
     of the index.
     """
     server = hosted(request)
+    server.searching.require_room()  # before any work is done on what was sent
     fields, uploads = await received(request, "picture")
     body = validated(SearchBody, fields)
     index, options, key = server.index_name(body.index), body.options(), body.query
@@ -282,6 +283,7 @@ async def keep_query(request: Request) -> JsonAnswer:
     and `height`. It is kept until there are too many.
     """
     server = hosted(request)
+    server.showing.require_room()
     _, uploads = await received(request, "picture")
     if "picture" not in uploads:
         raise ParameterError("picture: is missing")
@@ -312,6 +314,7 @@ async def compare(request: Request) -> Response:
     second, x, y in the first), and the `width` and `height` of the first; with `draw`, a picture.
     """
     server = hosted(request)
+    server.searching.require_room()
     fields, uploads = await received(request, "first", "second")
     body = validated(CompareBody, fields)
     index = server.index_name(body.index)

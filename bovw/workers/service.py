@@ -48,6 +48,13 @@ class Service:
         """How many items wait or are being worked on."""
         return self._unfinished
 
+    def require_room(self) -> None:
+        """Raise BusyError if `submit` would."""
+        if self._closed:
+            raise BusyError("the server is ending: ask again later")
+        if self._unfinished >= self._most:
+            raise BusyError(f"{self._unfinished} others are waiting already: ask again later")
+
     def submit(self, item: Any) -> Future[Any]:
         """Give it an item that can be pickled. The future has the result, a Failure, or what the
         work raised.
@@ -57,10 +64,7 @@ class Service:
         """
         future: Future[Any] = Future()
         with self._lock:
-            if self._closed:
-                raise BusyError("the server is ending: ask again later")
-            if self._unfinished >= self._most:
-                raise BusyError(f"{self._unfinished} others are waiting already: ask again later")
+            self.require_room()
             self._unfinished += 1
         self._waiting.put((item, future))
         return future
