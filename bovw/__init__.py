@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .cluster.cluster_index import ClusterIndex
     from .errors import (
         BovwError,
         BusyError,
+        ClusterError,
         EvaluationError,
         ImageError,
         ImageIndexError,
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
         IndexMissingError,
         IndexVersionError,
         MissingLibraryError,
+        NetworkError,
         OutputError,
         ParameterError,
+        ShardMissingError,
         VocabularyError,
     )
     from .evaluation.run import evaluate
@@ -48,6 +52,9 @@ if TYPE_CHECKING:
     from .index.check import CheckReport, Damage, check_index
     from .index.record import FileStamp, ImageRecord
     from .index.update import AddReport, RemoveReport
+    from .networks.embedder import Embedder
+    from .networks.model import load_embedder
+    from .networks.text import TextEncoder
     from .pictures.reading import Limits
     from .reporting import Failure
     from .search.comparison import Comparison, compare_pictures
@@ -62,9 +69,12 @@ __all__ = [
     "BovwError",
     "BusyError",
     "CheckReport",
+    "ClusterError",
+    "ClusterIndex",
     "Comparison",
     "Damage",
     "Difference",
+    "Embedder",
     "Evaluation",
     "EvaluationError",
     "Failure",
@@ -86,6 +96,7 @@ __all__ = [
     "Limits",
     "Match",
     "MissingLibraryError",
+    "NetworkError",
     "OutputError",
     "ParameterError",
     "Query",
@@ -95,6 +106,8 @@ __all__ = [
     "SearchResult",
     "Searcher",
     "SetScores",
+    "ShardMissingError",
+    "TextEncoder",
     "TrainingReport",
     "Vocabulary",
     "VocabularyError",
@@ -104,6 +117,7 @@ __all__ = [
     "draw_comparison",
     "draw_match",
     "evaluate",
+    "load_embedder",
     "make_synthetic_queries",
     "read_queries",
     "save_picture",
@@ -111,6 +125,7 @@ __all__ = [
 ]
 
 HOMES = {
+    "cluster.cluster_index": ("ClusterIndex",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "evaluation.run": ("evaluate",),
     "evaluation.scores": ("Evaluation", "SetScores"),
@@ -124,6 +139,9 @@ HOMES = {
     "index.check": ("CheckReport", "Damage", "check_index"),
     "index.record": ("FileStamp", "ImageRecord"),
     "index.update": ("AddReport", "RemoveReport"),
+    "networks.embedder": ("Embedder",),
+    "networks.model": ("load_embedder",),
+    "networks.text": ("TextEncoder",),
     "pictures.reading": ("Limits",),
     "reporting": ("Failure",),
     "search.comparison": ("Comparison", "compare_pictures"),

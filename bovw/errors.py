@@ -11,9 +11,12 @@ BovwError
 │   ├── IndexLockedError        another process is writing to it
 │   ├── IndexCorruptError       a file is missing, damaged or contradicts another
 │   └── IndexVersionError       it was written by a newer or an unsupported version
+├── ClusterError            anything about a cluster of indexes
+│   └── ShardMissingError       no replica of a shard answers
 ├── EvaluationError         ground truth, a run or saved scores that cannot be used: file, line, why
 ├── IncompatibleError       features or vocabularies of two sides do not fit together
 ├── BusyError               too much is waiting: ask again later
+├── NetworkError            somebody's network that cannot be read or run, or makes no vectors
 ├── MissingLibraryError     a library that only some commands need is not installed
 └── ParameterError          an argument outside its range (also a ValueError)
 """
@@ -26,6 +29,7 @@ import unicodedata
 __all__ = [
     "BovwError",
     "BusyError",
+    "ClusterError",
     "EvaluationError",
     "ImageError",
     "ImageIndexError",
@@ -37,8 +41,10 @@ __all__ = [
     "IndexMissingError",
     "IndexVersionError",
     "MissingLibraryError",
+    "NetworkError",
     "OutputError",
     "ParameterError",
+    "ShardMissingError",
     "VocabularyError",
     "absolute_path",
     "path_text",
@@ -219,6 +225,40 @@ class IndexVersionError(ImageIndexError):
     """
 
 
+class ClusterError(BovwError):
+    """Base of all errors about a cluster of indexes.
+
+    Example:
+        >>> from bovw import ClusterError, ClusterIndex
+        >>> try:
+        ...     ClusterIndex.open("absent.toml")
+        ... except ClusterError as error:
+        ...     print(error)
+        absent.toml: there is no cluster here: bovw cluster create
+    """
+
+
+class ShardMissingError(ClusterError):
+    """No replica of a shard answers, and partial answers are not allowed; the text names it.
+
+    Attributes:
+        shard: its number.
+        reason: what its replicas say.
+
+    Example:
+        >>> from bovw import ClusterError, ShardMissingError
+        >>> issubclass(ShardMissingError, ClusterError)
+        True
+    """
+
+    def __init__(self, shard: int, reason: str) -> None:
+        super().__init__(shard, reason)
+        self.shard, self.reason = shard, reason
+
+    def __str__(self) -> str:
+        return f"shard {self.shard}: no replica answers: {self.reason}"
+
+
 class EvaluationError(BovwError):
     """Ground truth, a run or saved scores that cannot be read or used; the text names the file and
     the line.
@@ -262,6 +302,19 @@ class MissingLibraryError(BovwError):
     Example:
         >>> from bovw import BovwError, MissingLibraryError
         >>> issubclass(MissingLibraryError, BovwError)
+        True
+    """
+
+
+class NetworkError(BovwError):
+    """A network that cannot be read or run, or makes no vectors of pictures.
+
+    Example:
+        >>> from bovw import NetworkError, load_embedder
+        >>> try:
+        ...     load_embedder("dino", "photos/carcassonne-walls.jpg")
+        ... except NetworkError as error:
+        ...     print("cannot be run" in str(error))
         True
     """
 

@@ -18,6 +18,7 @@ from .index.paths import stored_root
 from .index.update import AddReport, RemoveReport, Stop, Update, remove, remove_ids
 from .index.writer import Writer, create_index, remove_garbage
 from .index_reader import IndexReader, Path, require_least
+from .networks.embedder import Embedder
 from .pictures.files import path_list
 from .pictures.folders import Selection, find_images, require_patterns
 from .pictures.reading import LIMITS, Limits, Source
@@ -183,6 +184,7 @@ class ImageIndex(IndexReader):
         complete: bool = False,
         wait: bool = False,
         limits: Limits = LIMITS,
+        embedders: Sequence[Embedder] = (),
         progress: Progress | None = None,
         failure: OnFailure | None = None,
         stop: Stop | None = None,
@@ -216,12 +218,15 @@ class ImageIndex(IndexReader):
                 they are: they were added by an older version.
             wait: wait while another process is writing.
             limits: what a picture may cost before it is left out.
+            embedders: make vectors of the pictures that are read, for `similar`.
             progress: called with ("index", done, total) after each picture that was read.
             failure: called with each picture that is left out, at once.
             stop: asked after each picture that was read whether to commit what there is, and end.
 
         Raises:
             IndexLockedError: another process is writing to this index, and `wait` is off.
+            IncompatibleError: the index has vectors of another version of an embedder.
+            NetworkError: an embedder does not work.
             ImageIndexError: the disk is full or cannot be written to; what was committed is kept.
             ParameterError: an argument outside its range.
         """
@@ -237,6 +242,7 @@ class ImageIndex(IndexReader):
                 jobs=jobs,
                 batch=batch,
                 limits=limits,
+                embedders=embedders,
                 progress=progress,
                 failure=failure,
                 stop=stop,
@@ -256,6 +262,7 @@ class ImageIndex(IndexReader):
         batch: int = BATCH,
         wait: bool = False,
         limits: Limits = LIMITS,
+        embedders: Sequence[Embedder] = (),
         progress: Progress | None = None,
         failure: OnFailure | None = None,
         stop: Stop | None = None,
@@ -268,8 +275,8 @@ class ImageIndex(IndexReader):
                 picture is a path, the bytes of a file, a file object, or pixels as OpenCV gives
                 them. Metadata are a JSON object of at most 4 KB, or None. They are taken one by
                 one, so a generator may be longer than memory.
-            jobs, batch, wait, limits, progress, failure, stop: as for `add`; failures are named by
-                id.
+            jobs, batch, wait, limits, embedders, progress, failure, stop: as for `add`; failures
+                are named by id.
 
         Raises:
             IndexLockedError, ImageIndexError, ParameterError: as `add`. What came before an item
@@ -283,6 +290,7 @@ class ImageIndex(IndexReader):
                 jobs=jobs,
                 batch=batch,
                 limits=limits,
+                embedders=embedders,
                 progress=progress,
                 failure=failure,
                 stop=stop,

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .answers.answer import answer
+from .answers.parts import LocalParts
 from .errors import (
     ImageError,
     ImageIndexError,
@@ -38,7 +39,7 @@ from .storage.directory import Directory
 from .workers.pool import run_in_processes
 from .workers.process import Work
 
-__all__ = ["IndexReader", "Path", "require_least"]
+__all__ = ["IndexReader", "Path", "require_least", "with_full_path"]
 
 # Queries that a process answers before it gives the answers back.
 CHUNK = 10
@@ -215,6 +216,7 @@ class IndexReader:
             spec=manifest.features,
             vocabulary=manifest.vocabulary,
             word_count=len(self.vocabulary),
+            embeddings=tuple(embedding.name for embedding in manifest.embeddings),
         )
 
     def require(
@@ -313,7 +315,8 @@ class IndexReader:
         if where is not None:
             collection = collection.restricted_to(collection.snapshot.with_metadata(where))
         full_path = self._root_of(collection.snapshot).opener()
-        matches = answer(collection, self.vocabulary, query, options, full_path, clock)
+        parts = LocalParts([collection])
+        matches = answer(parts, self.vocabulary, query, options, full_path, clock)
         return SearchResult(
             query=query.name,
             size=query.size,

@@ -35,6 +35,7 @@ class IndexInfo:
         spec: how pictures are extracted.
         vocabulary: fingerprint of the vocabulary.
         word_count: size of the vocabulary.
+        embeddings: names of the networks that vectors of images are from.
 
     Example:
         >>> from bovw import ImageIndex
@@ -55,6 +56,7 @@ class IndexInfo:
     spec: FeatureSpec
     vocabulary: str
     word_count: int
+    embeddings: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ ROOMS = [
     "workers",
     "pictures",
     "features",
+    "networks",
     "geometry",
     "report",
     "index",
@@ -37,6 +38,7 @@ ROOMS = [
     "image_index",
     "evaluation",
     "server",
+    "cluster",
     "cli",
     "__init__",
     "__main__",
@@ -112,8 +114,11 @@ def test_every_room_is_installed() -> None:
     """An editable installation would not miss a package that the wheel lacks."""
     listed = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
     rooms = {f"bovw.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py")}
-    models = {"bovw.models.rootsift", "bovw.models.orb"}
+    models = {"bovw.models.rootsift", "bovw.models.orb", "bovw.models.whole"}
     assert set(listed["tool"]["setuptools"]["packages"]) == {"bovw"} | rooms | models
+    for templates in PACKAGE.glob("*/templates"):
+        data = listed["tool"]["setuptools"]["package-data"][f"bovw.{templates.parent.name}"]
+        assert "templates/*" in data
 
 
 def test_only_training_imports_scikit_learn() -> None:
@@ -168,11 +173,12 @@ def test_help_loads_nothing_heavy() -> None:
         "from bovw.cli.app import main\nsys.argv = ['bovw', '--help']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass"
     )
-    assert not loaded_by(code) & {"cv2", "scipy", "sklearn", "numpy", "PIL", "joblib"}
+    assert not loaded_by(code) & {*("cv2", "scipy", "sklearn", "numpy", "PIL", "joblib", "jinja2")}
 
 
 def test_searching_does_not_load_scikit_learn() -> None:
     assert not loaded_by("from bovw import ImageIndex, SearchOptions, draw_match") & {
         "sklearn",
         "scipy",
+        "jinja2",
     }

@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 
 from ..features.vocabulary import Vocabulary
-from ..search.collection import Collection
 from ..search.match import Match
 from ..search.options import SearchOptions
 from ..search.query import Clock, QueryFeatures, Variant, encode_variants
-from ..search.ranking import answer_part, describe, merge_parts
+from ..search.ranking import describe, merge_parts
 from .expansion import expand
+from .parts import Parts
 from .rematching import Rematching, rematch
 from .sisters import LOOKED_AT, tell_sisters
 from .thorough import attempts
@@ -27,7 +27,7 @@ UNCERTAIN = 20
 
 
 def answer(
-    collection: Collection,
+    parts: Parts,
     vocabulary: Vocabulary,
     query: QueryFeatures,
     options: SearchOptions,
@@ -37,6 +37,7 @@ def answer(
     """What a collection says of a query, best first.
 
     Args:
+        parts: of the collection.
         full_path: gives the path of an image's file for the one that is stored.
         clock: is told the steps.
     """
@@ -45,7 +46,7 @@ def answer(
         clock.lap("quantise")
         if not any(len(each.encoded) for each in variants):
             return []
-        answers = [answer_part(collection, variants, options, clock)]
+        answers = parts.ask(variants, options, clock)
         ranking = merge_parts(answers, options)
         clock.lap("verify")
         matches = describe(answers, ranking, variants, options, full_path)
@@ -61,7 +62,7 @@ def answer(
     else:
         wider = replace(options, k=max(options.k, UNCERTAIN))
         matches = found(variants, wider)
-        spec, tests = collection.snapshot.manifest.features, 1
+        spec, tests = parts.spec, 1
         for attempt in attempts(query, vocabulary, spec, wider):
             if is_enough(matches, options):
                 break
@@ -71,12 +72,13 @@ def answer(
             clock.lap("extract")
             matches = with_attempt(matches, found(tried, asked), tests, wider.k)
         if not is_enough(matches, options):
-            images = collection.statistics.image_count
-            matches = rematch(query, matches, Rematching(options, spec, images, tests + 1))
+            matches = rematch(
+                query, matches, Rematching(options, spec, parts.image_count, tests + 1)
+            )
             clock.lap("rematch")
         matches = of_first_images(matches, options.k)
     if options.expand and not options.crop:
-        matches = expand([collection], variants, matches, options, full_path, clock)
+        matches = expand(parts, variants, matches, options, full_path, clock)
     if options.sisters:
         matches = tell_sisters(query, matches, vocabulary, options.false_alarms)
         matches = of_first_images(matches, count)

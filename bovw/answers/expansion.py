@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from ..features.encoding import EncodedImage
 from ..geometry.transform import move_features
-from ..search.collection import Collection
 from ..search.match import Match
 from ..search.options import SearchOptions
 from ..search.query import Clock, Variant
-from ..search.ranking import answer_part, describe, merge_parts
+from ..search.ranking import describe, merge_parts
+from .parts import Parts, StoredFeatures
 
 __all__ = ["expand"]
 
@@ -30,7 +30,7 @@ ROUNDS = 2
 
 
 def expand(
-    parts: Sequence[Collection],
+    parts: Parts,
     variants: Sequence[Variant],
     matches: Sequence[Match],
     options: SearchOptions,
@@ -46,7 +46,7 @@ def expand(
     n-th are multiplied with n.
 
     Args:
-        parts: of the collection, with the statistics of the whole.
+        parts: of the collection.
         variants: of the query; the expanded ones have its features, too.
         matches: what was found, best first.
     """
@@ -61,7 +61,7 @@ def expand(
             break
         asked = replace(options, false_alarms=options.false_alarms / test)
         clock.lap("expand")
-        answers = [answer_part(part, wider, asked, clock) for part in parts]
+        answers = parts.ask(wider, asked, clock)
         found = describe(answers, merge_parts(answers, asked), wider, asked, full_path)
         clock.lap("verify")
         answer = better_of_both(answer, [as_expanded(match, test) for match in found], options.k)
@@ -102,18 +102,14 @@ def order_of(match: Match) -> tuple[bool, bool, float, str]:
 
 
 def expanded_variants(
-    parts: Sequence[Collection], variants: Sequence[Variant], sources: Sequence[Match]
+    parts: Parts, variants: Sequence[Variant], sources: Sequence[Match]
 ) -> list[Variant]:
     """The variants of a query that agreed with some sources, with the features of these."""
-    images = {
-        id: (part, image)
-        for part in parts
-        for id, (image, _) in part.snapshot.find([source.id for source in sources]).items()
-    }
+    stored = parts.features_of([source.id for source in sources])
     expanded = []
     for variant in variants:
         added = [
-            source_features(*images[source.id], source, variant)
+            source_features(stored[source.id], source, variant)
             for source in sources
             if (source.mirrored, source.negative) == (variant.mirrored, variant.negative)
         ]
@@ -122,22 +118,19 @@ def expanded_variants(
     return expanded
 
 
-def source_features(
-    collection: Collection, image: int, match: Match, variant: Variant
-) -> EncodedImage:
+def source_features(stored: StoredFeatures, match: Match, variant: Variant) -> EncodedImage:
     """The features of an image that lie where a variant of the query does, in pixels of that."""
     assert match.homography is not None
-    segment, ordinal = collection.snapshot.locate(image)
-    features = np.arange(*segment.feature_starts[ordinal : ordinal + 2].tolist())
-    words, signatures = segment.encoding_of(ordinal)
-    geometry = segment.geometry(features, np.full(len(features), ordinal))
     position, scale, angle = move_features(
-        variant.matrix @ np.linalg.inv(match.homography), *geometry
+        variant.matrix @ np.linalg.inv(match.homography),
+        stored.position,
+        stored.scale,
+        stored.angle,
     )
     inside = np.flatnonzero(lies_in(position, variant.encoded.box) & (scale > 0))
     return EncodedImage(
-        words=words[inside, None],
-        signatures=signatures[inside, None],
+        words=stored.words[inside, None],
+        signatures=stored.signatures[inside, None],
         xy=np.column_stack([position.real, position.imag])[inside].astype(np.float32),
         scale=scale[inside].astype(np.float32),
         angle=angle[inside].astype(np.float32),

@@ -159,7 +159,9 @@ def itself(
                 index, truth, options, crop=crop, jobs=jobs, limits=limits, progress=bar
             )
             facts = index_facts(index, path, jobs)
-        show(evaluation, truth, facts, Outputs(run, save_qrels, save, report, resamples, seed))
+        stay = keep is not None
+        outputs = Outputs(run, save_qrels, save, report, resamples, seed, queries_stay=stay)
+        show(evaluation, truth, facts, outputs)
     end([*failed, *evaluation.failed])
 
 

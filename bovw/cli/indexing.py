@@ -34,6 +34,7 @@ from .console import (
     warn,
 )
 from .interrupts import finishing
+from .networks import EmbedOption, EmbedWithOption, parsed_embedders
 
 if TYPE_CHECKING:
     from ..image_index import ImageIndex
@@ -165,6 +166,8 @@ def index(
             "pictures need.",
         ),
     ] = False,
+    embed: EmbedOption = None,
+    embed_with: EmbedWithOption = [],  # noqa: B006
     batch: Annotated[
         int,
         typer.Option(
@@ -192,7 +195,7 @@ def index(
     if not photos and not complete:
         raise ParameterError("PHOTOS: name pictures or folders, or use --complete")
     wanted, limits = named_paths(photos or [], nul), parsed_limits(limit, strict)
-    metadata = parsed_pairs("--meta", meta)
+    metadata, embedders = parsed_pairs("--meta", meta), parsed_embedders(embed, embed_with)
     with (
         Failures(report_errors) as failures,
         opened_or_created(path, features, vocab, max_features, max_side, root) as target,
@@ -212,6 +215,7 @@ def index(
                 complete=complete,
                 wait=wait,
                 limits=limits,
+                embedders=embedders,
                 progress=bar,
                 failure=failures.add,
                 stop=stop,
@@ -221,7 +225,10 @@ def index(
         for warning in report.warnings:
             warn(warning.name, warning.reason)
         say_passed_over(report.passed_over)
-        images = len(target)
+        images, known = len(target), target.info().embeddings
+    for name in known:
+        if report.added + report.changed and name not in [each.name for each in embedders]:
+            warn(str(path), f"what this run has read has no vectors of {name}: give --embed again")
     removed = f"{report.moved} moved, " if report.moved else ""
     removed += f"{report.removed} removed, " if prune else ""
     typer.echo(
@@ -373,6 +380,7 @@ def info_facts(facts: IndexInfo) -> dict[str, Any]:
         "features_kind": facts.spec.kind,
         "max_features": facts.spec.max_features,
         "max_side": facts.spec.max_side,
+        "embeddings": ", ".join(facts.embeddings),
     }
 
 

@@ -32,6 +32,7 @@ class Outputs:
         scores: file for the scores as JSON.
         report: file for the page.
         resamples, seed: of the bootstrap.
+        queries_stay: whether the query pictures are there when the command has ended.
     """
 
     run: Path | None
@@ -40,6 +41,7 @@ class Outputs:
     report: Path | None
     resamples: int
     seed: int
+    queries_stay: bool = True
 
 
 def index_facts(index: ImageIndex, path: Path, jobs: int) -> dict[str, Any]:
@@ -69,7 +71,8 @@ def show(
         facts = {**facts, "seed": outputs.seed, "resamples": outputs.resamples}
         save_scores(outputs.scores, evaluation, sets, facts)
     if outputs.report:
-        write_scorecard(outputs.report, "bovw evaluate", evaluation, sets)
+        stay = outputs.queries_stay
+        write_scorecard(outputs.report, "bovw evaluate", evaluation, sets, queries_stay=stay)
 
 
 def warn_of(absent: list[str]) -> None:

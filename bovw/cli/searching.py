@@ -106,7 +106,7 @@ def search(
 ) -> None:
     """Find the images that show the same thing as a picture or, with --crop, that contain it."""
     from ..image_index import ImageIndex
-    from ..report.html import Page
+    from ..report.html import Page, failure_html
     from ..search.options import SearchOptions
     from .output import json_line, report_text, write_drawing
 
@@ -132,7 +132,7 @@ def search(
     failed = False
     with (
         ImageIndex.open(path, picture_root=root) as source,
-        Page(report) if report else nullcontext() as page,
+        Page(report, report_title(names)) if report else nullcontext() as page,
     ):
         for name in names:
             try:
@@ -144,13 +144,15 @@ def search(
                 if as_json:
                     nothing = {"query": name, "features": 0, "seconds": {}, "matches": []}
                     typer.echo(json.dumps({**nothing, "error": reason}))
+                if page:
+                    page.add(name, failure_html(reason), reason)
                 continue
             warn_about(result)
             typer.echo(json_line(result) if as_json else report_text(result))
             if draw:
                 write_drawing(draw, result)
             if page:
-                page.write(result.row())
+                page.add(result.query, result.html(page.folder), result.facts)
     if failed:
         raise typer.Exit(1)
 
@@ -161,6 +163,11 @@ def warn_about(result: SearchResult) -> None:
         warn(result.query, "no features (blank or very smooth), so nothing can match")
     if result.note:
         warn(result.query, result.note)
+
+
+def report_title(queries: list[str]) -> str:
+    """The title of a page of answers."""
+    return f"What bovw found for {len(queries):,} {'query' if len(queries) == 1 else 'queries'}"
 
 
 def require_drawing(path: Path, queries: int) -> None:

@@ -12,7 +12,7 @@ from .console import CORES, LimitOption, RootOption, parsed_limits, warn
 
 __all__ = ["serve"]
 
-LIBRARIES = ("fastapi", "uvicorn", "jinja2", "multipart", "python_multipart", "prometheus_client")
+LIBRARIES = ("fastapi", "uvicorn", "multipart", "python_multipart", "prometheus_client")
 
 
 def serve(

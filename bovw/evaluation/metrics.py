@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence, Set
 from ..errors import MissingLibraryError
 
 __all__ = [
+    "attainable",
     "f1",
     "measured",
     "ns_score",
@@ -98,6 +99,18 @@ def ranks_of(ranking: Sequence[str], relevant: Set[str]) -> list[int]:
 def f1(precision: float, recall: float) -> float:
     """The harmonic mean of precision and recall; 0 if both are."""
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def attainable(measure: str, relevant: int) -> float:
+    """The largest value, up to 1, that a measure of `measured` can have for a query with so many
+    relevant images: with one of them, P@3 is 1/3 at best.
+    """
+    name, _, depth = measure.partition("@")
+    if name not in ("P", "R", "F1", "AP") or not depth or not relevant:
+        return 1.0
+    hits = min(int(depth), relevant)
+    precision, recall = hits / int(depth), hits / relevant
+    return {"P": precision, "F1": f1(precision, recall)}.get(name, recall)
 
 
 def ns_score(ranking: Sequence[str], views: Set[str]) -> float:

@@ -155,7 +155,8 @@ def options_facts(options: SearchOptions, crop: bool | None) -> dict[str, Any]:
 def set_facts(line: SetScores) -> dict[str, Any]:
     """The scores of a set; means are named as they are shown."""
     means = {mean_name(name): asdict(mean) for name, mean in line.means.items()}
-    return {**asdict(line), "means": means}
+    best = {mean_name(name): value for name, value in line.best.items()}
+    return {**asdict(line), "means": means, "best": best}
 
 
 def save_scores(

@@ -7,16 +7,20 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ..errors import printable
-from ..report.html import Figure, Page, escaped, row
+from ..report.html import Figure, Page, figure_view
 from ..report.plot import Point, bars, scatter
+from ..report.rendering import render
 from ..search.result import figure_of
 from .bootstrap import Estimate
 from .saved import SIGNIFICANT, Contrast
 from .scores import (
+    ALL,
     FALSE_ALARM,
     NS,
     PLACED,
@@ -26,7 +30,7 @@ from .scores import (
     SetScores,
     mean_name,
 )
-from .sweep import Sweep
+from .sweep import Sweep, Trial
 
 __all__ = ["comparison_lines", "scores_text", "sweep_text", "write_scorecard", "write_sweep"]
 
@@ -37,34 +41,13 @@ AT_K = tuple(f"{name}@{k}" for k in (1, 3, 5) for name in ("P", "R", "F1"))
 REVISITOP = ("AP(revisitop)", "P(revisitop)@1", "P(revisitop)@5", "P(revisitop)@10")
 # Failures on the page, in all and of one set.
 FAILURES, OF_A_SET = 36, 3
-EXPLAINED = {
-    "Success@k": "a right image is among the first k",
-    "R@k, P@k, F1@k": (
-        "share of the right images that are among the first k; share of the first k that are "
-        "right; their harmonic mean"
-    ),
-    "mAP, mAP@100": (
-        "mean of the standard average precision over the whole ranking, and over its first 100 "
-        "images"
-    ),
-    "MRR": "mean of 1 / rank of the first right image",
-    NS: (
-        "how many of the four views of an object, the query among them, are in the first four "
-        "(0 to 4)"
-    ),
-    "mAP(revisitop), P(revisitop)@k": "as the revisited Oxford and Paris benchmarks compute them",
-    VERIFIED: "a right image is among the first 10 and called verified",
-    PLACED: (
-        "the first image is right, and the mean error of the four corners is below 3 % of its "
-        "longer side"
-    ),
-    FALSE_ALARM: (
-        "a wrong image is among the first 10 and called verified; a copy that the truth does not "
-        "name counts as wrong"
-    ),
-    "corners": (
-        "median of the mean corner error, in % of the longer side, where the first image is right"
-    ),
+# What the summary tells, in words.
+SUMMARY = {
+    "Success@1": "right image first",
+    "Success@10": "right image among the first 10",
+    VERIFIED: "right image called verified",
+    PLACED: "first and in the right place",
+    FALSE_ALARM: "wrong image called verified",
 }
 
 
@@ -93,7 +76,7 @@ def table_cells(sets: Sequence[SetScores], columns: Sequence[str]) -> list[list[
     timed = columns in (FIRST, REVISITOP) and any(line.seconds is not None for line in sets)
     cells = [["set", "queries", *map(mean_name, known), *["corners"] * placed, *["ms"] * timed]]
     for line in sets:
-        means = [rate_text(line.means.get(name)) for name in known]
+        means = [rate_text(line.means.get(name), line.best.get(name)) for name in known]
         corners = [
             "-" if line.corner_error is None else f"{100 * line.corner_error:.2f} %"
         ] * placed
@@ -102,14 +85,14 @@ def table_cells(sets: Sequence[SetScores], columns: Sequence[str]) -> list[list[
     return cells
 
 
-def rate_text(rate: Estimate | None) -> str:
-    """A mean with its interval."""
+def rate_text(rate: Estimate | None, best: float | None = None) -> str:
+    """A mean with its interval, and how large it can be, if that is less than 1."""
     if rate is None:
         return "-"
     interval = ""
     if rate.low is not None and rate.high is not None:
         interval = f" ({short(rate.low, 2)}-{short(rate.high, 2)})"
-    return short(rate.mean, 3) + interval
+    return short(rate.mean, 3) + interval + (f", at most {short(best, 3)}" if best else "")
 
 
 def short(value: float, digits: int) -> str:
@@ -134,19 +117,6 @@ def cells_text(cells: Sequence[Sequence[str]]) -> str:
         right = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
         lines.append("  ".join([first.ljust(widths[0]), *right]).rstrip())
     return "\n".join(lines)
-
-
-def cells_html(cells: Sequence[Sequence[str]]) -> str:
-    """A table as HTML."""
-    rows = []
-    for number, line in enumerate(cells):
-        tag = "td" if number else "th"
-        rows.append("".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in line))
-    return (
-        '<div class="bovw"><table>'
-        + "".join(f"<tr>{line}</tr>" for line in rows)
-        + "</table></div>\n"
-    )
 
 
 def comparison_lines(first: str, second: str, contrasts: Sequence[Contrast]) -> str:
@@ -178,53 +148,92 @@ def comparison_lines(first: str, second: str, contrasts: Sequence[Contrast]) -> 
 
 
 def write_scorecard(
-    path: str | os.PathLike[str], title: str, evaluation: Evaluation, sets: Sequence[SetScores]
+    path: str | os.PathLike[str],
+    title: str,
+    evaluation: Evaluation,
+    sets: Sequence[SetScores],
+    *,
+    queries_stay: bool = True,
 ) -> None:
-    """Write a page with the tables, the plots and the worst failures of an evaluation. Raises
-    OutputError.
+    """Write a page with the summary, the worst failures, the tables and the plots of an evaluation.
+
+    Args:
+        queries_stay: whether the query pictures will be there when the page is looked at.
+
+    Raises:
+        OutputError: the page cannot be written.
     """
     with Page(path, title) as page:
-        page.write(f'<div class="bovw"><h1>{escaped(title)}</h1></div>\n')
-        for columns in tables_of(evaluation):
-            page.write(cells_html(table_cells(sets, columns)))
-        page.write('<div class="bovw"><p>Means with 95 % intervals.</p><dl>')
-        for name, text in EXPLAINED.items():
-            page.write(f"<dt>{escaped(name)}</dt><dd>{escaped(text)}</dd>")
-        page.write("</dl></div>\n")
-        page.write('<div class="bovw row">')
+        facts = summary_facts(evaluation, sets)
+        page.add("Summary", render("summary.html", facts=facts))
+        if any(FALSE_ALARM in outcome.values for outcome in evaluation.outcomes):
+            note = f"{len(failures(evaluation)):,} of {len(evaluation.outcomes):,} went wrong"
+            views = [
+                failure_view(evaluation, outcome, page.folder, queries_stay)
+                for outcome in worst(evaluation)
+            ]
+            shown = (
+                f"; these are the worst {len(views)}, at most {OF_A_SET} of a set" if views else ""
+            )
+            page.add(
+                "Failures", render("failures.html", note=f"{note}{shown}.", failures=views), note
+            )
+        cells = [table_cells(sets, columns) for columns in tables_of(evaluation)]
+        page.add("Scores", render("tables.html", tables=cells))
+        plots = []
         for name in (*tables_of(evaluation)[0][:1], VERIFIED, PLACED, FALSE_ALARM):
             rates = [(line.set, line.means[name]) for line in sets if name in line.means]
             if rates:
-                page.write(bars(mean_name(name), rates))
-        page.write("</div>\n")
-        shown = worst(evaluation)
-        if shown:
-            heading = f"The worst {len(shown)} failures, at most {OF_A_SET} of a set"
-            page.write(f'<div class="bovw"><h1>{heading}</h1></div>\n')
-        for outcome in shown:
-            page.write(failure_row(evaluation, outcome))
+                worse = " (0 is best)" if name == FALSE_ALARM else ""
+                plots.append(bars(mean_name(name) + worse, rates))
+        page.add("Plots", render("plots.html", plots=plots))
+        page.add("What the measures are", render("measures.html"))
+
+
+def summary_facts(evaluation: Evaluation, sets: Sequence[SetScores]) -> list[tuple[str, str]]:
+    """What there is to know first: of how many queries what is true, and where it is true least."""
+    asked = {outcome.query.set for outcome in evaluation.outcomes}
+    facts = [("queries", f"{len(evaluation.outcomes):,}"), ("sets of them", f"{len(asked):,}")]
+    for measure, words in SUMMARY.items():
+        values = [one.values[measure] for one in evaluation.outcomes if measure in one.values]
+        if values:
+            share = f"{100 * sum(values) / len(values):.1f} %"
+            facts.append((words, f"{sum(values):,.0f} of {len(values):,} ({share})"))
+    first = [(line.means["Success@1"].mean, line.set) for line in sets if "Success@1" in line.means]
+    weak = [
+        f"{name} ({short(mean, 3)})" for mean, name in sorted(first) if mean < 1 and name != ALL
+    ]
+    if weak:
+        facts.append(("right image first least often", ", ".join(weak[:3])))
+    if evaluation.absent:
+        text = f"{len(evaluation.absent):,}, which count as missed: no ranking can reach 1"
+        facts.append(("right images that are not there", text))
+    if evaluation.failed:
+        facts.append(("query pictures left out", f"{len(evaluation.failed):,}"))
+    return facts
+
+
+def failures(evaluation: Evaluation) -> list[Outcome]:
+    """The queries of searches that went wrong."""
+    return [one for one in evaluation.outcomes if FALSE_ALARM in one.values and fault(one)]
 
 
 def worst(evaluation: Evaluation) -> list[Outcome]:
     """The queries that went wrong most: false alarms, then what was not found, or late, then wrong
     places.
     """
-    failures = [
-        outcome
-        for outcome in evaluation.outcomes
-        if FALSE_ALARM in outcome.values and fault(outcome)
-    ]
-    failures.sort(
+    ordered = sorted(
+        failures(evaluation),
         key=lambda outcome: (
             -outcome.values[FALSE_ALARM],
             outcome.values.get("RR", 1.0),
             -(outcome.corner_error or 0.0),
             outcome.query.id,
-        )
+        ),
     )
     taken: Counter[str] = Counter()
     shown: list[Outcome] = []
-    for outcome in failures:
+    for outcome in ordered:
         if taken[outcome.query.set] < OF_A_SET and len(shown) < FAILURES:
             taken[outcome.query.set] += 1
             shown.append(outcome)
@@ -249,24 +258,35 @@ def fault(outcome: Outcome) -> str:
     return ", ".join(faults)
 
 
-def failure_row(evaluation: Evaluation, outcome: Outcome) -> str:
-    """A failure as a row of pictures: the query, the right image, and what was said instead."""
+def failure_view(
+    evaluation: Evaluation, outcome: Outcome, folder: str, stays: bool
+) -> tuple[str, str, list[dict[str, Any]]]:
+    """A failure as `failures.html` wants it: heading, fault, figures."""
+    figures = failure_figures(evaluation, outcome, stays)
+    heading = f"{outcome.query.set}: {outcome.query.id}"
+    return heading, fault(outcome), [figure_view(figure, folder) for figure in figures]
+
+
+def failure_figures(evaluation: Evaluation, outcome: Outcome, stays: bool) -> list[Figure]:
+    """A failure as pictures: the query, the right image, and what was said instead."""
     query = outcome.query
-    figures = [Figure(query.path, None, "query", "query", [f"{outcome.feature_count:,} features"])]
+    lines = [f"{outcome.feature_count:,} features"]
+    figures = [Figure(query.id, query.path, None, "query", "Query", lines, stays)]
     for name in sorted(query.relevant)[:1]:
         outline = None if query.outline is None else np.array(query.outline)
         path = os.path.join(evaluation.folder, name)
-        figures.append(Figure(path, outline, "query", "right", [name]))
+        figures.append(Figure(name, path, outline, "right", "Right image"))
     found = list(enumerate(zip(outcome.ranking, outcome.matches, strict=False), 1))
-    alarms = [
-        (rank, match)
-        for rank, (name, match) in found
-        if match.verified and name not in query.relevant
-    ]
-    first = [(rank, match) for rank, (_, match) in found[:1]]
-    for rank, match in dict([*first, *alarms[:2]]).items():
-        figures.append(figure_of(rank, match))
-    return row(f"{query.set}: {query.id}", fault(outcome), figures)
+    alarms = [each for each in found if each[1][1].verified and each[1][0] not in query.relevant]
+    for rank, (name, match) in dict([*found[:1], *alarms[:2]]).items():
+        figure = figure_of(rank, match)
+        if name in query.relevant:
+            figure = replace(figure, verdict=f"{figure.verdict}, the right image")
+        else:
+            kind = "wrong" if match.verified else figure.kind
+            figure = replace(figure, kind=kind, verdict=f"{figure.verdict}, a wrong image")
+        figures.append(figure)
+    return figures
 
 
 def sweep_cells(sweep: Sweep) -> list[list[str]]:
@@ -294,31 +314,25 @@ def sweep_text(sweep: Sweep) -> str:
 
 
 def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
-    """Write a page with the table and the plots of a sweep. Raises OutputError."""
-    title = "bovw evaluate sweep"
-    with Page(path, title) as page:
-        page.write(f'<div class="bovw"><h1>{title}</h1><p>{escaped(sweep.advice)}</p></div>\n')
-        page.write(cells_html(sweep_cells(sweep)))
-        page.write('<div class="bovw row">')
-        for title, unit, cost in (
-            ("Accuracy and time", "processor ms a search (median)", "ms"),
-            ("Accuracy and size", "kB an image", "kB"),
-        ):
-            timed = cost == "ms"
-            # settings of a search alone leave the bytes as they are
-            trials = [
-                one
-                for one in sweep.trials
-                if timed or one is sweep.trials[0] or one.size_bytes != sweep.trials[0].size_bytes
-            ]
-            points = [
-                Point(
-                    one.label,
-                    1000 * one.seconds if timed else one.size_bytes / 1000,
-                    one.accuracy,
-                    one.label == sweep.choice,
-                )
-                for one in trials
-            ]
-            page.write(scatter(f"{title}: Success@1; red is recommended", unit, points))
-        page.write("</div>\n")
+    """Write a page with the advice, the table and the plots of a sweep. Raises OutputError."""
+    with Page(path, "bovw evaluate sweep") as page:
+        page.add("What to do", render("text.html", kind="", text=sweep.advice))
+        page.add("What was tried", render("tables.html", tables=[sweep_cells(sweep)]))
+        # settings of a search alone leave the bytes as they are
+        present = sweep.trials[0]
+        sized = [
+            one for one in sweep.trials if one is present or one.size_bytes != present.size_bytes
+        ]
+        times = [trial_point(sweep, one, 1000 * one.seconds) for one in sweep.trials]
+        sizes = [trial_point(sweep, one, one.size_bytes / 1000) for one in sized]
+        marked = "Success@1; ✓ is recommended"
+        plots = [
+            scatter(f"Accuracy and time: {marked}", "processor ms a search (median)", times),
+            scatter(f"Accuracy and size: {marked}", "kB an image", sizes),
+        ]
+        page.add("Plots", render("plots.html", plots=plots))
+
+
+def trial_point(sweep: Sweep, trial: Trial, cost: float) -> Point:
+    """A trial as a point of a plot."""
+    return Point(trial.label, cost, trial.accuracy, trial.label == sweep.choice)

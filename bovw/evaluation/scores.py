@@ -12,6 +12,7 @@ from ..reporting import Failure
 from ..search.match import Match
 from ..search.options import SearchOptions
 from .bootstrap import Estimate, estimate
+from .metrics import attainable
 from .truth import Query
 
 __all__ = [
@@ -73,6 +74,7 @@ class SetScores:
         queries: how many; those without answers count for "FalseAlarm" alone.
         groups: how many are independent.
         means: by measure.
+        best: the largest means that any ranking could have, of the measures that cannot reach 1.
         corner_error: median over the queries that have one, as a share of the longer side of the
             image; None if none has.
         seconds: median of a search; None for a run that was read.
@@ -90,6 +92,7 @@ class SetScores:
     queries: int
     groups: int
     means: dict[str, Estimate]
+    best: dict[str, float]
     corner_error: float | None
     seconds: float | None
 
@@ -162,16 +165,19 @@ def mean_name(measure: str) -> str:
 
 def scores_of(name: str, outcomes: Sequence[Outcome], resamples: int, seed: int) -> SetScores:
     """The scores of some queries."""
-    means = {}
+    means, best = {}, {}
     for measure in dict.fromkeys(measure for outcome in outcomes for measure in outcome.values):
         known = [outcome for outcome in outcomes if measure in outcome.values]
         if measure == NS and len(known) < len(outcomes):
             continue
         groups = [outcome.query.group for outcome in known]
         values = [outcome.values[measure] for outcome in known]
-        means[measure] = estimate(
-            values, groups, resamples=resamples, seed=seed, high=4.0 if measure == NS else 1.0
-        )
+        most = [
+            4.0 if measure == NS else attainable(measure, len(one.query.relevant)) for one in known
+        ]
+        means[measure] = estimate(values, groups, resamples=resamples, seed=seed, high=max(most))
+        if np.mean(most) < 1:
+            best[measure] = float(np.mean(most))
     errors = [outcome.corner_error for outcome in outcomes if outcome.corner_error is not None]
     seconds = [outcome.seconds for outcome in outcomes if outcome.seconds is not None]
     return SetScores(
@@ -179,6 +185,7 @@ def scores_of(name: str, outcomes: Sequence[Outcome], resamples: int, seed: int)
         queries=len(outcomes),
         groups=len({outcome.query.group for outcome in outcomes}),
         means=means,
+        best=best,
         corner_error=float(np.median(errors)) if errors else None,
         seconds=float(np.median(seconds)) if seconds else None,
     )

@@ -22,7 +22,7 @@ from .local import MIRRORED, FeatureSpec, as_unit_vectors, extract
 from .vocabulary import SIGNATURE_BITS, Vocabulary
 from .word_search import half_norms
 
-__all__ = ["TrainingReport", "train_vocabulary"]
+__all__ = ["TrainingReport", "kmeans_centres", "train_vocabulary"]
 
 BLOCK = 65_536
 # Pictures that a process gets at a time.

@@ -21,7 +21,7 @@ from ..storage.directory import Directory
 from .local import MIRRORED, FeatureSpec, as_unit_vectors
 from .word_search import WordSearch
 
-__all__ = ["SIGNATURE_BITS", "Vocabulary", "shipped_folder"]
+__all__ = ["SIGNATURE_BITS", "Vocabulary", "npy_array", "shipped_folder", "shipped_models"]
 
 FORMAT = "bovw-vocabulary-1"
 SIGNATURE_BITS = 64
@@ -298,13 +298,22 @@ def shipped_folder(kind: str) -> Path:
         VocabularyError: none came with this installation.
     """
     FeatureSpec(kind)
+    folder = shipped_models(kind, "vocabulary.json")
+    if folder is None:
+        raise VocabularyError(
+            f"no vocabulary for {kind} came with this installation: "
+            "train one with `bovw train-vocab`"
+        )
+    return folder
+
+
+def shipped_models(name: str, file: str) -> Path | None:
+    """A folder of models that comes with the package, known by a file in it; None if it did not."""
     here = Path(__file__).parents[1]
     for models in (here / "models", here.parent / "models"):
-        if (models / kind / "vocabulary.json").is_file():
-            return models / kind
-    raise VocabularyError(
-        f"no vocabulary for {kind} came with this installation: train one with `bovw train-vocab`"
-    )
+        if (models / name / file).is_file():
+            return models / name
+    return None
 
 
 def is_paired(rows: NDArray[Any]) -> bool:

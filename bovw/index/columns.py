@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..features.appearance import COLOURS, THUMBNAIL_SIDE
 from ..features.local import FeatureSpec
+from ..features.projection import SHAPE_SIZE, VLAD_SIZE
 
 __all__ = [
     "COLUMNS",
@@ -24,6 +25,7 @@ __all__ = [
     "Embedding",
     "OptionalRows",
     "all_columns",
+    "column_name",
     "missing_name",
     "optional_columns",
 ]
@@ -73,6 +75,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("perceptual_hash", "<u8", "image", optional=True),
     Column("thumbnail", "|u1", "image", THUMBNAIL_SIDE**2, optional=True),
     Column("colour", "|u1", "image", COLOURS, optional=True),
+    # of the models that ship with bovw (see `projection.FINGERPRINT`)
+    Column("vlad", "|i1", "image", VLAD_SIZE, optional=True, kind="rootsift"),
+    Column("shape", "|i1", "image", SHAPE_SIZE, optional=True),
 )
 
 
@@ -94,7 +99,12 @@ class Embedding:
     @property
     def column(self) -> Column:
         """Where the vectors are, each of the length that makes its largest number 127."""
-        return Column(f"embedding_{self.name}", "|i1", "image", self.width, optional=True)
+        return Column(column_name(self.name), "|i1", "image", self.width, optional=True)
+
+
+def column_name(embedding: str) -> str:
+    """The name of the column of an embedding."""
+    return f"embedding_{embedding}"
 
 
 def all_columns(embeddings: Iterable[Embedding] = ()) -> tuple[Column, ...]:

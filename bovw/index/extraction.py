@@ -13,22 +13,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageError
+from ..errors import ImageError, NetworkError
 from ..features.appearance import as_gray, colour_histogram, thumbnail
 from ..features.encoding import encode_all
 from ..features.hashing import perceptual_hash
 from ..features.local import Features, FeatureSpec, extract
+from ..features.shape import shape
+from ..features.vlad import vlad
 from ..features.vocabulary import Vocabulary
+from ..networks.embedder import Embedder, as_int8
 from ..pictures.files import content_hash, unreadable
 from ..pictures.reading import Limits, load_colours, load_picture
 from ..reporting import Failure
 from ..workers.pool import run_in_processes
 from ..workers.process import Work
 from . import columns
+from .columns import column_name
 from .record import FileStamp, ImageRecord
 from .segment_writer import IndexedImage
 
-__all__ = ["CHUNK", "PRODUCERS", "Extracted", "Task", "encode_pictures", "stamp_of"]
+__all__ = ["CHUNK", "COLOURS_SIDE", "PRODUCERS", "Extracted", "Task", "encode_pictures", "stamp_of"]
 
 # Pictures that a process encodes together.
 CHUNK = 8
@@ -40,6 +44,8 @@ PRODUCERS: dict[str, Callable[[NDArray[np.uint8], Features], Any]] = {
     "perceptual_hash": lambda colours, _: perceptual_hash(as_gray(colours)),
     "thumbnail": lambda colours, _: thumbnail(colours),
     "colour": lambda colours, _: colour_histogram(colours),
+    "vlad": lambda _, features: vlad(features.descriptors),
+    "shape": lambda colours, _: shape(thumbnail(colours)),
 }
 # What is said of a picture that no part of another can be found in.
 FEATURELESS = "has no features, it is blank or very smooth: only searches of whole pictures find it"
@@ -76,21 +82,29 @@ class Extracted:
 
 
 def encode_pictures(
-    tasks: Iterable[Task], vocabulary: Vocabulary, spec: FeatureSpec, jobs: int, limits: Limits
+    tasks: Iterable[Task],
+    vocabulary: Vocabulary,
+    spec: FeatureSpec,
+    jobs: int,
+    limits: Limits,
+    embedders: Sequence[Embedder] = (),
 ) -> Generator[IndexedImage | Failure | None, None, None]:
     """Some pictures, encoded, in order; a Failure for a bad one, None for a known one.
 
     Args:
         jobs: processes; 0 works in this one.
+        embedders: make more rows of columns.
     """
     work = Work(
-        partial(extract_picture, spec=spec, limits=limits),
+        partial(extract_picture, spec=spec, limits=limits, embedders=embedders),
         partial(encode_extracted, vocabulary=vocabulary),
     )
     return run_in_processes(work, tasks, CHUNK, jobs, limits.seconds)
 
 
-def extract_picture(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted | Failure | None:
+def extract_picture(
+    task: Task, spec: FeatureSpec, limits: Limits, embedders: Sequence[Embedder] = ()
+) -> Extracted | Failure | None:
     """Read and extract one picture, or say why not; None for known content."""
     source = task.source
     name = source if isinstance(source, str) else task.id
@@ -103,9 +117,14 @@ def extract_picture(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted 
         features = extract(picture, spec)
         colours = load_colours(source, COLOURS_SIDE, limits=limits)
         values = values_of(colours, features, spec)
+        for embedder in embedders:
+            vector = embedder.vector(load_colours(source, embedder.side, limits=limits))
+            values[column_name(embedder.name)] = as_int8(vector)
         after = os.stat(source) if isinstance(source, str) else None
     except ImageError as error:
         return Failure(name, error.reason)
+    except NetworkError as error:
+        return Failure(name, f"has no vector: {error}")
     except OSError as error:
         return Failure.of(unreadable(name, error))
     except (MemoryError, cv2.error):

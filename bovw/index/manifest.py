@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import IndexCorruptError, IndexLockedError, IndexMissingError, IndexVersionError
 from ..features.local import FeatureSpec
+from ..networks.embedder import is_embedder_name
 from ..storage.base import Storage
 from .columns import Embedding
 
@@ -21,7 +22,7 @@ __all__ = [
     "Deletion",
     "Manifest",
     "SegmentEntry",
-    "is_embedding_name",
+    "file_name",
     "is_file_name",
     "publish",
     "read_latest",
@@ -41,7 +42,6 @@ ATTEMPTS = 100
 NAME = re.compile(r"manifest-(\d{8})\.json")
 SEGMENT, DELETION = re.compile(r"\d{8}", re.ASCII), re.compile(r"\d{8}-\d{8}", re.ASCII)
 FILE = re.compile(r"[a-z_]+\.(npy|json|jsonl)|embedding_[a-z][a-z0-9_]*\.npy")
-EMBEDDING = re.compile(r"[a-z][a-z0-9_]{0,31}")
 CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
 
@@ -235,7 +235,7 @@ def entry_facts(entry: SegmentEntry) -> dict[str, Any]:
 
 def embedding_of(name: str, width: int, fingerprint: str) -> Embedding:
     """An embedding from its JSON values."""
-    require(is_embedding_name(name) and is_count(width) and width and is_checksum(fingerprint))
+    require(is_embedder_name(name) and is_count(width) and width and is_checksum(fingerprint))
     return Embedding(name, width, fingerprint)
 
 
@@ -258,11 +258,6 @@ def is_texts(value: object) -> bool:
 def is_file_name(name: str) -> bool:
     """Whether a name can be that of a file in a folder of an index."""
     return FILE.fullmatch(name) is not None
-
-
-def is_embedding_name(name: object) -> bool:
-    """Whether a value can be the name of an embedding."""
-    return isinstance(name, str) and EMBEDDING.fullmatch(name) is not None
 
 
 def is_checksum(value: object) -> bool:

@@ -15,7 +15,7 @@ from ..arrays import starts_of
 from ..errors import IndexCorruptError
 from ..pictures.working import working_unit
 from ..storage.base import Storage
-from .columns import OptionalRows, all_columns, optional_columns
+from .columns import Embedding, OptionalRows, all_columns, optional_columns
 from .manifest import Manifest, SegmentEntry, read_latest
 from .record import ImageRecord
 from .segment import COUNT_TYPES, LiveSegment, Segment, id_hashes
@@ -116,11 +116,17 @@ class Snapshot:
         """The live images with their records, in the order in which they were added."""
         return ((image, self.record(image)) for image in self.live_images.tolist())
 
-    def incomplete_records(self) -> Iterator[tuple[int, ImageRecord]]:
-        """The live images that lack an optional column, as `live_records`."""
+    def incomplete_records(
+        self, embeddings: Sequence[Embedding] = ()
+    ) -> Iterator[tuple[int, ImageRecord]]:
+        """The live images that lack an optional column, or one of some embeddings, as
+        `live_records`.
+        """
         lacking = np.zeros(len(self.alive), bool)
-        for column in optional_columns(self.manifest.features, self.manifest.embeddings):
+        known = set(self.manifest.embeddings)
+        for column in optional_columns(self.manifest.features, known & set(embeddings)):
             lacking |= ~self.optional(column.name).known
+        lacking |= not known.issuperset(embeddings)
         numbers = np.flatnonzero(lacking & self.alive).tolist()
         return ((image, self.record(image)) for image in numbers)
 

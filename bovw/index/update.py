@@ -9,12 +9,14 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import ImageError, ParameterError, absolute_path
+from ..errors import ImageError, IncompatibleError, ParameterError, absolute_path
 from ..features.vocabulary import Vocabulary
+from ..networks.embedder import Embedder
 from ..pictures.files import content_hash
 from ..pictures.folders import Found
 from ..pictures.reading import Limits, Source, source_content
 from ..reporting import Failure, OnFailure, Progress
+from .columns import Embedding
 from .extraction import CHUNK, Task, encode_pictures, stamp_of
 from .paths import PictureRoot, chosen_root
 from .record import FileStamp, ImageRecord, require_id, require_metadata
@@ -104,11 +106,14 @@ class Update:
         jobs: int,
         batch: int,
         limits: Limits,
+        embedders: Sequence[Embedder] = (),
         progress: Progress | None,
         failure: OnFailure | None,
         stop: Stop | None,
     ) -> None:
         self.writer, self.vocabulary = writer, vocabulary
+        self.embedders = embedders
+        writer.embeddings = with_embedders(writer.embeddings, embedders)
         self.jobs, self.batch, self.limits = jobs, batch, limits
         self.progress, self.failure, self.stop = progress, failure, stop
         self.report = AddReport()
@@ -153,10 +158,18 @@ class Update:
         self.run(zip((path for path, _, _ in todo), tasks, strict=True), len(todo))
 
     def complete(self) -> None:
-        """Read again the files of the images that lack an optional column."""
+        """Read again the files of the images that lack an optional column.
+
+        Raises:
+            ParameterError: they would lose the vectors of an embedder that is not given.
+        """
+        ours = {embedder.name for embedder in self.embedders}
+        left = [each.name for each in self.writer.embeddings if each.name not in ours]
+        if left:
+            raise ParameterError(f"the index has vectors of {', '.join(left)}: give its network")
         root = self.picture_root()
         todo = []
-        for _, record in self.writer.snapshot.incomplete_records():
+        for _, record in self.writer.snapshot.incomplete_records(self.writer.embeddings):
             if record.file:
                 todo.append(record)
             else:
@@ -259,7 +272,9 @@ class Update:
 
         batch: dict[str, IndexedImage] = {}
         spec = self.writer.manifest.features
-        results = encode_pictures(handed_out(), self.vocabulary, spec, self.jobs, self.limits)
+        results = encode_pictures(
+            handed_out(), self.vocabulary, spec, self.jobs, self.limits, self.embedders
+        )
         with closing(results):
             for done, result in enumerate(results, 1):
                 name = names.popleft()
@@ -337,6 +352,32 @@ class Update:
         """The root of this run."""
         storage = self.writer.storage
         return PictureRoot(storage.path, self.writer.picture_root or ".", storage.relative)
+
+
+def with_embedders(
+    known: Sequence[Embedding], embedders: Sequence[Embedder]
+) -> tuple[Embedding, ...]:
+    """The embeddings of an index with those of some embedders.
+
+    Raises:
+        IncompatibleError: one of the name is known, and makes other vectors.
+        NetworkError: one does not work.
+        ParameterError: two have the same name.
+    """
+    names = [embedder.name for embedder in embedders]
+    if len(set(names)) < len(names):
+        raise ParameterError(f"embedders: two have the same name: {', '.join(names)}")
+    by_name = {embedding.name: embedding for embedding in known}
+    for embedder in embedders:
+        ours = by_name.setdefault(
+            embedder.name, Embedding(embedder.name, embedder.width, embedder.fingerprint)
+        )
+        if ours.fingerprint != embedder.fingerprint:
+            raise IncompatibleError(
+                f"{embedder.name}: the index has vectors of another version of it: take that one, "
+                "or another name"
+            )
+    return tuple(by_name.values())
 
 
 def known_as(

@@ -1,64 +1,43 @@
-"""A page for people to look at: titled rows of pictures with outlines and captions, as one HTML
-file that needs nothing else.
+"""A page for people to look at: sections with pictures, outlines and captions, as one HTML file
+that needs nothing else.
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageError, OutputError, printable
-from ..pictures.reading import read_colours
+from ..errors import ImageError, OutputError
+from ..pictures.reading import fitted, read_colours
+from ..pictures.working import working_unit
+from .rendering import environment, render
 
-__all__ = ["STYLE", "Figure", "Page", "escaped", "row"]
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
-THUMBNAIL = 240
-QUALITY = 80
-# No script, no font and no picture can come from elsewhere, whatever the names of files say.
-HEAD = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
-      content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width">
-<title>{title}</title>
-</head>
-<body>
-"""
-STYLE = """<style>
-.bovw { font: 14px/1.4 system-ui, sans-serif; color: #222; border-top: 1px solid #ccc;
-        padding: 12px 0 }
-.bovw h2 { font-size: 16px; margin: 0 0 4px; overflow-wrap: anywhere }
-.bovw .row { display: flex; flex-wrap: wrap; gap: 14px; align-items: flex-start }
-.bovw figure { margin: 0; width: 240px; overflow-wrap: anywhere }
-.bovw .picture { position: relative; overflow: hidden; display: inline-block; line-height: 0;
-                 background: #eee }
-.bovw .picture img { width: auto; height: auto; max-width: 240px; max-height: 240px;
-                     min-width: 60px; image-rendering: auto }
-.bovw .picture svg { position: absolute; inset: 0; width: 100%; height: 100% }
-.bovw polygon { fill: none; stroke-width: 3; vector-effect: non-scaling-stroke }
-.bovw .yes polygon { stroke: #00a028 } .bovw .yes b { color: #00801f }
-.bovw .no polygon { stroke: #e67800; stroke-dasharray: 6 4 } .bovw .no b { color: #b35c00 }
-.bovw .query polygon { stroke: #333 }
-.bovw .missing { color: #a00 }
-.bovw h1 { font-size: 18px; margin: 0 }
-.bovw table { border-collapse: collapse }
-.bovw td, .bovw th { text-align: right; padding: 2px 10px; border-bottom: 1px solid #eee;
-                     white-space: nowrap }
-.bovw td:first-child, .bovw th:first-child { text-align: left }
-.bovw dl { display: grid; grid-template-columns: max-content auto; gap: 0 2em }
-.bovw dt { font-weight: bold } .bovw dd { margin: 0 }
-</style>
-"""
+__all__ = ["MARKS", "Figure", "Page", "failure_html", "figure_view", "result_html"]
+
+# Pixels of the long side of a picture that a click enlarges, and of one that is folded away.
+LARGE, SMALL = 640, 240
+QUALITY = 75
+# A picture that is longer than so many times its other side is shown longer than others.
+ELONGATED = 2.5
+# What stands before the words, so that no colour is needed to tell them apart.
+MARKS = {"verified": "✓ ", "expanded": "+ ", "unsure": "? ", "none": "- ", "wrong": "✗ "}
+# Sections are kept in memory up to so many bytes, and in a file beyond.
+SPOOLED = 16_000_000
+CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -66,40 +45,67 @@ class Figure:
     """A picture with a caption.
 
     Attributes:
-        path: the picture file; None for a picture that is not in a file, of which only the caption
-            is shown.
+        name: what the picture is called.
+        path: its file; None for a picture that is in none, of which only the caption is shown.
         outline: (n, 2) a polygon to draw, in pixels of the original upright picture, or None.
-        kind: "query", "yes" or "no": how the outline is drawn.
-        verdict: a word to stand out.
-        lines: of the caption.
+        kind: "verified", "expanded", "unsure" or "none", how sure it is that it shows the query;
+            "wrong", if it surely does not; or another word, as "query", that says what it is.
+        verdict: words to stand out.
+        lines: of the caption, below the name.
+        stays: whether its file will be there when the page is looked at: only then is it linked.
     """
 
+    name: str
     path: str | None
     outline: NDArray[np.float64] | None
     kind: str
     verdict: str
-    lines: Sequence[str]
+    lines: Sequence[str] = ()
+    stays: bool = True
 
 
 class Page:
-    """A page that is written row by row, so their number does not matter. A context manager."""
+    """A page that is written section by section, so their number does not matter, and begins with
+    their list. A context manager: the page is there when it ends.
+    """
 
-    def __init__(self, path: str | os.PathLike[str], title: str = "bovw search") -> None:
+    def __init__(self, path: str | os.PathLike[str], title: str) -> None:
         """Begin the page. Raises OutputError if the file cannot be written."""
-        self.path = os.fspath(path)
+        self.path, self.title = os.fspath(path), title
+        self.contents: list[tuple[str, str]] = []
         try:
             self.file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
         except OSError as error:
-            raise OutputError(self.path, f"cannot be written: {error.strerror}") from error
-        self.write(HEAD.replace("{title}", escaped(title)) + STYLE)
+            raise self.failure(error) from error
+        self.sections = tempfile.SpooledTemporaryFile(SPOOLED, "w+", encoding="utf-8")  # noqa: SIM115
 
-    def write(self, text: str) -> None:
-        """Write on. Raises OutputError."""
+    @property
+    def folder(self) -> str:
+        """Where the page lies; links to files are relative to it."""
+        return os.path.dirname(self.path) or os.curdir
+
+    def add(self, heading: str, content: Markup, note: str = "") -> None:
+        """Add a section; the contents have its heading and the note. Raises OutputError."""
+        self.contents.append((heading, note))
+        section = render(
+            "section.html", number=len(self.contents), heading=heading, content=content
+        )
         try:
-            self.file.write(text)
-            self.file.flush()
+            self.sections.write(section)
         except OSError as error:
-            raise OutputError(self.path, f"cannot be written: {error.strerror}") from error
+            raise self.failure(error) from error
+
+    def parts(self) -> Iterator[Markup]:
+        """All sections, piece by piece."""
+        from markupsafe import Markup
+
+        self.sections.seek(0)
+        while part := self.sections.read(CHUNK):
+            yield Markup(part)
+
+    def failure(self, error: OSError) -> OutputError:
+        """Why the page cannot be written."""
+        return OutputError(self.path, f"cannot be written: {error.strerror}")
 
     def __enter__(self) -> Page:
         return self
@@ -110,47 +116,82 @@ class Page:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self.file:
-            self.write("</body>\n</html>\n")
+        template = environment().get_template("page.html")
+        try:
+            with self.file, self.sections:
+                for piece in template.generate(
+                    title=self.title, contents=self.contents, parts=self.parts()
+                ):
+                    self.file.write(piece)
+        except OSError as failed:
+            raise self.failure(failed) from failed
 
 
-def row(title: str, facts: str, figures: Sequence[Figure]) -> str:
-    """A titled row of pictures as HTML; STYLE says how it looks."""
-    shown = "\n".join(map(framed, figures))
-    return (
-        f'<div class="bovw"><h2>{escaped(title)}</h2><p>{escaped(facts)}</p>\n'
-        f'<div class="row">\n{shown}\n</div></div>\n'
+def result_html(
+    facts: str, shown: Sequence[Figure], fold: str, folded: Sequence[Figure], folder: str
+) -> Markup:
+    """Figures that are shown, and others that are folded below some words.
+
+    Args:
+        folder: what links to files are relative to.
+    """
+    return render(
+        "result.html",
+        facts=facts,
+        shown=[figure_view(figure, folder, LARGE) for figure in shown],
+        fold=fold,
+        folded=[figure_view(figure, folder, SMALL) for figure in folded],
     )
 
 
-def framed(figure: Figure) -> str:
-    """One picture with its caption."""
-    caption = "<br>".join(map(escaped, figure.lines))
-    picture = "" if figure.path is None else thumbnail(figure.path, figure.outline)
-    return (
-        f'<figure class="{figure.kind}">{picture}'
-        f"<figcaption><b>{escaped(figure.verdict)}</b><br>{caption}</figcaption></figure>"
-    )
+def failure_html(reason: str) -> Markup:
+    """What is said of a query that cannot be used."""
+    return render("text.html", kind="missing", text=f"✗ {reason}")
 
 
-def thumbnail(path: str, outline: NDArray[np.float64] | None) -> str:
-    """A small picture with an outline, or why there is none."""
+def figure_view(figure: Figure, folder: str, side: int = LARGE) -> dict[str, Any]:
+    """A figure as `figure.html` wants it, its picture with about `side` pixels on its long side."""
+    view: dict[str, Any] = {
+        "kind": figure.kind,
+        "mark": MARKS.get(figure.kind, ""),
+        "verdict": figure.verdict,
+        "name": figure.name,
+        "lines": figure.lines,
+        "link": link(figure.path, folder) if figure.path and figure.stays else "",
+        "alt": figure.name,
+        "shape": "",
+        "missing": "",
+        "data": "",
+        "points": "",
+    }
+    if figure.path is None:
+        return view
     try:
-        pixels, (width, height) = read_colours(path, THUMBNAIL)
+        pixels, (width, height) = read_colours(figure.path, 2 * side)
     except ImageError as error:
-        return f'<span class="missing">{escaped(error.reason)}</span>'
+        return {**view, "missing": error.reason}
+    # long pictures keep their area, or there would be nothing to see in them
+    unit = float(working_unit(width, height, side))
+    pixels = fitted(pixels, (width, height), round(max(width, height) / unit))
     _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    data = base64.b64encode(content.tobytes()).decode()
-    drawing = ""
-    if outline is not None and np.isfinite(outline).all():
-        points = " ".join(f"{x + 0.5:.1f},{y + 0.5:.1f}" for x, y in outline.tolist())
-        drawing = (
-            f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none">'
-            f'<polygon points="{points}"/></svg>'
-        )
-    return f'<span class="picture"><img alt="" src="data:image/jpeg;base64,{data}">{drawing}</span>'
+    view["data"] = base64.b64encode(content.tobytes()).decode()
+    view["size"], view["ratio"] = (width, height), f"{width / height:.4f}"
+    if max(width, height) > ELONGATED * min(width, height):
+        view["shape"] = "wide" if width > height else "tall"
+    if figure.outline is not None and np.isfinite(figure.outline).all():
+        points = (f"{x + 0.5:.1f},{y + 0.5:.1f}" for x, y in figure.outline.tolist())
+        view["points"] = " ".join(points)
+        view["alt"] += ", with an outline of what the query shows"
+    return view
 
 
-def escaped(text: str) -> str:
-    """Text that stays text in HTML; what cannot be shown is escaped."""
-    return html.escape(printable(text))
+def link(path: str, folder: str) -> str:
+    """The address of a file as seen from a folder: relative if the path is, so that a page and
+    pictures can move together. Empty if its name cannot be one.
+    """
+    try:
+        if os.path.isabs(path):
+            return Path(path).as_uri()
+        return quote(os.fsencode(os.path.relpath(path, folder)))
+    except UnicodeEncodeError:
+        return ""

@@ -28,6 +28,7 @@ __all__ = [
     "describe_match",
     "find_instances",
     "matches_of",
+    "rows_of_matches",
     "transform_text",
     "verdict",
 ]
@@ -301,8 +302,14 @@ def rows_of(fit: GeometricFit, matches: Matches) -> NDArray[np.int64]:
 
 def subset(matches: Matches, rows: NDArray[np.int64]) -> Matches:
     """Some matches of one candidate, as those of the only one."""
-    values = {name: getattr(matches, name)[rows] for name in FLAT}
-    return replace(matches, **values, candidate=np.zeros(len(rows), np.int64), count=1)
+    some = rows_of_matches(matches, rows)
+    return replace(some, candidate=np.zeros(len(rows), np.int64), count=1)
+
+
+def rows_of_matches(matches: Matches, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Matches:
+    """Some matches, given by their numbers or by flags; candidates keep their numbers."""
+    values = {name: getattr(matches, name)[rows] for name in ("candidate", *FLAT)}
+    return replace(matches, **values)
 
 
 @dataclass(frozen=True)

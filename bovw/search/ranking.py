@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..arrays import sorted_unique, starts_of
 from ..geometry.certainty import is_certain, log_false_alarms
 from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_candidates
+from ..index.record import ImageRecord
 from ..pictures.working import working_area
 from .collection import Collection
 from .match import (
@@ -40,6 +41,7 @@ __all__ = [
     "answer_part",
     "describe",
     "fit_candidates",
+    "may_be_among_first",
     "merge_parts",
     "propose",
     "verify",
@@ -70,20 +72,27 @@ class PartAnswer:
     image. An image may be there with several variants.
 
     Attributes:
-        collection: the part.
-        images: (n,) int64, numbers in its snapshot.
+        record_of: gives the record of an image of the part by its number.
+        numbers: image numbers of the part are below this.
+        image_count: live images of the whole collection.
+        max_side: the working size.
+        images: (n,) int64, their numbers.
         variants: (n,) int64, which variant of the query.
         votes: (n,) float64, votes or TF-IDF cosine.
         vote_scores: (n,) float64, the same over the length norm before verification.
         norms: (n,) float64, the length norm after it.
         shortlisted: (n,) whether the candidate was verified, being among the first of its part.
         fits: the geometric fit of each; None where nothing agreed, or nothing was looked for.
+        weights: (n,) float64, those of the fits; 0 where there is none.
         log_false_alarms: (n,) float64, how many images would agree as well by chance; infinite
             where nothing was looked for.
         matches: the tentative matches that the fits refer to.
     """
 
-    collection: Collection
+    record_of: Callable[[int], ImageRecord]
+    numbers: int
+    image_count: int
+    max_side: int
     images: NDArray[np.int64]
     variants: NDArray[np.int64]
     votes: NDArray[np.float64]
@@ -91,12 +100,13 @@ class PartAnswer:
     norms: NDArray[np.float64]
     shortlisted: NDArray[np.bool_]
     fits: list[GeometricFit | None]
+    weights: NDArray[np.float64]
     log_false_alarms: NDArray[np.float64]
     matches: Matches
 
     def id_of(self, candidate: int) -> str:
         """The id of a candidate's image."""
-        return self.collection.snapshot.record(int(self.images[candidate])).id
+        return self.record_of(int(self.images[candidate])).id
 
 
 @dataclass(frozen=True)
@@ -177,7 +187,10 @@ def verify(
     images, votes = candidates % image_count, table.exact(candidates)
     clock.lap("verify")
     return PartAnswer(
-        collection=collection,
+        record_of=collection.snapshot.record,
+        numbers=len(collection.searchable),
+        image_count=collection.statistics.image_count,
+        max_side=collection.snapshot.max_side,
         images=images,
         variants=candidates // image_count,
         votes=votes,
@@ -185,6 +198,7 @@ def verify(
         norms=collection.length_norm(after)[images],
         shortlisted=shortlisted,
         fits=all_fits,
+        weights=np.array([fit.weight if fit else 0.0 for fit in all_fits]),
         log_false_alarms=all_alarms,
         matches=matches,
     )
@@ -220,17 +234,16 @@ def merge_parts(answers: Sequence[PartAnswer], options: SearchOptions) -> Rankin
     A fit counts only if its candidate is among the `depth` first of all parts by its votes, or
     ties with the last of them: so it does not matter how many parts there are.
     """
-    first_image = starts_of([len(answer.collection.searchable) for answer in answers])
+    first_image = starts_of([answer.numbers for answer in answers])
     first_row = starts_of([len(answer.images) for answer in answers])
     parts = np.repeat(np.arange(len(answers)), np.diff(first_row))
     image = joined(answers, "images") + first_image[parts]
     vote_scores, shortlisted = joined(answers, "vote_scores"), joined(answers, "shortlisted")
     least = least_of(vote_scores[shortlisted], options.depth)
     fitted = shortlisted & (vote_scores >= least)
-    weight = np.array([fit.weight if fit else 0.0 for each in answers for fit in each.fits])
-    share = VOTE_SHARE if options.verify_top and options.scoring == "hamming" else 1.0
-    score = share * joined(answers, "votes") + np.where(fitted, weight, 0.0)
-    score /= joined(answers, "norms")
+    score = np.concatenate(
+        [scores_of(each, options, fitted[parts == part]) for part, each in enumerate(answers)]
+    )
     verified = fitted & is_certain(joined(answers, "log_false_alarms"), options.false_alarms)
     best = best_of_each(image, joined(answers, "variants"), verified, score)
 
@@ -245,6 +258,34 @@ def merge_parts(answers: Sequence[PartAnswer], options: SearchOptions) -> Rankin
         scores=score[rows],
         fitted=fitted[rows],
     )
+
+
+def scores_of(
+    answer: PartAnswer, options: SearchOptions, fitted: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The scores (n,) of the candidates of a part, of which the fits of some count."""
+    share = VOTE_SHARE if options.verify_top and options.scoring == "hamming" else 1.0
+    score = share * answer.votes + np.where(fitted, answer.weights, 0.0)
+    return np.asarray(score / answer.norms)
+
+
+def may_be_among_first(answer: PartAnswer, options: SearchOptions) -> NDArray[np.bool_]:
+    """Which candidates (n,) of a part may be among the k first of the whole, whatever the other
+    parts say.
+
+    Those that may be verified do; and of the others those of which fewer than k images of this part
+    are better even if none of their fits counts.
+    """
+    least = scores_of(answer, options, np.zeros(len(answer.images), bool))
+    most = scores_of(answer, options, answer.shortlisted)
+    best_of = np.zeros(0)
+    if len(least):
+        order = np.lexsort((-least, answer.images))
+        first = np.concatenate(([True], np.diff(answer.images[order]) > 0))
+        best_of = least[order][first]
+    bar = np.partition(best_of, -options.k)[-options.k] if len(best_of) > options.k else -np.inf
+    certain = answer.shortlisted & is_certain(answer.log_false_alarms, options.false_alarms)
+    return np.asarray(certain | (most >= bar))
 
 
 def joined(answers: Sequence[PartAnswer], name: str) -> NDArray[Any]:
@@ -331,7 +372,7 @@ def describe(
     for part, candidate, score, fitted in zip(*(each.tolist() for each in columns), strict=True):
         answer = answers[part]
         image = int(answer.images[candidate])
-        record = answer.collection.snapshot.record(image)
+        record = answer.record_of(image)
         match = Match(
             id=record.id,
             score=score,
@@ -344,20 +385,15 @@ def describe(
         if fit is None:
             described.append(match)
             continue
-        target = target_of(answer.collection, image, match, options)
+        target = Target(
+            found=match,
+            size=np.array([record.width, record.height], np.float64),
+            image_count=answer.image_count,
+            max_side=answer.max_side,
+            false_alarms=options.false_alarms,
+        )
         variant = variants[int(answer.variants[candidate])]
         found = CandidateFit(score, fit, float(answer.log_false_alarms[candidate]))
         match = describe_match(variant, target, found, answer.matches)
         described += find_instances(variant, target, match, fit, answer.matches, options.instances)
     return described
-
-
-def target_of(collection: Collection, image: int, match: Match, options: SearchOptions) -> Target:
-    """An image of a part, as a fit with it is judged."""
-    return Target(
-        found=match,
-        size=collection.snapshot.sizes_of(np.array([image]))[0],
-        image_count=collection.statistics.image_count,
-        max_side=collection.snapshot.max_side,
-        false_alarms=options.false_alarms,
-    )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..geometry.transform import corners_of
 from ..pictures.reading import NAMELESS, Box
-from ..report.html import STYLE, Figure, row
+from ..report.html import MARKS, Figure, result_html
+from ..report.rendering import render
 from .match import Match, transform_text, verdict
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 __all__ = ["SearchResult", "answer_facts", "figure_of", "is_gone"]
 
@@ -57,23 +61,40 @@ class SearchResult:
             **({"note": self.note} if self.note else {}),
         }
 
-    def row(self) -> str:
-        """The query with what was found, as a row of a `Page`."""
-        verified = sum(match.verified for match in self.matches)
-        milliseconds = sum(self.timings.values()) * 1e3
-        facts = (
-            f"{self.feature_count:,} features, {milliseconds:.0f} ms, "
-            f"{len(self.matches)} matches, {verified} verified"
-        )
+    @property
+    def facts(self) -> str:
+        """What was found, in words."""
+        if not self.feature_count and not self.matches:
+            return "no features (blank or very smooth), so nothing can match"
+        count = sum(match.verified for match in self.matches)
+        found = f"{MARKS['verified']}{count} verified" if count else "nothing verified"
+        expanded = sum(match.expanded for match in self.matches)
+        return f"{found}, {expanded} expanded" if expanded else found
+
+    def html(self, folder: str = os.curdir) -> Markup:
+        """The query with what was found, as a section of a `Page`.
+
+        Args:
+            folder: what links to files are relative to.
+        """
+        seconds = sum(self.timings.values())
+        facts = f"{self.facts}; {self.feature_count:,} features, {seconds:.2f} s"
+        facts = f"{facts}; {self.note}" if self.note else facts
         part = None if self.box == (0, 0, *self.size) else corners_of(self.box)
         path = None if self.query in NAMELESS else self.query
         lines = [f"{self.box[2]} x {self.box[3]} pixels"]
-        figures = [figure_of(rank, match) for rank, match in enumerate(self.matches, 1)]
-        return row(self.query, facts, [Figure(path, part, "query", "query", lines), *figures])
+        shown = [Figure(self.query, path, part, "query", "Query", lines)]
+        folded = list[Figure]()
+        for rank, match in enumerate(self.matches, 1):
+            sure = match.verified or match.expanded
+            (shown if sure else folded).append(figure_of(rank, match))
+        unsure = sum(figure.kind == "unsure" for figure in folded)
+        fold = f"Not verified: {len(folded)}" + (f", {unsure} of them unsure" if unsure else "")
+        return result_html(facts, shown, fold, folded, folder)
 
     def _repr_html_(self) -> str:
         """How notebooks show it."""
-        return STYLE + self.row()
+        return str(render("notebook.html", heading=self.query, content=self.html()))
 
 
 def answer_facts(result: SearchResult) -> dict[str, Any]:
@@ -93,12 +114,39 @@ def is_gone(match: Match) -> bool:
 
 def figure_of(rank: int, match: Match) -> Figure:
     """A match as a picture with its outline, and what is known of it."""
-    lines = [match.name, f"score {match.score:.1f}"]
+    lines = [f"score {match.score:.1f}"]
     if match.inliers:
-        lines.append(f"{match.inliers} inliers, {transform_text(match)} ({match.model})")
-        alarms = f"false alarms expected: 10^{match.log_false_alarms:.1f}"
-        lines.append(f"confidence {match.confidence:.3f}, {alarms}")
+        lines = [
+            f"{match.inliers} places agree: {transform_text(match)} ({match.model})",
+            chance_text(match.log_false_alarms),
+            *lines,
+        ]
     if match.likeness is not None:
         lines.append(f"sisters {match.sisters}, likeness {match.likeness:.2f}")
-    title = f"{rank}. {'no agreement' if verdict(match) == '-' else verdict(match)}"
-    return Figure(match.path, match.outline, "yes" if match.verified else "no", title, lines)
+    word = verdict(match)
+    kind = word if word in MARKS else "none"
+    title = f"{rank}. {'no agreement' if word == '-' else word}"
+    return Figure(match.name, match.path or None, match.outline, kind, title, lines)
+
+
+def chance_text(log_false_alarms: float) -> str:
+    """How well chance alone would do, in words, from log10 of how many images of an index of this
+    size it makes agree as well.
+    """
+    if log_false_alarms < -12:
+        return "chance would do as well less than once in a trillion searches"
+    images = 10.0 ** min(log_false_alarms, 9.0)
+    if images >= 1:
+        return f"chance alone gives {about(images)} such images"
+    if images > 0.1:
+        return f"chance would do as well in {100 * images:.0f} % of searches"
+    return f"chance would do as well once in {about(1 / images)} searches"
+
+
+def about(number: float) -> str:
+    """A number with one digit that is not 0, in words where it is large."""
+    number = float(f"{number:.1g}")
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if number >= size:
+            return f"{number / size:.0f} {word}"
+    return f"{number:,.0f}"

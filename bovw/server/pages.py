@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..errors import BovwError, EvaluationError, ImageError, printable
+from ..errors import BovwError, EvaluationError, ImageError
 from ..evaluation.bootstrap import Estimate
 from ..evaluation.saved import SavedEvaluation, SavedQuery, read_evaluation
+from ..report.rendering import environment
 from .hosted import SIDES, Hosted, hosted, jpeg
 from .images import image_facts
 from .problems import ProblemError
@@ -25,6 +25,7 @@ from .tasks import SourceFile
 __all__ = ["message_page", "router"]
 
 router = APIRouter(include_in_schema=False)
+TEMPLATES = Path(__file__).parent / "templates"
 # Images of a page of a collection.
 PAGE = 96
 # What is shown of an evaluation, as far as it has it.
@@ -34,21 +35,6 @@ SUCCESS, ALL = "Success@1", "all"
 PLACES = (("/", "Search"), ("/browse", "Browse"), ("/experiments", "Experiments"), ("/api", "API"))
 
 
-def shown(value: Any) -> Any:
-    """A text of a template, so that no name of a file hides what it is."""
-    return printable(value) if type(value) is str else value
-
-
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    finalize=shown,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
-
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A page. `here` of the values is its place in the navigation."""
     server = hosted(request)
@@ -56,7 +42,9 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
         place for place in PLACES if place[0] != "/experiments" or server.settings.experiments
     ]
     here = values.pop("here", request.url.path)
-    content = TEMPLATES.get_template(template).render(places=places, here=here, **values)
+    content = (
+        environment(TEMPLATES).get_template(template).render(places=places, here=here, **values)
+    )
     return HTMLResponse(content, status)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bovw import ImageIndex, Match, SearchOptions, Vocabulary
 from bovw.answers.expansion import expand
+from bovw.answers.parts import LocalParts
 from bovw.search.collection import Collection, Statistics
 from bovw.search.query import Clock, encode_variants, extract_query
 from bovw.search.ranking import answer_part, describe, merge_parts
@@ -130,6 +131,6 @@ def test_parts_expand_as_one_index_does(vocabulary: Vocabulary) -> None:
         variants = encode_variants(extract_query(QUERY, whole.spec), vocabulary, EXPANDED)
         answers = [answer_part(part, variants, EXPANDED) for part in parts]
         first = describe(answers, merge_parts(answers, EXPANDED), variants, EXPANDED)
-        found = expand(parts, variants, first, EXPANDED, str, Clock())
+        found = expand(LocalParts(parts), variants, first, EXPANDED, str, Clock())
         assert told(found) == told(whole.search(QUERY, EXPANDED).matches)
         assert found[1].expanded

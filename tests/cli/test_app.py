@@ -168,9 +168,13 @@ def test_a_report_shows_all_queries_and_what_was_found(folder: Path) -> None:
     )
     assert done.returncode == 1
     page = (folder / "out.html").read_text()
-    assert page.count("<h2>") == 2 and "query.png" in page and "blank.png" in page
+    # a query that cannot be read is not passed over
+    assert page.count("<h2>") == 3 and all(
+        f">{name}.png</a>" in page for name in ("query", "blank", "absent")
+    )
+    assert "there is no such file" in page and "so nothing can match" in page
     assert (
-        "<b>1. verified</b>" in page
+        "<b>✓ 1. verified</b>" in page
         and "photos/sub dir/bild 3 é.jpg" in page
         and "<polygon" in page
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, Success
 
 from bovw.evaluation.metrics import (
+    attainable,
     f1,
     measured,
     ns_score,
@@ -34,6 +35,15 @@ def test_values_worked_by_hand() -> None:
     assert [found[f"F1@{k}"] for k in (1, 3, 5)] == pytest.approx(
         [1 / 2, 1 / 3, 2 * (2 / 5) * (2 / 3) / (2 / 5 + 2 / 3)]
     )
+
+
+@pytest.mark.parametrize("relevant", [1, 2, 4, 150])
+def test_what_a_perfect_ranking_has_is_what_can_be_had(relevant: int) -> None:
+    right = [f"r{number}" for number in range(relevant)]
+    found = values([*right, *(f"x{number}" for number in range(200))], set(right))
+    perfect = {name: value for name, value in found.items() if "(revisitop)" not in name}
+    assert perfect == pytest.approx({name: attainable(name, relevant) for name in perfect})
+    assert attainable("P@3", 1) == pytest.approx(1 / 3)
 
 
 def test_average_precision_at_100_is_over_all_relevant_images() -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bovw import ImageIndex
+from bovw import ImageIndex, Match
 from bovw.errors import EvaluationError
 from bovw.evaluation.run import evaluate, score
 from bovw.evaluation.saved import compared, read_scores, save_scores
-from bovw.evaluation.scorecard import scores_text, worst
+from bovw.evaluation.scorecard import scores_text, worst, write_scorecard
 from bovw.evaluation.scores import Evaluation, Outcome
 from bovw.evaluation.truth import GroundTruth, Query, read_revisitop
 from tests.helpers.queries import crop_of
@@ -24,6 +25,33 @@ def test_a_query_that_found_nothing_is_a_failure_to_show() -> None:
     assert worst(Evaluation([nothing], "")) == [nothing]
     # of a run that was read nobody knows what the system saw
     assert worst(Evaluation([Outcome(query, {"Success@1": 0.0, "RR": 0.0}, [])], "")) == []
+
+
+def test_a_page_begins_with_the_summary_and_the_failures(tmp_path: Path) -> None:
+    truth = GroundTruth(
+        [
+            Query("<q>", "one right", "a", frozenset(["a.jpg"])),
+            Query("r", "three right", "b", frozenset(["a.jpg", "b.jpg", "c.jpg"])),
+        ],
+        str(tmp_path),
+    )
+    run = score(truth, {"<q>": ["x.jpg", "a.jpg"], "r": ["a.jpg", "b.jpg", "c.jpg"]})
+    wrong = Match("x.jpg", 1.0, str(tmp_path / "x.jpg"), inliers=9, verified=True)
+    false_alarm = {**run.outcomes[0].values, "FalseAlarm": 1.0}
+    late = replace(run.outcomes[0], values=false_alarm, matches=[wrong])
+    evaluation = replace(run, outcomes=[late, run.outcomes[1]])
+    one, three, *_ = sets = evaluation.by_set()
+    # with one right image, P@3 cannot be more than 1/3
+    assert one.best["P@3"] == three.best["R@1"] == pytest.approx(1 / 3)
+    assert "P@1" not in one.best and "AP" not in one.best
+    assert ".333 (.01-.33), at most .333" in scores_text(evaluation, sets)
+    write_scorecard(tmp_path / "page.html", "<t>", evaluation, sets)
+    page = (tmp_path / "page.html").read_text()
+    headings = re.findall("<h2>(.*)</h2>", page)
+    assert headings == ["Summary", "Failures", "Scores", "Plots", "What the measures are"]
+    assert "1 of 2 (50.0 %)" in page and "1 of 2 went wrong; these are the worst 1," in page
+    assert "✗ 1. verified, a wrong image" in page and "<h1>&lt;t&gt;</h1>" in page
+    assert "one right: &lt;q&gt;" in page and "false alarm, found at rank 2" in page
 
 
 @pytest.mark.slow

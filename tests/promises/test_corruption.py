@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bovw import ImageIndex, Vocabulary, check_index
+from bovw import FeatureSpec, ImageIndex, Vocabulary, check_index
 from bovw.errors import (
     BovwError,
     IncompatibleError,
@@ -23,6 +23,7 @@ from bovw.errors import (
     IndexVersionError,
     VocabularyError,
 )
+from bovw.index.columns import optional_columns
 from tests.fuzz.index import (
     Mutant,
     Variant,
@@ -41,6 +42,8 @@ Damaging = Callable[[Mutant, str], object]
 MANIFEST = "manifest-00000006.json"
 # The live images: 2 each in the first three segments, one in the last. 00000002 has deletions.
 LIVE = 7
+# Columns that every new image has.
+OPTIONAL = len(optional_columns(FeatureSpec()))
 FOLDERS = ["segments/00000002", "segments/00000003", "segments/00000004", "segments/00000005"]
 
 
@@ -150,7 +153,7 @@ def test_a_check_names_the_damaged_file_of_a_segment_and_what_is_lost(
 ) -> None:
     lost = dict(zip(FOLDERS, (2, 2, 2, 1), strict=True))
     names = [name for name in variant.contents if os.path.dirname(name) in FOLDERS]
-    assert len(names) == 4 * (12 if variant.name == "small" else 13)
+    assert len(names) == 4 * (12 + OPTIONAL if variant.name == "small" else 13 + OPTIONAL)
     found = {}
     for number, name in enumerate(names):
         mutant = copy_of(variant, tmp_path / str(number))

@@ -30,6 +30,7 @@ from bovw.index import segment as segments
 from bovw.index import writer as writers
 from bovw.index.extraction import Extracted, Task
 from bovw.index.record import FileStamp
+from bovw.networks.embedder import Embedder
 from bovw.pictures.reading import Limits, Picture
 from bovw.reporting import Failure
 from tests.helpers.pictures import textured
@@ -320,12 +321,15 @@ def origin_of(name: str, names: Sequence[str]) -> str:
 
 
 def remembering(
-    extract_picture: Callable[[Task, FeatureSpec, Limits], Extracted | Failure | None],
-) -> Callable[[Task, FeatureSpec, Limits], Extracted | Failure | None]:
+    extract_picture: Callable[..., Extracted | Failure | None],
+) -> Callable[..., Extracted | Failure | None]:
     """`extract_picture`, but each content is extracted once: that takes nearly all of the time."""
     known: dict[bytes, Extracted] = {}
 
-    def remembered(task: Task, spec: FeatureSpec, limits: Limits) -> Extracted | Failure | None:
+    def remembered(
+        task: Task, spec: FeatureSpec, limits: Limits, embedders: Sequence[Embedder] = ()
+    ) -> Extracted | Failure | None:
+        assert not embedders
         assert isinstance(task.source, str)
         content = Path(task.source).read_bytes()
         if content not in known:

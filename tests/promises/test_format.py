@@ -368,7 +368,7 @@ def test_a_line_has_what_there_is_to_say() -> None:
 
 def test_the_document_has_the_keys_of_every_file(index: Path) -> None:
     manifest = json.loads((index / "manifest-00000004.json").read_bytes())
-    optional = {"exclude", "removed"}
+    optional = {"exclude", "removed", "embeddings"}
     assert manifest.keys() | optional == keys_after("others may be there for moments")
     assert manifest["features"].keys() == keys_after("The `features` have these keys")
     assert manifest["segments"][0].keys() == keys_after("Each of the `segments` has these keys")
@@ -390,19 +390,25 @@ def require_documented_arrays(
     """Compare the array files of a folder with a table of the document; returns those that it has
     and the folder has not.
     """
-    rows = {
-        re.findall(r"`(.+)`", name)[0]: (kind.strip("`"), shape.split(", of ORB")[0])
-        for name, kind, shape, _ in table
-    }
+    rows = array_rows(table)
+    optional = array_rows(table_after("**Optional columns.**", 4))
     found = {path.name for path in folder.glob("*.npy")}
-    assert found <= rows.keys()
+    assert found <= rows.keys() | optional.keys()
     for name in found:
-        kind, shape = rows[name]
+        kind, shape = (rows | optional)[name]
         array = read_array(folder / name)
         if kind == "narrow":
             kind = next(each for each in ("|u1", "<u2", "<u4") if array.max() <= np.iinfo(each).max)
         assert (array.dtype.str, array.shape) == (kind, eval(shape, sizes)), name
     return rows.keys() - found
+
+
+def array_rows(table: list[list[str]]) -> dict[str, tuple[str, str]]:
+    """Type and shape of each array of a table, by the name of its file."""
+    return {
+        re.findall(r"`(.+)`", name)[0]: (kind.strip("`"), shape.split(", of ORB")[0])
+        for name, kind, shape, _ in table
+    }
 
 
 def sizes_of(segment: Segment) -> dict[str, int]:

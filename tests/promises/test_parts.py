@@ -4,6 +4,7 @@ index does: to the last bit. A cluster stands on this.
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bovw import FeatureSpec, ImageIndex, Match, SearchOptions, Vocabulary
+from bovw.cluster.shard import portable
 from bovw.features.local import extract
 from bovw.features.training import build
 from bovw.index.extraction import Task, encode_pictures
@@ -117,7 +119,11 @@ def answered(
     """What some parts of a collection say together."""
     variants = encode_variants(features, vocabulary(), options)
     answers = [answer_part(part, variants, options) for part in parts]
-    return describe(answers, merge_parts(answers, options), variants, options)
+    sent = [pickle.loads(pickle.dumps(portable(answer, options))) for answer in answers]
+    found = describe(sent, merge_parts(sent, options), variants, options)
+    here = describe(answers, merge_parts(answers, options), variants, options)
+    assert told(found) == told(here)
+    return found
 
 
 @pytest.mark.slow

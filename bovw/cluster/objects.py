@@ -1,0 +1,132 @@
+"""Generations of indexes as objects of a store, named by their content: nobody can write a wrong
+one, whoever writes it, however often.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import ClusterError
+from ..index.manifest import file_name, read_latest
+from ..index.segment import Segment
+from ..index.snapshot import deletion_files
+from ..storage.directory import Directory
+from .store import Store
+
+__all__ = ["get_object", "pull_index", "push_index", "put_object"]
+
+
+def key_of(sha256: str) -> str:
+    """The key of an object with some content."""
+    return f"objects/{sha256[:2]}/{sha256}"
+
+
+def put_object(store: Store, content: bytes) -> str:
+    """Store some bytes; returns their SHA-256, which names them."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    if not store.has(key_of(sha256)):
+        store.put(key_of(sha256), content)
+    return sha256
+
+
+def get_object(store: Store, sha256: str) -> bytes:
+    """Some bytes by their SHA-256. Raises ClusterError if they are missing or damaged."""
+    try:
+        content = store.get(key_of(sha256))
+    except FileNotFoundError:
+        raise ClusterError(f"{store.name}: lacks the object {sha256}") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ClusterError(f"{store.name}: the object {sha256} is damaged")
+    return content
+
+
+def listing_of(folder: Path) -> dict[str, str]:
+    """The files of the newest generation of an index, each with its SHA-256: those of the large
+    ones are known from the small ones.
+    """
+    storage = Directory(folder)
+    manifest = read_latest(storage)
+    name = file_name(manifest.generation)
+    files = {name: hashlib.sha256(storage.read(name)).hexdigest()}
+    files |= {f"vocabulary/{file}": sha for file, sha in manifest.vocabulary_files.items()}
+    for entry in manifest.segments:
+        inside = f"segments/{entry.name}"
+        files[f"{inside}/segment.json"] = entry.sha256
+        for file, facts in Segment.read_files(storage, entry).items():
+            files[f"{inside}/{file}"] = facts["sha256"]
+        if entry.deletion:
+            flags, documents = deletion_files(entry.deletion.name)
+            files[flags] = entry.deletion.flags
+            if entry.deletion.documents:
+                files[documents] = entry.deletion.documents
+    return files
+
+
+def push_index(store: Store, folder: Path) -> str:
+    """Store the newest generation of an index. Returns the SHA-256 of its listing, which names it.
+
+    What is there already is not sent again.
+    """
+    listing = listing_of(folder)
+    for file, sha256 in listing.items():
+        if not store.has(key_of(sha256)):
+            store.upload(key_of(sha256), folder / file)
+    return put_object(store, json.dumps(listing, sort_keys=True).encode())
+
+
+def pull_index(store: Store, listing: str, folder: Path, cache: Path) -> None:
+    """Make the folder of an index from the store.
+
+    Args:
+        listing: its name.
+        folder: appears whole; nothing happens if it is there.
+        cache: what is fetched stays here for other generations, which share it by links.
+
+    Raises:
+        ClusterError: something is missing or damaged.
+    """
+    if folder.is_dir():
+        return
+    files: dict[str, str] = json.loads(get_object(store, listing))
+    temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    try:
+        for file, sha256 in files.items():
+            target = temporary / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(cached(store, sha256, cache), target)
+        with suppress(OSError):  # another process was faster
+            temporary.rename(folder)
+    except OSError as error:
+        raise ClusterError(f"{folder}: cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    if not folder.is_dir():
+        raise ClusterError(f"{folder}: cannot be written")
+
+
+def cached(store: Store, sha256: str, cache: Path) -> Path:
+    """The file in the cache that has some content, fetched if it is not there."""
+    path = cache / "objects" / sha256[:2] / sha256
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{sha256}-{uuid.uuid4().hex}")
+    try:
+        store.download(key_of(sha256), temporary)
+        with open(temporary, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            raise ClusterError(f"{store.name}: the object {sha256} is damaged")
+        os.replace(temporary, path)
+    except FileNotFoundError:
+        raise ClusterError(f"{store.name}: lacks the object {sha256}") from None
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+    return path

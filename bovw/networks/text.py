@@ -1,0 +1,89 @@
+"""The words of a description as a vector, by the text half of a network such as CLIP."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MissingLibraryError, NetworkError
+from .embedder import require_vector
+from .model import VECTORS, content_of, opened_session, pooled
+from .recipe import Recipe
+
+__all__ = ["TextEncoder"]
+
+# Tokens of a text, at most, where the network does not say how many it takes.
+TOKENS = 77
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """The text half of a network whose picture half is an embedder.
+
+    Attributes:
+        model: an ONNX file that takes `input_ids`, and `attention_mask` if it wants one.
+        tokenizer: a tokenizer.json, as the Hugging Face hub has them beside the model.
+
+    Raises:
+        MissingLibraryError: the library `tokenizers` is not installed.
+        NetworkError: one of the files cannot be used.
+
+    Example:
+        >>> from bovw import NetworkError, TextEncoder
+        >>> try:
+        ...     TextEncoder("absent.onnx", "tokenizer.json").vector("a red boat")
+        ... except NetworkError as error:
+        ...     print(error)
+        absent.onnx: there is no such file
+    """
+
+    model: str | os.PathLike[str]
+    tokenizer: str | os.PathLike[str]
+
+    def vector(self, text: str) -> NDArray[np.float32]:
+        """The vector (d,) of a text."""
+        path = os.path.abspath(self.model)
+        name = os.fspath(self.model)
+        session = opened_session(path, content_of(name))
+        tokens = self.tokens(text)
+        values = {}
+        for input_name, (shape, kind) in session.inputs.items():
+            length = shape[-1] if isinstance(shape[-1], int) else len(tokens)
+            number = np.int32 if kind == "tensor(int32)" else np.int64
+            if input_name == "input_ids" or len(session.inputs) == 1:
+                row = filled(tokens, length)
+            elif input_name == "attention_mask":
+                row = filled([1] * len(tokens), length)
+            else:
+                raise NetworkError(f"{name}: wants {input_name}, which no text has")
+            values[input_name] = np.array([row], number)
+        named = [each for each in VECTORS if each in session.outputs]
+        try:
+            found: NDArray[Any] = session.run(values, (named or session.outputs)[0])
+        except Exception as error:  # whatever the library raises
+            reason = " ".join(str(error).split())[:200]
+            raise NetworkError(f"{name}: cannot be run: {reason}") from error
+        return require_vector(name, pooled(name, found, Recipe()))
+
+    def tokens(self, text: str) -> list[int]:
+        """The numbers of the tokens of a text."""
+        try:
+            from tokenizers import Tokenizer
+        except ImportError:
+            raise MissingLibraryError(
+                "a text needs the library tokenizers: pip install 'bovw[embed]'"
+            ) from None
+        try:
+            tokenizer = Tokenizer.from_file(os.fspath(self.tokenizer))
+        except Exception as error:  # the library raises plain exceptions
+            raise NetworkError(f"{os.fspath(self.tokenizer)}: is no tokenizer: {error}") from error
+        return list(tokenizer.encode(text).ids[:TOKENS])
+
+
+def filled(tokens: list[int], length: int) -> list[int]:
+    """Tokens, brought to a length by cutting or by zeros."""
+    return (tokens + [0] * length)[:length]
