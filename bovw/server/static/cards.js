@@ -30,7 +30,7 @@ function card(match, state, go) {
       match.rotation === null ? null : element("p", {}, placeOf(match)),
       match.likeness === null ? null : element("p", {}, `likeness ${match.likeness.toFixed(2)} among nearly equal images`),
       match.gone ? element("p", { class: "problem" }, "Its file is gone") : null,
-      element("p", { class: "path" }, element("code", {}, match.image), copyButton(match.image)),
+      element("p", { class: "path" }, ...pathOf(match.image), copyButton(match.image)),
       element(
         "p", { class: "ways" },
         way("Find this", { ...here, whole: "1" }, match), way("Find a part", here, match),
@@ -56,6 +56,13 @@ function pictureOf(match) {
     ));
   }
   return parts;
+}
+
+/** A path of which the last part stands out. */
+function pathOf(path) {
+  const cut = path.lastIndexOf("/") + 1;
+  const folder = cut ? element("span", { class: "tile-folder" }, path.slice(0, cut)) : "";
+  return [element("span", { class: "name" }, folder, element("strong", {}, path.slice(cut)))];
 }
 
 function copyButton(text) {

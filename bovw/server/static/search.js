@@ -32,7 +32,7 @@ function go(changes, replace = false) {
   const url = `${location.pathname}?${parameters}`;
   if (replace) history.replaceState(null, "", url);
   else history.pushState(null, "", url);
-  show();
+  return show();
 }
 
 
@@ -148,7 +148,7 @@ function showAnswer(state) {
   find("#nearest").open = false;
   find("#nearest-title").textContent = certain.length
     ? `${counted(rest.length, "other image")} that nothing verifies`
-    : `Nothing certain; show the nearest anyway (${rest.length})`;
+    : `Show the nearest anyway (${rest.length})`;
   say(`${title}.`, false);
 }
 
@@ -178,7 +178,9 @@ async function take(file) {
     const response = await request("/api/v1/queries", { method: "POST", body });
     const kept = await response.json();
     names.set(kept.key, kept);
-    go({ query: kept.key, image: null, box: null, look: null });
+    await go({ query: kept.key, image: null, box: null, look: null });
+    // on a narrow page the answer lies below the question
+    if (window.matchMedia("(max-width: 61.99rem)").matches) find("#answer").scrollIntoView();
   } catch (error) {
     fail(error.message);
   }
