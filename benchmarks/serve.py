@@ -27,7 +27,7 @@ from bovw import ImageIndex, SearchOptions
 
 CLIENTS = (1, 4, 16)
 CORES = os.cpu_count() or 1
-# Queries that are asked before the clock starts.
+# Requests that are made before the clock starts.
 WARM = 10
 FORM = {"crop": "true"}
 OPTIONS = SearchOptions(crop=True)
@@ -62,8 +62,8 @@ def served(index: Path, work: Path, *options: str) -> Iterator[tuple[int, str, f
 async def load(
     url: str, contents: list[bytes], clients: int, count: int
 ) -> tuple[float, list[tuple[int, float]]]:
-    """Ask `count` times with so many clients. Returns the seconds of all, and status and seconds of
-    each.
+    """Ask `count` times with so many clients, who come back when they are told to. Returns the
+    seconds of all, and status and seconds of each.
     """
     numbers = iter(range(count))
     answers: list[tuple[int, float]] = []
@@ -74,6 +74,7 @@ async def load(
             before = time.perf_counter()
             answer = await session.post(f"{url}api/v1/search", files=files, data=FORM)
             answers.append((answer.status_code, time.perf_counter() - before))
+            await asyncio.sleep(float(answer.headers.get("retry-after", 0)))
 
     async with httpx.AsyncClient(timeout=120, limits=httpx.Limits(max_connections=None)) as session:
         before = time.perf_counter()
@@ -81,9 +82,8 @@ async def load(
         return time.perf_counter() - before, answers
 
 
-def bare_rate(index: ImageIndex, paths: list[str], count: int, jobs: int) -> float:
+def bare_rate(index: ImageIndex, paths: list[str], count: int, jobs: int, warm: int) -> float:
     """Queries a second of the library in so many processes, once these are warm."""
-    warm = WARM * 2 * jobs
     queries = [paths[number % len(paths)] for number in range(count + warm)]
     answers = index.search_many(queries, OPTIONS, jobs=jobs)
     for _ in range(warm):
@@ -117,7 +117,8 @@ def measure_load(
     """Requests a second against the library, and memory."""
     contents = [Path(path).read_bytes() for path in paths]
     index = collection.index()
-    requests = 16 if arguments.small else arguments.requests
+    requests = 4 if arguments.small else arguments.requests
+    warm = 1 if arguments.small else WARM * 2 * CORES
     figures: dict[str, Any] = {"clients": {}}
     with ImageIndex.open(index) as source, served(index, collection.work) as (pid, url, first):
         figures["first_answer_s"] = round(first, 2)
@@ -125,7 +126,7 @@ def measure_load(
         asyncio.run(load(url, contents, CORES, WARM))
         for clients in CLIENTS:
             seconds, answers = asyncio.run(load(url, contents, clients, requests))
-            bare = bare_rate(source, paths, requests, min(clients, CORES))
+            bare = bare_rate(source, paths, requests, min(clients, CORES), warm)
             failed = sum(status != 200 for status, _ in answers)
             times = [taken for _, taken in answers]
             line = {
@@ -139,19 +140,19 @@ def measure_load(
             figures["clients"][clients] = line
             print(f"{clients:3d} clients: " + ", ".join(f"{k} {v}" for k, v in line.items()))
         before = memory_of(pid)
-        asyncio.run(load(url, contents, CORES, 16 if arguments.small else arguments.long))
+        asyncio.run(load(url, contents, CORES, 4 if arguments.small else arguments.long))
         after = memory_of(pid)
         figures["memory_mb"] = [round(before), round(after)]
         print(f"memory: {before:.0f} MB before, {after:.0f} MB after the long run")
     return figures
 
 
-def measure_overload(collection: Collection, contents: list[bytes]) -> dict[str, Any]:
+def measure_overload(collection: Collection, contents: list[bytes], clients: int) -> dict[str, Any]:
     """How soon those are told to come back that find no room."""
     options = ("--waiting", str(WAITING))
     with served(collection.index(), collection.work, *options) as (_, url, _):
-        asyncio.run(load(url, contents, CORES, WARM))
-        _, answers = asyncio.run(load(url, contents, OVERLOAD, 4 * OVERLOAD))
+        asyncio.run(load(url, contents, CORES, CORES))
+        _, answers = asyncio.run(load(url, contents, clients, 4 * clients))
     refused = [taken for status, taken in answers if status == 503]
     figures = {
         "answered": sum(status == 200 for status, _ in answers),
@@ -159,7 +160,7 @@ def measure_overload(collection: Collection, contents: list[bytes]) -> dict[str,
         "refused_p50_ms": quantile(refused, 0.5) if refused else None,
         "refused_p99_ms": quantile(refused, 0.99) if refused else None,
     }
-    print(f"{OVERLOAD} clients, {WAITING} may wait: {figures}")
+    print(f"{clients} clients, {WAITING} may wait: {figures}")
     return figures
 
 
@@ -182,18 +183,18 @@ def hostile_requests() -> list[bytes]:
     ]
 
 
-def measure_hostile(collection: Collection, contents: list[bytes]) -> dict[str, Any]:
+def measure_hostile(collection: Collection, contents: list[bytes], count: int) -> dict[str, Any]:
     """How long one client waits, alone and beside ten hostile ones."""
     with served(collection.index(), collection.work) as (_, url, _):
-        asyncio.run(load(url, contents, CORES, WARM))
+        asyncio.run(load(url, contents, CORES, CORES))
         place = urlsplit(url)
         address = (place.hostname or "", place.port or 0)
-        _, alone = asyncio.run(load(url, contents, 1, WARM))
+        _, alone = asyncio.run(load(url, contents, 1, count))
         connections = [socket.create_connection(address) for _ in hostile_requests()]
         for connection, content in zip(connections, hostile_requests(), strict=True):
             with suppress(OSError):  # it has hung up
                 connection.sendall(content)
-        _, beside = asyncio.run(load(url, contents, 1, WARM))
+        _, beside = asyncio.run(load(url, contents, 1, count))
         for connection in connections:
             connection.close()
     figures = {
@@ -211,6 +212,8 @@ def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]
     paths = paths[:: max(1, len(paths) // (8 if arguments.small else 200))]
     figures = measure_load(collection, paths, arguments)
     contents = [Path(path).read_bytes() for path in paths]
-    figures["overload"] = measure_overload(collection, contents)
-    figures["hostile"] = measure_hostile(collection, contents)
+    figures["overload"] = measure_overload(
+        collection, contents, 12 if arguments.small else OVERLOAD
+    )
+    figures["hostile"] = measure_hostile(collection, contents, 2 if arguments.small else WARM)
     return figures
