@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import accuracy
+import cluster
 import compare
 import costs
 import reliability
@@ -26,6 +27,7 @@ PARTS = {
     "compare": compare,
     "costs": costs,
     "serve": serve,
+    "cluster": cluster,
 }
 
 

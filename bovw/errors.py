@@ -336,6 +336,8 @@ def printable(name: str) -> str:
     """A path that is safe to print: what a terminal obeys (controls, ends of lines, orders to write
     from right to left) and undecodable bytes are escaped, and nothing else.
     """
+    if name.isprintable():  # as nearly all are
+        return name
     return "".join(
         c.encode("unicode_escape", "surrogatepass").decode() if is_obeyed(c) else c for c in name
     )

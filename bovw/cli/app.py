@@ -14,7 +14,7 @@ import typer
 
 from ..errors import printable
 from ..version import __version__
-from . import evaluate, indexing, searching, serving
+from . import cluster, evaluate, indexing, searching, serving
 from .console import INTERRUPTED, explained, fail
 from .interrupts import listen
 
@@ -50,6 +50,7 @@ app.command()(indexing.check)
 app.command()(searching.compare)
 app.command()(searching.search)
 app.command()(serving.serve)
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(evaluate.app, name="evaluate")
 
 
@@ -58,7 +59,7 @@ def main() -> None:
     interrupted, 143
     terminated.
     """
-    if sys.argv[1:] in ([], ["evaluate"]):
+    if sys.argv[1:] in ([], ["cluster"], ["evaluate"]):
         sys.argv.append("--help")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is escaped

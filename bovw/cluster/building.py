@@ -21,10 +21,18 @@ from ..pictures.limits import LIMITS, Limits
 from ..reporting import Failure
 from .config import ClusterConfig
 from .manifest import ClusterManifest, ShardEntry, publish, read_latest, store_counts
-from .objects import pull_index, push_index
+from .objects import listed_objects, pull_index, push_index, verify_object
 from .store import Store, opened_store
 
-__all__ = ["ShardReport", "Task", "create_cluster", "divided", "publish_reports", "update_shard"]
+__all__ = [
+    "ShardReport",
+    "Task",
+    "check_cluster",
+    "create_cluster",
+    "divided",
+    "publish_reports",
+    "update_shard",
+]
 
 # Pictures that a shard takes before what it has is stored: a lost machine loses at most these.
 STORED_AFTER = 1024
@@ -69,7 +77,13 @@ class ShardReport:
     failed: list[Failure] = field(default_factory=list)
 
 
-def create_cluster(config: ClusterConfig, vocabulary: Vocabulary | None = None) -> ClusterManifest:
+def create_cluster(
+    config: ClusterConfig,
+    vocabulary: Vocabulary | None = None,
+    *,
+    max_features: int | None = None,
+    max_side: int | None = None,
+) -> ClusterManifest:
     """Make a cluster of empty shards, which must not be there.
 
     Raises:
@@ -80,7 +94,13 @@ def create_cluster(config: ClusterConfig, vocabulary: Vocabulary | None = None) 
     folder = Path(config.cache) / "work" / "empty"
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with ImageIndex.create(folder, vocabulary, picture_root=config.picture_root) as index:
+    with ImageIndex.create(
+        folder,
+        vocabulary,
+        picture_root=config.picture_root,
+        max_features=max_features,
+        max_side=max_side,
+    ) as index:
         entry = entry_of(store, folder, index)
         spec = index.spec
     shutil.rmtree(folder)
@@ -173,6 +193,25 @@ def resume(store: Store, config: ClusterConfig, task: Task, folder: Path) -> Non
     folder.parent.mkdir(parents=True, exist_ok=True)
     # files of an index are never changed in place, so that they may be shared
     shutil.copytree(pulled, folder, copy_function=os.link, ignore=shutil.ignore_patterns(".lock"))
+
+
+def check_cluster(config: ClusterConfig) -> list[str]:
+    """Read all that the newest generation consists of from the store; what is wrong with it."""
+    store = opened_store(config.store)
+    manifest = read_latest(store)
+    damages = {}
+    names = {manifest.documents} | {shard.documents for shard in manifest.shards}
+    for number, shard in enumerate(manifest.shards):
+        try:
+            names |= listed_objects(store, shard.listing)
+        except ClusterError as error:
+            damages[f"shard {number}"] = str(error)
+    for name in sorted(names):
+        try:
+            verify_object(store, name)
+        except ClusterError as error:
+            damages[name] = str(error)
+    return sorted(set(damages.values()))
 
 
 def publish_reports(

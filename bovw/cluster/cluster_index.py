@@ -127,6 +127,10 @@ class ClusterIndex:
         self._manifest = newest
         return True
 
+    def ready(self) -> dict[int, ShardMissingError]:
+        """Have a replica of each shard open this generation; which shards do not, and why."""
+        return self._ask_all("open", self.manifest.generation)[1]
+
     def _ask_all(
         self, method: str, *arguments: Any
     ) -> tuple[dict[int, Any], dict[int, ShardMissingError]]:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,14 @@ from ..index.snapshot import deletion_files
 from ..storage.directory import Directory
 from .store import Store
 
-__all__ = ["get_object", "pull_index", "push_index", "put_object"]
+__all__ = [
+    "get_object",
+    "listed_objects",
+    "pull_index",
+    "push_index",
+    "put_object",
+    "verify_object",
+]
 
 
 def key_of(sha256: str) -> str:
@@ -110,6 +118,29 @@ def pull_index(store: Store, listing: str, folder: Path, cache: Path) -> None:
         raise ClusterError(f"{folder}: cannot be written")
 
 
+def listed_objects(store: Store, listing: str) -> set[str]:
+    """The names of the objects that an index consists of, by the name of its listing."""
+    return {listing, *json.loads(get_object(store, listing)).values()}
+
+
+def verify_object(store: Store, sha256: str) -> None:
+    """Read an object and compare it with its name. Raises ClusterError."""
+    with tempfile.TemporaryDirectory() as folder:
+        fetch(store, sha256, Path(folder) / "object")
+
+
+def fetch(store: Store, sha256: str, path: Path) -> None:
+    """Write an object into a new file. Raises ClusterError if it is missing or damaged."""
+    try:
+        store.download(key_of(sha256), path)
+    except FileNotFoundError:
+        raise ClusterError(f"{store.name}: lacks the object {sha256}") from None
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise ClusterError(f"{store.name}: the object {sha256} is damaged")
+
+
 def cached(store: Store, sha256: str, cache: Path) -> Path:
     """The file in the cache that has some content, fetched if it is not there."""
     path = cache / "objects" / sha256[:2] / sha256
@@ -118,14 +149,8 @@ def cached(store: Store, sha256: str, cache: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{sha256}-{uuid.uuid4().hex}")
     try:
-        store.download(key_of(sha256), temporary)
-        with open(temporary, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
-            raise ClusterError(f"{store.name}: the object {sha256} is damaged")
+        fetch(store, sha256, temporary)
         os.replace(temporary, path)
-    except FileNotFoundError:
-        raise ClusterError(f"{store.name}: lacks the object {sha256}") from None
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()

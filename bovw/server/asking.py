@@ -59,19 +59,31 @@ class SearchBody(Picture):
     """What to search for, and how: as the options of `bovw search`."""
 
     index: Annotated[str | None, Field(description="Its name; the first by default.")] = None
-    crop: bool = False
-    box: Annotated[tuple[int, int, int, int] | None, BeforeValidator(numbers_of)] = None
-    k: Annotated[int, Field(ge=1, le=1000)] = 10
-    words: Annotated[int, Field(ge=1, le=64)] = 4
-    verify: Annotated[int, Field(ge=0, le=1000)] = 100
-    mirror: bool = True
-    instances: Annotated[int, Field(ge=1, le=100)] = 1
-    false_alarms: Annotated[float, Field(gt=0, le=1)] = 0.01
-    thorough: Thorough = "never"
-    expand: bool = False
-    sisters: bool = False
-    where: Annotated[dict[str, Any] | None, BeforeValidator(object_of)] = None
-    correspondences: bool = False
+    crop: Annotated[bool, Field(description="It is a part of what is sought.")] = False
+    box: Annotated[
+        tuple[int, int, int, int] | None,
+        BeforeValidator(numbers_of),
+        Field(description="x, y, width, height: search with this part, in pixels."),
+    ] = None
+    k: Annotated[int, Field(ge=1, le=1000, description="Images to return at most.")] = 10
+    words: Annotated[int, Field(ge=1, le=64, description="Nearest words a feature.")] = 4
+    verify: Annotated[int, Field(ge=0, le=1000, description="Candidates that are checked.")] = 100
+    mirror: Annotated[bool, Field(description="Try the query mirrored as well.")] = True
+    instances: Annotated[int, Field(ge=1, le=100, description="Places in an image.")] = 1
+    false_alarms: Annotated[
+        float, Field(gt=0, le=1, description="Wrong yes a query that are allowed.")
+    ] = 0.01
+    thorough: Annotated[Thorough, Field(description="Look harder where unsure.")] = "never"
+    expand: Annotated[bool, Field(description="Ask again with what was found.")] = False
+    sisters: Annotated[bool, Field(description="Tell nearly equal images apart.")] = False
+    where: Annotated[
+        dict[str, Any] | None,
+        BeforeValidator(object_of),
+        Field(description="Metadata that the images must have, as a JSON object."),
+    ] = None
+    correspondences: Annotated[
+        bool, Field(description="Tell the positions that agree: x, y in the query and the image.")
+    ] = False
 
     def options(self) -> SearchOptions:
         """The options of the search. Raises ParameterError."""
@@ -98,9 +110,11 @@ class CompareBody(BaseModel):
     first: Annotated[Picture, BeforeValidator(object_of)] = Picture()
     second: Annotated[Picture, BeforeValidator(object_of)] = Picture()
     index: Annotated[str | None, Field(description="Whose keys these are.")] = None
-    tolerance: Annotated[int, Field(ge=0, le=100)] = 2
-    mirror: bool = True
-    false_alarms: Annotated[float, Field(gt=0, le=1)] = 0.01
+    tolerance: Annotated[
+        int, Field(ge=0, le=100, description="Pixels by which things may have moved.")
+    ] = 2
+    mirror: Annotated[bool, Field(description="Try the second mirrored as well.")] = True
+    false_alarms: Annotated[float, Field(gt=0, le=1, description="As for a search.")] = 0.01
     draw: Annotated[
         Literal["", "match", "differences"],
         Field(description="Answer with a drawing, as image/png, instead."),

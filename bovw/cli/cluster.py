@@ -1,0 +1,217 @@
+"""The commands of a cluster: create, index, remove, serve, status, check."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ParameterError
+from .console import (
+    Failures,
+    JsonOption,
+    LimitOption,
+    NulOption,
+    StrictOption,
+    named_paths,
+    parsed_limits,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from ..cluster.config import ClusterConfig
+
+__all__ = ["app"]
+
+app = typer.Typer(help="A collection on several machines (docs/cluster.md).", no_args_is_help=True)
+ClusterArgument = Annotated[
+    Path, typer.Argument(metavar="CLUSTER.toml", help="What is said of it.")
+]
+ShardJobsOption = Annotated[int, typer.Option(min=0, max=1024, help="Processes a shard.")]
+WATCH_SECONDS = 5.0
+
+
+@app.command()
+def create(
+    cluster: ClusterArgument,
+    shards: Annotated[int, typer.Option(min=1, help="In how many parts; fixed from then on.")],
+    store: Annotated[
+        str, typer.Option(help="s3://bucket/prefix, or a folder that all machines share.")
+    ],
+    root: Annotated[
+        Path, typer.Option(help="The folder of the pictures, at the same place on all machines.")
+    ] = Path("."),
+    cache: Annotated[
+        Path, typer.Option(help="A folder of each machine for what is fetched from the store.")
+    ] = Path("~/.cache/bovw"),
+    replicas: Annotated[int, typer.Option(min=1, help="Processes that answer for a shard.")] = 1,
+    address: Annotated[
+        str,
+        typer.Option(
+            help="HOST:PORT of the head of a Ray cluster; by default Ray is started on this "
+            "machine; `here` is without Ray, in one process."
+        ),
+    ] = "",
+    vocab: Annotated[
+        Path | None, typer.Option(help="A vocabulary of your own, from train-vocab.")
+    ] = None,
+) -> None:
+    """Make an empty cluster, and the file that says what it is."""
+    from ..cluster.building import create_cluster
+    from ..cluster.config import ClusterConfig, write_config
+    from ..features.vocabulary import Vocabulary
+
+    config = ClusterConfig(
+        store=store if store.startswith("s3://") else os.path.abspath(store),
+        shards=shards,
+        picture_root=os.path.realpath(root),
+        cache=os.path.abspath(cache.expanduser()),
+        replicas=replicas,
+        address=address,
+    )
+    vocabulary = Vocabulary.load(vocab) if vocab else None
+    write_config(cluster, config)
+    try:
+        create_cluster(config, vocabulary)
+    except BaseException:
+        cluster.unlink()
+        raise
+    typer.echo(f"{cluster}: {shards} shards in {config.store}")
+
+
+@app.command()
+def index(
+    cluster: ClusterArgument,
+    photos: Annotated[
+        list[str], typer.Argument(help="Picture files and folders; - reads paths from stdin.")
+    ],
+    jobs: ShardJobsOption = 1,
+    limit: LimitOption = [],  # noqa: B006 - Typer's way; nobody changes it
+    strict: StrictOption = False,
+    nul: NulOption = False,
+) -> None:
+    """Add pictures to a cluster, shard by shard on its machines; what was cut off goes on."""
+    change(cluster, named_paths(photos, nul), [], jobs, limit, strict)
+
+
+@app.command()
+def remove(
+    cluster: ClusterArgument,
+    photos: Annotated[
+        list[str], typer.Argument(help="Pictures and folders; - reads paths from stdin.")
+    ],
+    nul: NulOption = False,
+) -> None:
+    """Remove images from a cluster. The picture files are not touched."""
+    change(cluster, [], named_paths(photos, nul), 0, [], False)
+
+
+def change(
+    cluster: Path, add: list[str], gone: list[str], jobs: int, limit: list[str], strict: bool
+) -> None:
+    """Change a cluster and say what became of it."""
+    from ..cluster.machines import change_cluster
+
+    config, limits = config_of(cluster), parsed_limits(limit, strict)
+    with Failures(None) as failures:
+        with progress() as bar:
+            manifest, reports, problems = change_cluster(
+                config,
+                add,
+                gone,
+                jobs=jobs,
+                limits=limits,
+                progress=lambda done, total: bar("index", done, total),
+            )
+        for problem in [*problems, *(each for report in reports for each in report.failed)]:
+            failures.add(problem)
+    added, changed, unchanged, removed = (
+        sum(getattr(report, name) for report in reports)
+        for name in ("added", "changed", "unchanged", "removed")
+    )
+    typer.echo(
+        f"{cluster}: {manifest.image_count:,} images: {added} added, {changed} changed, "
+        f"{removed} removed, {unchanged} unchanged, {len(failures.reasons)} left out"
+    )
+    if failures.reasons:
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(cluster: ClusterArgument) -> None:
+    """Start the replicas on the machines of the cluster, and keep them at the newest generation,
+    until this is interrupted.
+    """
+    from ..cluster.cluster_index import ClusterIndex
+    from ..cluster.machines import HERE, RayReplicas
+
+    config = config_of(cluster)
+    if config.address == HERE:
+        raise ParameterError("address: `here` has no replicas to start; search it directly")
+    replicas = RayReplicas(config, detached=bool(config.address))
+    with ClusterIndex(config, replicas) as opened:
+        opened.ready()
+        typer.echo(f"{cluster}: generation {opened.manifest.generation} answers")
+        while True:
+            time.sleep(WATCH_SECONDS)
+            if opened.refresh():
+                typer.echo(f"{cluster}: generation {opened.manifest.generation} answers")
+
+
+@app.command()
+def status(cluster: ClusterArgument, as_json: JsonOption = False) -> None:
+    """Say what a cluster holds, and which shards answer."""
+    from ..cluster.cluster_index import ClusterIndex
+    from ..cluster.machines import opened_replicas
+
+    config = config_of(cluster)
+    with ClusterIndex(config, opened_replicas(config)) as opened:
+        manifest, missing = opened.manifest, opened.ready()
+        facts = {
+            "generation": manifest.generation,
+            "images": manifest.image_count,
+            "store": config.store,
+            "shards": [
+                {
+                    "shard": number,
+                    "images": entry.image_count,
+                    "features": entry.feature_count,
+                    "answers": number not in missing,
+                    "reason": missing[number].reason if number in missing else "",
+                }
+                for number, entry in enumerate(manifest.shards)
+            ],
+        }
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        typer.echo(f"{cluster}: generation {manifest.generation}, {manifest.image_count:,} images")
+        for number, entry in enumerate(manifest.shards):
+            answers = f"no: {missing[number].reason}" if number in missing else "yes"
+            typer.echo(f"  shard {number:4d}  {entry.image_count:12,} images  answers: {answers}")
+    if missing:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(cluster: ClusterArgument) -> None:
+    """Read all that the newest generation of a cluster consists of, and say what is damaged."""
+    from ..cluster.building import check_cluster
+
+    damages = check_cluster(config_of(cluster))
+    for damage in damages:
+        typer.echo(f"{cluster}: {damage}")
+    typer.echo(f"{cluster}: {'damaged' if damages else 'sound'}")
+    if damages:
+        raise typer.Exit(1)
+
+
+def config_of(cluster: Path) -> ClusterConfig:
+    """What a file says of a cluster."""
+    from ..cluster.config import read_config
+
+    return read_config(cluster)
