@@ -165,9 +165,9 @@ def named_indexes(paths: Sequence[Path]) -> Mapping[str, Path]:
 
 
 def jpeg(content: bytes) -> Response:
-    """A picture as an answer, which a browser may keep: what it shows has its own URL."""
+    """A picture as an answer, which a browser may keep for a while."""
     return Response(
-        content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"}
+        content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"}
     )
 
 

@@ -30,6 +30,7 @@ from bovw.index.record import image_key
 from .test_command import running
 
 pytestmark = pytest.mark.slow
+expect.set_options(timeout=30_000)  # on a busy machine
 
 AXE = "axe-core@4.14.1"
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
