@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from typing import Any
 
 __all__ = [
     "BovwError",
@@ -49,6 +50,7 @@ __all__ = [
     "absolute_path",
     "path_text",
     "printable",
+    "require_types",
 ]
 
 # They change the order in which what follows is shown: another name than that of the file is read.
@@ -362,6 +364,18 @@ def absolute_path(path: str | os.PathLike[str]) -> str:
         raise ParameterError(
             f"{os.fspath(path)}: the current folder is gone: give absolute paths"
         ) from None
+
+
+def require_types(kind: Any, /, **values: object) -> None:
+    """Raise ParameterError, which names the parameter, unless each value is of a kind.
+
+    Args:
+        kind: a class, or several joined by |.
+    """
+    for name, value in values.items():
+        if not isinstance(value, kind):
+            expected = getattr(kind, "__name__", str(kind))
+            raise ParameterError(f"{name}: {type(value).__name__} is not {expected}")
 
 
 def path_text(name: str, path: object) -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from .errors import (
+    ImageError,
     ImageIndexError,
     IncompatibleError,
     IndexMissingError,
     path_text,
+    require_types,
 )
 from .features.vocabulary import Vocabulary
 from .index.manifest import Manifest, read_latest
 from .index.paths import stored_root
-from .index.update import AddReport, RemoveReport, Stop, Update, remove, remove_ids
+from .index.update import AddReport, RemoveReport, Stop, Update, relocate, remove, remove_ids
 from .index.writer import Writer, create_index, remove_garbage
-from .index_reader import IndexReader, Path, require_least
+from .index_reader import MOST_JOBS, IndexReader, Path, require_least, require_most
 from .networks.embedder import Embedder
 from .pictures.files import path_list
 from .pictures.folders import Selection, find_images, require_patterns
@@ -31,6 +34,8 @@ __all__ = ["ImageIndex"]
 
 # Images of a commit: an interrupted run loses at most so many, and each takes some 0.2 s.
 BATCH = 256
+# They are in memory until then.
+MOST_BATCH = 100_000
 
 
 class ImageIndex(IndexReader):
@@ -103,6 +108,7 @@ class ImageIndex(IndexReader):
         max_side: int | None,
     ) -> ImageIndex:
         """Make an empty index in a storage."""
+        require_types(Vocabulary | None, vocabulary=vocabulary)
         vocabulary = vocabulary or Vocabulary.shipped()
         spec = vocabulary.spec.limited(max_features, max_side)
         root = None
@@ -150,11 +156,17 @@ class ImageIndex(IndexReader):
         return index
 
     @contextmanager
-    def _writer(self, wait: bool) -> Iterator[Writer]:
+    def _writer(self, wait: bool, dry_run: bool = False) -> Iterator[Writer]:
         """Hold the lock, move on to the newest generation, and change it. What a failure leaves
-        behind is removed.
+        behind is removed. Nobody is locked out for what changes nothing.
         """
         self._open_collection  # noqa: B018 - raises if the index is closed
+        require_types(bool, wait=wait, dry_run=dry_run)
+        if dry_run:
+            writer = Writer(self._storage, self._snapshot, self._adopt)
+            writer.picture_root = self._new_root or writer.picture_root
+            yield writer
+            return
         with self._storage.lock(wait):
             self.refresh()
             remove_garbage(self._storage, self._snapshot.manifest)
@@ -176,12 +188,14 @@ class ImageIndex(IndexReader):
         jobs: int = 0,
         batch: int = BATCH,
         check_content: bool = False,
+        retry: bool = False,
         prune: bool = False,
         force: bool = False,
         hidden: bool = False,
         follow_links: bool = False,
         exclude: Sequence[str] = (),
         complete: bool = False,
+        dry_run: bool = False,
         wait: bool = False,
         limits: Limits = LIMITS,
         embedders: Sequence[Embedder] = (),
@@ -204,7 +218,10 @@ class ImageIndex(IndexReader):
             batch: commit after so many images.
             check_content: a picture counts as changed if its content has another hash, instead of
                 if its size or modification time is another. Reads every file.
-            prune: remove images at and below `paths` whose files are gone. A folder that is absent
+            retry: read files again that failed before and have not changed; those that are named
+                themselves are, anyway.
+            prune: remove images at and below `paths` whose files are gone, or that are excluded now
+                and not named themselves. A folder that is absent
                 or empty loses nothing, as its disk may be missing, and neither does one that would
                 lose more than 20 and more than half of its images: `failed` says so.
             force: prune these, too.
@@ -216,6 +233,8 @@ class ImageIndex(IndexReader):
                 named itself.
             complete: read all images again that lack what searches of whole pictures need, wherever
                 they are: they were added by an older version.
+            dry_run: do nothing; the report says what would be done, as far as that can be said
+                without reading pictures.
             wait: wait while another process is writing.
             limits: what a picture may cost before it is left out.
             embedders: make vectors of the pictures that are read, for `similar`.
@@ -231,10 +250,17 @@ class ImageIndex(IndexReader):
             ParameterError: an argument outside its range.
         """
         require_least(jobs=(jobs, 0), batch=(batch, 1))
+        require_most(jobs=(jobs, MOST_JOBS), batch=(batch, MOST_BATCH))
+        require_types(bool, check_content=check_content, retry=retry, prune=prune, force=force)
+        require_types(bool, hidden=hidden, follow_links=follow_links, complete=complete)
+        require_run(limits, progress, failure, stop)
+        require_types(Sequence, embedders=embedders)
+        require_types(Embedder, **{f"embedders[{at}]": each for at, each in enumerate(embedders)})
+        require_types(Mapping | None, metadata=metadata)
         named = path_list(paths)
         more = require_patterns(exclude)
-        with self._writer(wait) as writer:
-            writer.remember(exclude=more)
+        with self._writer(wait, dry_run) as writer:
+            writer.remember(exclude=more, commit=not dry_run)
             found = find_images(named, Selection(hidden, follow_links, writer.exclude))
             update = Update(
                 writer,
@@ -247,11 +273,13 @@ class ImageIndex(IndexReader):
                 failure=failure,
                 stop=stop,
             )
-            update.add_files(found, check_content, metadata or {})
-            if complete and not update.report.stopped:
+            update.add_files(
+                found, metadata or {}, check_content=check_content, retry=retry, dry_run=dry_run
+            )
+            if complete and not dry_run and not update.report.stopped:
                 update.complete()
             if prune and not update.report.stopped:
-                update.prune(named, force)
+                update.prune(named, found, force=force, dry_run=dry_run)
             return update.report
 
     def add_images(
@@ -283,6 +311,9 @@ class ImageIndex(IndexReader):
                 that is no such triple is not committed.
         """
         require_least(jobs=(jobs, 0), batch=(batch, 1))
+        require_most(jobs=(jobs, MOST_JOBS), batch=(batch, MOST_BATCH))
+        require_types(Iterable, items=items)
+        require_run(limits, progress, failure, stop)
         with self._writer(wait) as writer:
             update = Update(
                 writer,
@@ -298,30 +329,57 @@ class ImageIndex(IndexReader):
             update.add_items(items)
             return update.report
 
-    def remove(self, paths: Path | Iterable[Path], *, wait: bool = False) -> RemoveReport:
+    def remove(
+        self, paths: Path | Iterable[Path], *, dry_run: bool = False, wait: bool = False
+    ) -> RemoveReport:
         """Remove images from the index: those of these paths, and those below folders. No picture
         file is touched.
 
         Args:
             paths: as they are on disk or would be if they were still there.
+            dry_run: do nothing; the report says what would be done.
             wait: wait while another process is writing.
 
         Raises:
             IndexLockedError, ImageIndexError: as `add`.
         """
         named = path_list(paths)
-        with self._writer(wait) as writer:
-            return remove(writer, named)
+        with self._writer(wait, dry_run) as writer:
+            return remove(writer, named, dry_run)
 
-    def remove_images(self, ids: str | Iterable[str], *, wait: bool = False) -> RemoveReport:
+    def remove_images(
+        self, ids: str | Iterable[str], *, dry_run: bool = False, wait: bool = False
+    ) -> RemoveReport:
         """Remove images from the index by their ids. No picture file is touched.
 
         Raises:
             IndexLockedError, ImageIndexError: as `add`.
         """
+        require_types(str | Iterable, ids=ids)
         named = [ids] if isinstance(ids, str) else list(ids)
+        require_types(str, **{f"ids[{place}]": name for place, name in enumerate(named)})
+        with self._writer(wait, dry_run) as writer:
+            return remove_ids(writer, named, dry_run)
+
+    def relocate(self, old: Path, new: Path, *, wait: bool = False) -> int:
+        """Give the image of a path, or all below it, another path: their files have moved there. No
+        picture is read, and all of it is one commit. Returns how many images that were.
+
+        Args:
+            old: a file or a folder, as it was; it need not be there any more.
+            new: where it is now.
+            wait: wait while another process is writing.
+
+        Raises:
+            ImageError: there is nothing at the new path.
+            ParameterError: images have these paths already.
+            IndexLockedError, ImageIndexError: as `add`.
+        """
+        before, after = path_text("old", old), path_text("new", new)
+        if not os.path.lexists(after):
+            raise ImageError(after, "there is no such file or folder")
         with self._writer(wait) as writer:
-            return remove_ids(writer, named)
+            return relocate(writer, before, after)
 
     def merge(self, *, wait: bool = False) -> None:
         """Merge all segments into one and drop what is deleted: the smallest and fastest form of an
@@ -338,3 +396,11 @@ class ImageIndex(IndexReader):
         """
         with self._writer(wait) as writer:
             writer.merge_all()
+
+
+def require_run(
+    limits: Limits, progress: Progress | None, failure: OnFailure | None, stop: Stop | None
+) -> None:
+    """Raise ParameterError unless what a run is told with is of the right kind."""
+    require_types(Limits, limits=limits)
+    require_types(Callable | None, progress=progress, failure=failure, stop=stop)

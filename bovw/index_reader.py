@@ -20,6 +20,7 @@ from .errors import (
     IndexClosedError,
     ParameterError,
     path_text,
+    require_types,
 )
 from .features.local import FeatureSpec
 from .features.vocabulary import Vocabulary
@@ -39,10 +40,19 @@ from .storage.directory import Directory
 from .workers.pool import run_in_processes
 from .workers.process import Work
 
-__all__ = ["IndexReader", "Path", "require_least", "with_full_path"]
+__all__ = [
+    "MOST_JOBS",
+    "IndexReader",
+    "Path",
+    "require_least",
+    "require_most",
+    "with_full_path",
+]
 
 # Queries that a process answers before it gives the answers back.
 CHUNK = 10
+# Processes at most: each has its own Python and vocabulary.
+MOST_JOBS = 1024
 
 Path = str | os.PathLike[str]
 
@@ -173,6 +183,7 @@ class IndexReader:
 
     def record(self, name: str) -> ImageRecord | None:
         """The image of an id, with a path that can be opened; None if there is none."""
+        require_types(str, name=name)
         snapshot = self._snapshot
         _, record = snapshot.find([name]).get(name, (0, None))
         return record and with_full_path(record, self._root_of(snapshot).full)
@@ -278,6 +289,7 @@ class IndexReader:
             IndexClosedError: the index was closed.
         """
         options = chosen_options(options, crop, k)
+        require_types(Limits, limits=limits)
         # the same throughout, should another thread write or close meanwhile
         collection, clock = self._open_collection, Clock()
         spec = collection.snapshot.manifest.features
@@ -354,6 +366,9 @@ class IndexReader:
             ImageIndexError: the index was written to while processes were opening it.
         """
         require_least(jobs=(jobs, 0))
+        require_most(jobs=(jobs, MOST_JOBS))
+        require_types(Iterable, queries=queries)
+        require_types(Limits, limits=limits)
         options = chosen_options(options, crop, k)
         generation = self._snapshot.manifest.generation
         requests = (
@@ -425,3 +440,10 @@ def require_least(**values: tuple[int, int]) -> None:
             raise ParameterError(f"{name}: {value!r} is not a whole number")
         if value < least:
             raise ParameterError(f"{name}: {value} is below {least}")
+
+
+def require_most(**values: tuple[int, int]) -> None:
+    """Raise ParameterError if a value, given with the most that it may be, is above that."""
+    for name, (value, most) in values.items():
+        if value > most:
+            raise ParameterError(f"{name}: {value} is above {most}: the memory would not suffice")

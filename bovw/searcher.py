@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from .errors import ImageError, ParameterError
+from .errors import ImageError, ParameterError, require_types
 from .features.local import FeatureSpec
 from .index.record import ImageRecord
 from .pictures.reading import LIMITS, Box, Limits, Source, name_of
@@ -178,6 +178,7 @@ class Answering:
     def answer(self, request: SearchRequest) -> SearchResult:
         """The answer to a request. Raises ImageError or ParameterError."""
         options = request.options
+        require_types(SearchOptions, options=options)
         # the mirror image of RootSIFT features costs nothing
         mirrored = options.mirror or self.reader.spec.kind == "rootsift"
         key = None  # only a path stands for a picture

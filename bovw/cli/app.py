@@ -8,19 +8,21 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from ..errors import printable
 from ..version import __version__
-from . import cluster, evaluate, indexing, searching, serving
-from .console import INTERRUPTED, explained, fail
+from . import cluster, evaluate, indexing, keeping, searching, serving
+from .console import INTERRUPTED, explained, fail, talkative
 from .interrupts import listen
+from .options import EXAMPLES, SETTINGS, Command
 
 __all__ = ["main"]
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=SETTINGS)
 
 
 def show_version(wanted: bool) -> None:
@@ -34,24 +36,45 @@ def show_version(wanted: bool) -> None:
 def bovw(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "-V", "--version", callback=show_version, is_eager=True, help="Show the version."
+        ),
     ] = False,
 ) -> None:
     """Find the picture that a crop, a detail or a distorted copy came from."""
 
 
-app.command("train-vocab")(indexing.train_vocab)
-app.command()(indexing.index)
-app.command()(indexing.remove)
-app.command()(indexing.merge)
-app.command()(indexing.info)
-app.command("list")(indexing.list_images)
-app.command()(indexing.check)
-app.command()(searching.compare)
-app.command()(searching.search)
-app.command()(serving.serve)
-app.add_typer(cluster.app, name="cluster")
-app.add_typer(evaluate.app, name="evaluate")
+def show_help(
+    context: typer.Context,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND", help="Such as search.")
+    ] = None,
+) -> None:
+    """Show the help of a command."""
+    root = context.find_root()
+    arguments = [*(command or []), "--help"]
+    root.command.main(arguments, prog_name=root.info_name, standalone_mode=False)
+
+
+# Every command: its name, its function, and what the list of all commands says of it.
+COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
+    ("index", indexing.index, "Add pictures to an index, or make one."),
+    ("search", searching.search, "Find the images that show or contain what a picture shows."),
+    ("compare", searching.compare, "Is a picture in another, and where do they differ?"),
+    ("serve", serving.serve, "Serve a page and an API over HTTP."),
+    ("list", keeping.list_images, "List the images of an index."),
+    ("info", keeping.info, "Say what an index is, in numbers."),
+    ("check", keeping.check, "Say whether an index is sound."),
+    ("remove", keeping.remove, "Remove images from an index."),
+    ("relocate", keeping.relocate, "Tell an index where its pictures are now."),
+    ("merge", keeping.merge, "Make an index as small and fast as it can be."),
+    ("train-vocab", keeping.train_vocab, "Train a vocabulary on pictures of your own."),
+)
+for name, function, summary in COMMANDS:
+    app.command(name, cls=Command, short_help=summary, epilog=EXAMPLES[name])(talkative(function))
+app.add_typer(cluster.app, name="cluster", short_help="A collection on several machines.")
+app.add_typer(evaluate.app, name="evaluate", short_help="Measure how well an index answers.")
+app.command("help", cls=Command, short_help="Show the help of a command.")(show_help)
 
 
 def main() -> None:
@@ -71,7 +94,7 @@ def main() -> None:
         "ignore", module=r"PIL\."
     )  # what is wrong with a picture is said by its ImageError
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="bovw", standalone_mode=False)
         if sys.stdout:
             sys.stdout.flush()
     except BrokenPipeError:

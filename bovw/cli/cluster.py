@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ParameterError
-from .console import (
-    Failures,
+from .console import Failures, named_paths, parsed_limits, progress, say, talkative
+from .options import (
+    EXAMPLES,
+    PHOTOS,
+    PLACES,
+    SETTINGS,
+    Command,
     JsonOption,
     LimitOption,
     NulOption,
     StrictOption,
-    named_paths,
-    parsed_limits,
-    progress,
+    option,
 )
 
 if TYPE_CHECKING:
@@ -27,37 +31,54 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="A collection on several machines (docs/cluster.md).", no_args_is_help=True)
+app = typer.Typer(
+    help="A collection on several machines (docs/cluster.md).",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings=SETTINGS,
+)
 ClusterArgument = Annotated[
     Path, typer.Argument(metavar="CLUSTER.toml", help="What is said of it.")
 ]
-ShardJobsOption = Annotated[int, typer.Option(min=0, max=1024, help="Processes a shard.")]
+ShardJobsOption = Annotated[int, option(PLACES, "Processes a shard.", value="N", min=0, max=1024)]
 WATCH_SECONDS = 5.0
 
 
-@app.command()
 def create(
     cluster: ClusterArgument,
-    shards: Annotated[int, typer.Option(min=1, help="In how many parts; fixed from then on.")],
+    shards: Annotated[
+        int, option(PLACES, "In how many parts; fixed from then on.", value="N", min=1)
+    ],
     store: Annotated[
-        str, typer.Option(help="s3://bucket/prefix, or a folder that all machines share.")
+        str,
+        option(PLACES, "s3://bucket/prefix, or a folder that all machines share.", value="PLACE"),
     ],
     root: Annotated[
-        Path, typer.Option(help="The folder of the pictures, at the same place on all machines.")
+        Path,
+        option(
+            PLACES, "The folder of the pictures, at the same place on all machines.", value="FOLDER"
+        ),
     ] = Path("."),
     cache: Annotated[
-        Path, typer.Option(help="A folder of each machine for what is fetched from the store.")
+        Path,
+        option(
+            PLACES, "A folder of each machine for what is fetched from the store.", value="FOLDER"
+        ),
     ] = Path("~/.cache/bovw"),
-    replicas: Annotated[int, typer.Option(min=1, help="Processes that answer for a shard.")] = 1,
+    replicas: Annotated[
+        int, option(PLACES, "Processes that answer for a shard.", value="N", min=1)
+    ] = 1,
     address: Annotated[
         str,
-        typer.Option(
-            help="HOST:PORT of the head of a Ray cluster; by default Ray is started on this "
-            "machine; `here` is without Ray, in one process."
+        option(
+            PLACES,
+            "HOST:PORT of the head of a Ray cluster; by default Ray is started on this machine; "
+            "`here` is without Ray, in one process.",
+            value="HOST:PORT",
         ),
     ] = "",
     vocab: Annotated[
-        Path | None, typer.Option(help="A vocabulary of your own, from train-vocab.")
+        Path | None, option(PLACES, "A vocabulary of your own, from train-vocab.", value="PATH")
     ] = None,
 ) -> None:
     """Make an empty cluster, and the file that says what it is."""
@@ -80,15 +101,12 @@ def create(
     except BaseException:
         cluster.unlink()
         raise
-    typer.echo(f"{cluster}: {shards} shards in {config.store}")
+    say(f"{cluster}: {shards} shards in {config.store}")
 
 
-@app.command()
 def index(
     cluster: ClusterArgument,
-    photos: Annotated[
-        list[str], typer.Argument(help="Picture files and folders; - reads paths from stdin.")
-    ],
+    photos: Annotated[list[str], PHOTOS],
     jobs: ShardJobsOption = 1,
     limit: LimitOption = [],  # noqa: B006 - Typer's way; nobody changes it
     strict: StrictOption = False,
@@ -98,12 +116,9 @@ def index(
     change(cluster, named_paths(photos, nul), [], jobs, limit, strict)
 
 
-@app.command()
 def remove(
     cluster: ClusterArgument,
-    photos: Annotated[
-        list[str], typer.Argument(help="Pictures and folders; - reads paths from stdin.")
-    ],
+    photos: Annotated[list[str], PHOTOS],
     nul: NulOption = False,
 ) -> None:
     """Remove images from a cluster. The picture files are not touched."""
@@ -133,7 +148,7 @@ def change(
         sum(getattr(report, name) for report in reports)
         for name in ("added", "changed", "unchanged", "removed")
     )
-    typer.echo(
+    say(
         f"{cluster}: {manifest.image_count:,} images: {added} added, {changed} changed, "
         f"{removed} removed, {unchanged} unchanged, {len(failures.reasons)} left out"
     )
@@ -141,7 +156,6 @@ def change(
         raise typer.Exit(1)
 
 
-@app.command()
 def serve(cluster: ClusterArgument) -> None:
     """Start the replicas on the machines of the cluster, and keep them at the newest generation,
     until this is interrupted.
@@ -162,7 +176,6 @@ def serve(cluster: ClusterArgument) -> None:
                 typer.echo(f"{cluster}: generation {opened.manifest.generation} answers")
 
 
-@app.command()
 def status(cluster: ClusterArgument, as_json: JsonOption = False) -> None:
     """Say what a cluster holds, and which shards answer."""
     from ..cluster.cluster_index import ClusterIndex
@@ -197,7 +210,6 @@ def status(cluster: ClusterArgument, as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
 def check(cluster: ClusterArgument) -> None:
     """Read all that the newest generation of a cluster consists of, and say what is damaged."""
     from ..cluster.building import check_cluster
@@ -215,3 +227,16 @@ def config_of(cluster: Path) -> ClusterConfig:
     from ..cluster.config import read_config
 
     return read_config(cluster)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "create": create,
+    "index": index,
+    "remove": remove,
+    "serve": serve,
+    "status": status,
+    "check": check,
+}
+for name, function in COMMANDS.items():
+    example = EXAMPLES[f"cluster {name}"]
+    app.command(name, cls=Command, epilog=example)(talkative(function))

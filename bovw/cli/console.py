@@ -4,100 +4,88 @@ names, progress, and errors in one line.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
+import time
 import traceback
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..errors import BovwError, OutputError, ParameterError, printable
 from ..reporting import Failure, Progress
 from .interrupts import exit_code
+from .options import QuietOption, VerboseOption
 
 if TYPE_CHECKING:
     from ..pictures.reading import Limits
 
 __all__ = [
-    "CORES",
     "INTERRUPTED",
     "Failures",
-    "FalseAlarmsOption",
-    "IndexOption",
-    "JobsOption",
-    "JsonOption",
-    "LimitOption",
-    "NulOption",
-    "RootOption",
-    "StrictOption",
-    "ThoroughOption",
+    "Pace",
     "complain",
+    "detail",
     "explained",
     "fail",
     "named_paths",
+    "note",
     "parsed_box",
     "parsed_limits",
     "parsed_pairs",
     "print_path",
     "progress",
+    "say",
+    "say_passed_over",
+    "talkative",
+    "voice",
     "warn",
 ]
 
 INTERRUPTED = 130
-CORES = os.cpu_count() or 1
-IndexOption = Annotated[
-    Path, typer.Option("--index", envvar="BOVW_INDEX", help="Folder of the index.")
-]
-JobsOption = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        max=1024,
-        help="Processes that work at a time; by default one a core; 0: work in this one.",
-    ),
-]
-NulOption = Annotated[
-    bool, typer.Option("-0", help="Paths on stdin end with NUL instead of a newline.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
-RootOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="The folder that the pictures are in now, if they have moved without the index."
-    ),
-]
-FalseAlarmsOption = Annotated[
-    float,
-    typer.Option(
-        help="Say verified only if at most about so many wrong yes a query are to be expected."
-    ),
-]
-ThoroughOption = Annotated[
-    str,
-    typer.Option(
-        metavar="[unsure|always]",
-        help="Look harder: alone (unsure) where nothing is verified, or always.",
-    ),
-]
-LimitOption = Annotated[
-    list[str],
-    typer.Option(
-        "--limit",
-        metavar="NAME=NUMBER",
-        help="What a picture may cost: pixels, memory, file_bytes, seconds.",
-    ),
-]
-StrictOption = Annotated[
-    bool,
-    typer.Option("--strict", help="Refuse pictures that are cut off, instead of using the rest."),
-]
+
+
+@dataclass
+class Voice:
+    """How much the command says beside results and errors.
+
+    Attributes:
+        quiet: nothing.
+        verbose: more than usual.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+
+
+voice = Voice()
+
+
+def talkative(function: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options -q and -v."""
+
+    @wraps(function)
+    def command(*, quiet: bool, verbose: bool, **arguments: Any) -> None:
+        voice.quiet, voice.verbose = quiet and not verbose, verbose
+        function(**arguments)
+
+    signature = inspect.signature(function, eval_str=True)
+    kind, more = inspect.Parameter.KEYWORD_ONLY, {"quiet": QuietOption, "verbose": VerboseOption}
+    added = [inspect.Parameter(name, kind, default=False, annotation=more[name]) for name in more]
+    own = [parameter.replace(kind=kind) for parameter in signature.parameters.values()]
+    command.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+    command.__annotations__ = {**function.__annotations__, **more}
+    return command
 
 
 def named_paths(arguments: list[str], nul: bool) -> list[str]:
@@ -167,8 +155,34 @@ def complain(failure: Failure) -> None:
 
 
 def warn(name: str, text: str) -> None:
-    """Say what is odd about a picture that is used nevertheless."""
-    typer.echo(f"bovw: warning: {printable(name)}: {printable(text)}", err=True)
+    """Say what is odd about something that is used nevertheless; with -q, nothing."""
+    note(f"warning: {printable(name)}: {printable(text)}")
+
+
+def say(text: str) -> None:
+    """Say what was done, on stdout; with -q, nothing."""
+    if not voice.quiet:
+        typer.echo(text)
+
+
+def note(text: str) -> None:
+    """Say something beside the results; with -q, nothing."""
+    if not voice.quiet:
+        typer.echo(f"bovw: {text}", err=True)
+
+
+def detail(text: str) -> None:
+    """Say something that few want to know: only with -v."""
+    if voice.verbose:
+        typer.echo(f"bovw: {text}", err=True)
+
+
+def say_passed_over(passed_over: Counter[str]) -> None:
+    """Say what was not looked at, if anything."""
+    from ..pictures.folders import passed_over_text
+
+    if passed_over:
+        note(f"not looked at: {passed_over_text(passed_over)}")
 
 
 class Failures:
@@ -210,45 +224,56 @@ def silent(_stage: str, _done: int, _total: int) -> None:
     """Progress that nobody sees."""
 
 
+class Pace:
+    """How fast a stage of long work goes: its steps come by the dozen, so the last minute counts.
+
+    Attributes:
+        samples: (seconds, steps that were done then), the oldest that counts first.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.samples = deque([(now, 0)])
+
+    def text(self, now: float, done: int, total: int) -> str:
+        """The rate and the time that is left, in words."""
+        if now - self.samples[-1][0] >= 1:
+            self.samples.append((now, done))
+        while len(self.samples) > 2 and now - self.samples[1][0] > 60:
+            self.samples.popleft()
+        then, before = self.samples[0]
+        rate = (done - before) / max(now - then, 1e-3)
+        if rate <= 0:
+            return ""
+        left = timedelta(seconds=round((total - done) / rate))
+        return f"{rate:,.{0 if rate >= 10 else 1}f}/s, {left} left"
+
+
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A progress bar with rate and time left on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
+    """A progress bar with rate and time left on a terminal, nothing elsewhere. It is there from the
+    beginning, when nobody knows yet how much there is to do.
+    """
+    if voice.quiet or not sys.stderr.isatty():
         yield silent
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as ProgressBar
-    from rich.text import Text
 
-    class RateColumn(ProgressColumn):
-        """Steps a second."""
-
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:,.0f}/s" if task.speed else "")
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
+    ends = TextColumn("{task.description}"), TextColumn("{task.fields[pace]}")
+    columns = (ends[0], BarColumn(), MofNCompleteColumn(), ends[1])
     with ProgressBar(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, tuple[Any, Pace]] = {}
+        beginning, last = bar.add_task("begin", total=None, pace=""), time.monotonic()
 
         def advance(stage: str, done: int, total: int) -> None:
+            nonlocal last
+            bar.update(beginning, visible=False)
             if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)
+                tasks[stage] = bar.add_task(stage, total=total, pace=""), Pace(last)
+            task, pace = tasks[stage]
+            last = time.monotonic()
+            bar.update(task, completed=done, total=total, pace=pace.text(last, done, total))
 
         yield advance
 
@@ -279,7 +304,8 @@ def print_path(path: str, nul: bool) -> None:
 def explained(error: BaseException) -> tuple[str, int]:
     """What to say of an error, and the exit code."""
     if isinstance(error, typer.TyperException):
-        return printable(error.format_message()), 2
+        message = printable(error.format_message()).rstrip(".")
+        return f"{message} (see `{command_of(error)} --help`)", 2
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return "interrupted; what was committed is kept", exit_code()
     if isinstance(error, BovwError):
@@ -295,10 +321,18 @@ def explained(error: BaseException) -> tuple[str, int]:
             f"{printable(str(error.filename or 'input or output'))}: {error.strerror or error}",
             1,
         )
+    if voice.verbose:
+        traceback.print_exception(error)
     where = traceback.extract_tb(error.__traceback__)[-1]
     text = printable(" ".join(f"{type(error).__name__}: {error}".split()))
     place = f"{os.path.basename(where.filename)}, line {where.lineno}"
     return f"{text} ({place}): a fault of bovw, please report it", 1
+
+
+def command_of(error: typer.TyperException) -> str:
+    """The command that was used wrongly."""
+    context = getattr(error, "ctx", None)
+    return str(context.command_path) if context else "bovw"
 
 
 def cure_of(error: ImportError) -> str:

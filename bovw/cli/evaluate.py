@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -15,18 +15,48 @@ import typer
 
 from ..errors import ParameterError
 from ..reporting import Failure
-from .console import (
+from .console import parsed_limits, progress, talkative
+from .options import (
     CORES,
+    EXAMPLES,
+    INDEX_NAME,
+    OUTPUT,
+    PICTURES,
+    SETTINGS,
+    Command,
+    ExpandOption,
     FalseAlarmsOption,
     IndexOption,
     JobsOption,
     LimitOption,
+    MirrorOption,
     RootOption,
+    ScoringOption,
     ThoroughOption,
-    parsed_limits,
-    progress,
+    VerifyOption,
+    WordsOption,
+    option,
 )
-from .scores import Outputs, end, index_facts, show, show_sweep
+from .scores import (
+    FORMAT,
+    CropOption,
+    DepthOption,
+    Format,
+    FormatOption,
+    ImagesOption,
+    Outputs,
+    ReportOption,
+    ResamplesOption,
+    RunOption,
+    SampleOption,
+    SaveOption,
+    SaveQrelsOption,
+    SeedOption,
+    end,
+    index_facts,
+    show,
+    show_sweep,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.truth import GroundTruth
@@ -41,74 +71,24 @@ SWEPT_DEPTH = 1000
 app = typer.Typer(
     help="Measure how well an index answers: which settings to take, is A better than B?",
     rich_markup_mode=None,
+    context_settings=SETTINGS,
 )
 
 
-class Format(StrEnum):
-    """Files that ground truth is kept in."""
-
-    TABLE = "table"
-    QRELS = "qrels"
-    REVISITOP = "revisitop"
-
-
-FORMAT = typer.Option(
-    "--format",
-    help="What the ground truth is: a table of queries with their answers; TREC's qrels; lists of "
-    "revisitop as JSON (Revisited Oxford and Paris).",
-)
-FormatOption = Annotated[Format, FORMAT]
-ImagesOption = Annotated[
-    Path | None,
-    typer.Option(help="The folder that answers are relative to, if not that of the ground truth."),
-]
-SampleOption = Annotated[
-    int, typer.Option(min=1, help="Make queries out of so many pictures of the index.")
-]
-DepthOption = Annotated[int, typer.Option(min=1, help="Score so many images a query.")]
-CropOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--crop/--no-crop",
-        help="Queries are parts of what they seek; by default those with an outline are.",
-    ),
-]
-ScoringOption = Annotated[str, typer.Option(help="As for search.")]
-VerifyOption = Annotated[int, typer.Option(min=0, help="As for search.")]
-WordsOption = Annotated[int, typer.Option(min=1, help="As for search.")]
-MirrorOption = Annotated[bool, typer.Option("--mirror/--no-mirror", help="As for search.")]
-ExpandOption = Annotated[bool, typer.Option("--expand", help="As for search.")]
-RunOption = Annotated[Path | None, typer.Option(help="Write the rankings here, as a TREC run.")]
-SaveQrelsOption = Annotated[
-    Path | None, typer.Option(help="Write the ground truth here, as TREC's qrels.")
-]
-SaveOption = Annotated[
-    Path | None, typer.Option(metavar="JSON", help="Write all scores here, query by query.")
-]
-ReportOption = Annotated[
-    Path | None,
-    typer.Option(metavar="HTML", help="Write a page with plots and the worst failures here."),
-]
-ResamplesOption = Annotated[int, typer.Option(min=1, help="Of the bootstrap for the intervals.")]
-SeedOption = Annotated[
-    int, typer.Option(min=0, help="Same seed and pictures, same queries and intervals.")
-]
-
-
-@app.command("self")
 def itself(
-    path: IndexOption = Path("index.bovw"),
+    path: IndexOption = INDEX_NAME,
     sample: SampleOption = 50,
     negatives: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="PHOTOS",
-            help="Pictures that are not in the index; whatever is found for them is wrong.",
+        option(
+            PICTURES,
+            "Pictures that are not in the index; whatever is found for them is wrong.",
+            value="PHOTOS",
         ),
     ] = None,
     keep: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Keep the queries and their table here."),
+        option(OUTPUT, "Keep the queries and their table here.", value="FOLDER"),
     ] = None,
     depth: DepthOption = 1000,
     crop: CropOption = None,
@@ -165,12 +145,11 @@ def itself(
     end([*failed, *evaluation.failed])
 
 
-@app.command("truth")
 def with_truth(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The ground truth.")],
     form: FormatOption = Format.TABLE,
     images: ImagesOption = None,
-    path: IndexOption = Path("index.bovw"),
+    path: IndexOption = INDEX_NAME,
     depth: DepthOption = 1000,
     crop: CropOption = None,
     scoring: ScoringOption = "hamming",
@@ -206,10 +185,9 @@ def with_truth(
     end(evaluation.failed)
 
 
-@app.command("run")
 def of_run(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Rankings as a TREC run.")],
-    file: Annotated[Path, typer.Option("--truth", metavar="FILE", help="The ground truth.")],
+    file: Annotated[Path, option(PICTURES, "The ground truth.", "--truth", value="FILE")],
     form: FormatOption = Format.TABLE,
     images: ImagesOption = None,
     depth: DepthOption = 1000,
@@ -231,7 +209,6 @@ def of_run(
     show(score(truth, rankings), truth, {"run": str(run)}, outputs)
 
 
-@app.command("sweep")
 def sweep_settings(
     file: Annotated[
         Path | None,
@@ -244,10 +221,15 @@ def sweep_settings(
     images: ImagesOption = None,
     sample: Annotated[
         int | None,
-        typer.Option(min=1, help="Without FILE: make queries out of so many pictures (50)."),
+        option(
+            PICTURES, "Without FILE: make queries out of so many pictures (50).", value="N", min=1
+        ),
     ] = None,
-    among: Annotated[int, typer.Option(min=1, help="Try on a sample of so many pictures.")] = 500,
-    path: IndexOption = Path("index.bovw"),
+    among: Annotated[
+        int,
+        option(PICTURES, "Try on a sample of so many pictures.", value="N", min=1),
+    ] = 500,
+    path: IndexOption = INDEX_NAME,
     crop: CropOption = None,
     scoring: ScoringOption = "hamming",
     verify: VerifyOption = 100,
@@ -300,7 +282,6 @@ def sweep_settings(
     end([*failed, *tried.failed])
 
 
-@app.command("compare")
 def compare_scores(
     first: Annotated[Path, typer.Argument(metavar="A", help="Scores that --save wrote.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Others, of the same queries.")],
@@ -352,3 +333,15 @@ def ground_truth(file: Path, form: Format, images: Path | None) -> GroundTruth:
     if form is Format.REVISITOP:
         return read_revisitop(file, images)
     return read_queries(file, images)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "self": itself,
+    "truth": with_truth,
+    "run": of_run,
+    "sweep": sweep_settings,
+    "compare": compare_scores,
+}
+for name, function in COMMANDS.items():
+    example = EXAMPLES[f"evaluate {name}"]
+    app.command(name, cls=Command, epilog=example)(talkative(function))

@@ -1,205 +1,218 @@
-"""The commands that make and keep an index: train-vocab, index, remove, merge, info, list,
-check.
-"""
+"""The command that makes and updates an index."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import IndexMissingError, ParameterError, VocabularyError, printable
+from ..errors import BovwError, IndexMissingError, ParameterError, printable
 from .console import (
-    CORES,
     Failures,
-    IndexOption,
-    JobsOption,
-    JsonOption,
-    LimitOption,
-    NulOption,
-    RootOption,
-    StrictOption,
-    complain,
     explained,
     fail,
     named_paths,
     parsed_limits,
     parsed_pairs,
-    print_path,
     progress,
+    say,
+    say_passed_over,
     warn,
 )
 from .interrupts import finishing
-from .networks import EmbedOption, EmbedWithOption, parsed_embedders
+from .options import (
+    ACTIONS,
+    CORES,
+    DRY,
+    FEATURE_PANEL,
+    FEATURES,
+    INDEX_NAME,
+    PHOTOS,
+    PICTURES,
+    DryRunOption,
+    IndexOption,
+    JobsOption,
+    LimitOption,
+    NulOption,
+    ReportErrorsOption,
+    RootOption,
+    StrictOption,
+    WaitOption,
+    option,
+)
 
 if TYPE_CHECKING:
     from ..image_index import ImageIndex
-    from ..searcher import IndexInfo
+    from ..networks.embedder import Embedder
+    from ..pictures.folders import Selection
 
-__all__ = ["check", "index", "info", "list_images", "merge", "remove", "train_vocab"]
+__all__ = ["index"]
 
-WaitOption = Annotated[
-    bool, typer.Option("--wait", help="Wait while another process is writing to the index.")
+EmbedOption = Annotated[
+    str | None,
+    option(
+        FEATURE_PANEL,
+        "A network that makes vectors of pictures, and what to call it.",
+        value="NAME=MODEL.onnx",
+    ),
 ]
-ReportErrorsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--report-errors",
-        metavar="FILE",
-        help="Write what was left out, and why, here as JSON lines.",
+EmbedWithOption = Annotated[
+    list[str],
+    option(
+        FEATURE_PANEL,
+        "How it is asked, where the model does not say so: size, shorter, fit, colours, scale, "
+        "mean, std, layout, output, pool (docs/networks.md); repeatable.",
+        value="KEY=VALUE",
     ),
 ]
 
 
-def train_vocab(
-    photos: Annotated[
-        list[str], typer.Argument(help="Picture files and folders; - reads paths from stdin.")
-    ],
-    out: Annotated[Path, typer.Option(help="Folder to write the vocabulary to.")],
-    words: Annotated[int, typer.Option(min=2, help="How many visual words.")] = 65_536,
-    features: Annotated[str, typer.Option(help="rootsift or orb.")] = "rootsift",
-    seed: Annotated[int, typer.Option(min=0, help="Same seed and pictures, same vocabulary.")] = 0,
-    max_descriptors: Annotated[
-        int, typer.Option(min=2, help="Sample at most so many descriptors; bounds the memory.")
-    ] = 2_000_000,
-    jobs: JobsOption = CORES,
-    limit: LimitOption = [],  # noqa: B006 - Typer's way; nobody changes it
-    report_errors: ReportErrorsOption = None,
-    nul: NulOption = False,
-) -> None:
-    """Train a vocabulary on pictures of your own. The shipped ones are general: most collections
-    need none.
-    """
-    from ..features.local import FeatureSpec
-    from ..features.training import train_vocabulary
-    from ..pictures.folders import find_images
-
-    spec, limits = FeatureSpec(features), parsed_limits(limit)
-    found = find_images(named_paths(photos, nul))
-    require_folder(out)
-    with Failures(report_errors) as failures:
-        for problem in found.problems:
-            failures.add(problem)
-        with progress() as bar:
-            vocabulary, report = train_vocabulary(
-                list(found.files),
-                words,
-                spec,
-                max_descriptors=max_descriptors,
-                seed=seed,
-                jobs=jobs,
-                limits=limits,
-                progress=bar,
-                failure=failures.add,
-            )
-    vocabulary.save(out)
-    say_passed_over(found.passed_over)
-    typer.echo(
-        f"{out}: {len(vocabulary):,} words from {report.descriptor_count:,} descriptors of "
-        f"{report.image_count:,} images; {report.unused_words:,} words never used, "
-        f"imbalance {report.imbalance:.2f}"
-    )
-    if failures.reasons:
-        raise typer.Exit(1)
-
-
 def index(
-    photos: Annotated[
-        list[str] | None,
-        typer.Argument(help="Picture files and folders; - reads paths from stdin."),
-    ] = None,
-    path: IndexOption = Path("index.bovw"),
-    features: Annotated[
-        str | None, typer.Option(help="rootsift (default) or orb, which is extracted faster.")
-    ] = None,
-    vocab: Annotated[
-        Path | None, typer.Option(help="A vocabulary of your own, from train-vocab.")
-    ] = None,
-    max_features: Annotated[
-        int | None,
-        typer.Option(help="Features an image, 2000 by default: more finds smaller crops."),
-    ] = None,
-    max_side: Annotated[
-        int | None, typer.Option(help="Pictures are shrunk to this long side, 1024 by default.")
-    ] = None,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Remove images below PHOTOS whose files are gone.")
-    ] = False,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Prune although a folder is empty, or has lost more than 20 images and half.",
-        ),
-    ] = False,
-    hidden: Annotated[
-        bool,
-        typer.Option("--hidden", help="Look at hidden files and at folders of systems, too."),
-    ] = False,
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Look into folders that links lead to, too.")
-    ] = False,
+    photos: Annotated[list[str] | None, PHOTOS] = None,
     exclude: Annotated[
         list[str],
-        typer.Option(
-            metavar="PATTERN",
-            help="Pass over what matches, as in .gitignore, now and in later runs; repeatable; "
+        option(
+            PICTURES,
+            "Pass over what matches, as in .gitignore, now and in later runs; repeatable; "
             "!PATTERN takes one back.",
+            value="PATTERN",
+        ),
+    ] = [],  # noqa: B006 - Typer's way; nobody changes it
+    hidden: Annotated[
+        bool,
+        option(
+            PICTURES,
+            "Look at hidden files and at folders of systems, too.",
+            "--hidden",
+            env="HIDDEN",
+        ),
+    ] = False,
+    follow_links: Annotated[
+        bool,
+        option(
+            PICTURES,
+            "Look into folders that links lead to, too.",
+            "--follow-links",
+            env="FOLLOW_LINKS",
+        ),
+    ] = False,
+    meta: Annotated[
+        list[str],
+        option(
+            PICTURES,
+            "Metadata for the images that this run adds or reads again; repeatable.",
+            value="KEY=VALUE",
         ),
     ] = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    strict: StrictOption = False,
+    nul: NulOption = False,
     check_content: Annotated[
         bool,
-        typer.Option(
+        option(
+            ACTIONS,
+            "Look for changes by content instead of by size and modification time.",
             "--check-content",
-            help="Look for changes by content instead of by size and modification time.",
+        ),
+    ] = False,
+    retry: Annotated[
+        bool,
+        option(
+            ACTIONS, "Read again what failed before and has not changed.", "--retry", env="RETRY"
         ),
     ] = False,
     complete: Annotated[
         bool,
-        typer.Option(
+        option(
+            ACTIONS,
+            "Read again the images of an older index that lack what searches of whole pictures "
+            "need.",
             "--complete",
-            help="Read again the images of an older index that lack what searches of whole "
-            "pictures need.",
         ),
     ] = False,
-    embed: EmbedOption = None,
-    embed_with: EmbedWithOption = [],  # noqa: B006
+    prune: Annotated[
+        bool,
+        option(
+            ACTIONS,
+            "Remove images below PHOTOS whose files are gone, or that are excluded now.",
+            "--prune",
+        ),
+    ] = False,
+    force: Annotated[
+        bool,
+        option(
+            ACTIONS,
+            "Prune although a folder is empty, or has lost more than 20 images and half.",
+            "--force",
+        ),
+    ] = False,
+    dry_run: DryRunOption = False,
     batch: Annotated[
         int,
-        typer.Option(
-            min=1, help="Commit after so many pictures: an interrupted run loses at most these."
+        option(
+            ACTIONS,
+            "Commit after so many pictures: an interrupted run loses at most these.",
+            value="N",
+            env="BATCH",
+            min=1,
+            max=100_000,
         ),
     ] = 256,
-    meta: Annotated[
-        list[str],
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Metadata for the images that this run adds or reads again; repeatable.",
+    features: Annotated[str | None, FEATURES] = None,
+    vocab: Annotated[
+        Path | None,
+        option(
+            FEATURE_PANEL, "A vocabulary of your own, from train-vocab.", value="PATH", env="VOCAB"
         ),
-    ] = [],  # noqa: B006
+    ] = None,
+    embed: EmbedOption = None,
+    embed_with: EmbedWithOption = [],  # noqa: B006
+    max_features: Annotated[
+        int | None,
+        option(
+            FEATURE_PANEL,
+            "Features an image, 2000 by default: more finds smaller crops.",
+            value="N",
+            env="MAX_FEATURES",
+        ),
+    ] = None,
+    max_side: Annotated[
+        int | None,
+        option(
+            FEATURE_PANEL,
+            "Pictures are shrunk to this long side, 1024 by default.",
+            value="PIXELS",
+            env="MAX_SIDE",
+        ),
+    ] = None,
+    path: IndexOption = INDEX_NAME,
     root: RootOption = None,
-    jobs: JobsOption = CORES,
-    limit: LimitOption = [],  # noqa: B006
-    strict: StrictOption = False,
-    report_errors: ReportErrorsOption = None,
     wait: WaitOption = False,
-    nul: NulOption = False,
+    jobs: JobsOption = CORES,
+    report_errors: ReportErrorsOption = None,
 ) -> None:
     """Add pictures to an index; make the index if there is none. Pictures that it holds unchanged
     are skipped.
     """
     if not photos and not complete:
         raise ParameterError("PHOTOS: name pictures or folders, or use --complete")
+    from ..pictures.folders import Selection
+
     wanted, limits = named_paths(photos or [], nul), parsed_limits(limit, strict)
     metadata, embedders = parsed_pairs("--meta", meta), parsed_embedders(embed, embed_with)
-    with (
-        Failures(report_errors) as failures,
-        opened_or_created(path, features, vocab, max_features, max_side, root) as target,
-    ):
+    with ExitStack() as stack:
+        failures = stack.enter_context(Failures(report_errors))
+        is_new = not has_index(path)
+        if is_new:
+            require_pictures(
+                path, wanted, Selection(hidden, follow_links, tuple(exclude)), failures
+            )
+        place = None if is_new and dry_run else path
+        target = stack.enter_context(
+            opened_or_created(place, features, vocab, max_features, max_side, root)
+        )
         with progress() as bar, finishing() as stop:
             report = target.add(
                 wanted,
@@ -207,6 +220,8 @@ def index(
                 jobs=jobs,
                 batch=batch,
                 check_content=check_content,
+                retry=retry,
+                dry_run=dry_run,
                 prune=prune,
                 force=force,
                 hidden=hidden,
@@ -229,11 +244,13 @@ def index(
     for name in known:
         if report.added + report.changed and name not in [each.name for each in embedders]:
             warn(str(path), f"what this run has read has no vectors of {name}: give --embed again")
+    for name in report.gone if dry_run else ():
+        typer.echo(f"would remove {printable(name)}")
     removed = f"{report.moved} moved, " if report.moved else ""
     removed += f"{report.removed} removed, " if prune else ""
-    typer.echo(
+    say(
         f"{path}: {images:,} images: {report.added} added, {report.changed} changed, {removed}"
-        f"{report.unchanged} unchanged, {len(report.failed)} left out"
+        f"{report.unchanged} unchanged, {len(report.failed)} left out{DRY * dry_run}"
     )
     if report.stopped:
         fail(*explained(KeyboardInterrupt()))
@@ -241,159 +258,44 @@ def index(
         raise typer.Exit(1)
 
 
-def remove(
-    photos: Annotated[
-        list[str] | None,
-        typer.Argument(help="Pictures and folders, on disk or gone; - reads paths from stdin."),
-    ] = None,
-    ids: Annotated[
-        list[str] | None,
-        typer.Option("--id", metavar="ID", help="An image by its id; repeatable."),
-    ] = None,
-    path: IndexOption = Path("index.bovw"),
-    wait: WaitOption = False,
-    nul: NulOption = False,
+def has_index(path: Path) -> bool:
+    """Whether there is an index at a path, sound or not."""
+    from ..index.manifest import read_latest
+    from ..storage.directory import Directory
+
+    try:
+        read_latest(Directory(path))
+    except IndexMissingError:
+        return False
+    except BovwError:
+        return True
+    return True
+
+
+def require_pictures(
+    path: Path, wanted: list[str], selection: Selection, failures: Failures
 ) -> None:
-    """Remove images from an index. The picture files are not touched."""
-    from ..image_index import ImageIndex
+    """End unless there is something to index: a mistyped name shall not make an index."""
+    from ..pictures.folders import find_images
 
-    if not photos and not ids:
-        raise ParameterError("PHOTOS: name pictures or folders, or images by --id")
-    with ImageIndex.open(path) as target:
-        reports = []
-        if photos:
-            reports.append(target.remove(named_paths(photos, nul), wait=wait))
-        if ids:
-            reports.append(target.remove_images(ids, wait=wait))
-        images = len(target)
-    failed = [problem for report in reports for problem in report.failed]
-    for problem in failed:
-        complain(problem)
-    removed = sum(report.removed for report in reports)
-    typer.echo(f"{path}: {images:,} images: {removed} removed")
-    if failed:
-        raise typer.Exit(1)
-
-
-def merge(path: IndexOption = Path("index.bovw"), wait: WaitOption = False) -> None:
-    """Merge an index into one segment and drop what is deleted. Adding does as much as searches
-    need by itself.
-    """
-    from ..image_index import ImageIndex
-
-    with ImageIndex.open(path) as target:
-        before = target.info()
-        target.merge(wait=wait)
-        after = target.info()
-    segments = f"{before.segment_count} segments -> {after.segment_count}"
-    sizes = f"{before.size_bytes:,} bytes -> {after.size_bytes:,}"
-    typer.echo(f"{path}: {segments}, {sizes}")
-
-
-def info(path: IndexOption = Path("index.bovw"), as_json: JsonOption = False) -> None:
-    """Say what an index is: images, features, segments, bytes, vocabulary, generation."""
-    from ..image_index import ImageIndex
-
-    with ImageIndex.open(path) as source:
-        facts = info_facts(source.info())
-    if as_json:
-        typer.echo(json.dumps(facts))
-        return
-    for name, value in facts.items():
-        shown = f"{value:,}" if isinstance(value, int) else printable(str(value))
-        typer.echo(f"{name.replace('_', ' '):18s} {shown}")
-
-
-def list_images(
-    path: IndexOption = Path("index.bovw"),
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="One JSON object an image and line, with what is known of the file."
-        ),
-    ] = False,
-    nul: Annotated[
-        bool, typer.Option("-0", help="Print the exact paths, each ended by NUL.")
-    ] = False,
-) -> None:
-    """List the images of an index."""
-    from ..image_index import ImageIndex
-    from ..index.record import record_facts
-
-    with ImageIndex.open(path) as source:
-        for record in source.records():
-            if as_json:
-                typer.echo(json.dumps(record_facts(record)))
-            else:
-                print_path(record.path or record.id, nul)
-
-
-def check(path: IndexOption = Path("index.bovw")) -> None:
-    """Read all of an index and say whether it is sound, or which file is damaged and what that
-    costs.
-    """
-    from ..index.check import check_index
-
-    with progress() as bar:
-        report = check_index(path, bar)
-    for name in report.leftovers:
-        text = "left over from a crash; the next run of `bovw index` removes it"
-        typer.echo(f"bovw: {printable(name)}: {text}", err=True)
-    for damage in report.damages:
-        reason = f"{printable(damage.reason)}; {damage.lost:,} images cannot be trusted"
-        typer.echo(f"{printable(damage.file)}: {reason}")
-    if report.damages:
-        raise typer.Exit(1)
-    typer.echo(f"{path}: sound: {report.image_count:,} images, {report.bytes_read:,} bytes read")
-
-
-def say_passed_over(passed_over: Counter[str]) -> None:
-    """Say what was not looked at, if anything."""
-    from ..pictures.folders import passed_over_text
-
-    if passed_over:
-        typer.echo(f"bovw: not looked at: {passed_over_text(passed_over)}", err=True)
-
-
-def require_folder(path: Path) -> None:
-    """Raise VocabularyError unless a folder can be made here, before hours are spent on what goes
-    into it.
-    """
-    existing = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise VocabularyError(f"{path}: cannot be written: {existing} is not a folder to write to")
-
-
-def info_facts(facts: IndexInfo) -> dict[str, Any]:
-    """What an index is, as the command names it."""
-    return {
-        "images": facts.image_count,
-        "deleted": facts.deleted_count,
-        "features": facts.feature_count,
-        "segments": facts.segment_count,
-        "bytes": facts.size_bytes,
-        "bytes_per_feature": round(facts.bytes_per_feature, 2),
-        "generation": facts.generation,
-        "root": facts.picture_root,
-        "vocabulary": facts.vocabulary,
-        "words": facts.word_count,
-        "features_kind": facts.spec.kind,
-        "max_features": facts.spec.max_features,
-        "max_side": facts.spec.max_side,
-        "embeddings": ", ".join(facts.embeddings),
-    }
+    found = find_images(wanted, selection)
+    if not found.files:
+        for problem in found.problems:
+            failures.add(problem)
+        say_passed_over(found.passed_over)
+        fail(f"{path}: is not made: there are no pictures at what was named", 1)
 
 
 def opened_or_created(
-    path: Path,
+    path: Path | None,
     features: str | None,
     vocab: Path | None,
     max_features: int | None,
     max_side: int | None,
     root: Path | None,
 ) -> ImageIndex:
-    """The index at a path, made if there is none. What is asked for must fit the index that is
-    there.
+    """The index at a path, made if there is none; without a path, one in memory. What is asked for
+    must fit the index that is there.
     """
     from ..features.vocabulary import Vocabulary
     from ..image_index import ImageIndex
@@ -401,6 +303,9 @@ def opened_or_created(
     vocabulary = Vocabulary.load(vocab) if vocab else None
     if features and vocabulary:
         vocabulary.require_features(features)
+    if path is None:
+        vocabulary = vocabulary or Vocabulary.shipped(features or "rootsift")
+        return ImageIndex.in_memory(vocabulary, max_features=max_features, max_side=max_side)
     try:
         target = ImageIndex.open(path, picture_root=root)
     except IndexMissingError:
@@ -410,3 +315,18 @@ def opened_or_created(
         )
     target.require(vocabulary, features=features, max_features=max_features, max_side=max_side)
     return target
+
+
+def parsed_embedders(embed: str | None, embed_with: list[str]) -> list[Embedder]:
+    """The embedder that is asked for, if one is."""
+    if embed is None:
+        if embed_with:
+            raise ParameterError("--embed-with: says how --embed is asked, which is missing")
+        return []
+    from ..networks.model import load_embedder
+
+    name, equals, model = embed.partition("=")
+    if not equals or not model:
+        raise ParameterError(f"--embed: {embed!r} is not NAME=MODEL.onnx")
+    options = {key: str(value) for key, value in parsed_pairs("--embed-with", embed_with).items()}
+    return [load_embedder(name, model, options)]

@@ -1,17 +1,19 @@
-"""What `bovw evaluate` prints and writes of what was measured."""
+"""What `bovw evaluate` prints and writes of what was measured, and its options."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import printable
 from ..reporting import Failure
 from .console import complain
+from .options import HOW, OUTPUT, PICTURES, option, writable
 
 if TYPE_CHECKING:
     from ..evaluation.scores import Evaluation
@@ -19,7 +21,101 @@ if TYPE_CHECKING:
     from ..evaluation.truth import GroundTruth
     from ..image_index import ImageIndex
 
-__all__ = ["Outputs", "end", "index_facts", "show", "show_sweep"]
+__all__ = [
+    "FORMAT",
+    "CropOption",
+    "DepthOption",
+    "Format",
+    "FormatOption",
+    "ImagesOption",
+    "Outputs",
+    "ReportOption",
+    "ResamplesOption",
+    "RunOption",
+    "SampleOption",
+    "SaveOption",
+    "SaveQrelsOption",
+    "SeedOption",
+    "end",
+    "index_facts",
+    "show",
+    "show_sweep",
+]
+
+
+class Format(StrEnum):
+    """Files that ground truth is kept in."""
+
+    TABLE = "table"
+    QRELS = "qrels"
+    REVISITOP = "revisitop"
+
+
+FORMAT = option(
+    PICTURES,
+    "What the ground truth is: a table of queries with their answers; TREC's qrels; lists of "
+    "revisitop as JSON (Revisited Oxford and Paris).",
+    "--format",
+    value="[table|qrels|revisitop]",
+)
+FormatOption = Annotated[Format, FORMAT]
+ImagesOption = Annotated[
+    Path | None,
+    option(
+        PICTURES,
+        "The folder that answers are relative to, if not that of the ground truth.",
+        value="FOLDER",
+    ),
+]
+SampleOption = Annotated[
+    int,
+    option(PICTURES, "Make queries out of so many pictures of the index.", value="N", min=1),
+]
+DepthOption = Annotated[
+    int,
+    option(HOW, "Score so many images a query.", value="N", min=1),
+]
+CropOption = Annotated[
+    bool | None,
+    option(
+        HOW,
+        "Queries are parts of what they seek; by default those with an outline are.",
+        "--crop/--no-crop",
+    ),
+]
+RunOption = Annotated[
+    Path | None,
+    option(OUTPUT, "Write the rankings here, as a TREC run.", value="FILE", callback=writable),
+]
+SaveQrelsOption = Annotated[
+    Path | None,
+    option(
+        OUTPUT, "Write the ground truth here, as TREC's qrels.", value="FILE", callback=writable
+    ),
+]
+SaveOption = Annotated[
+    Path | None,
+    option(OUTPUT, "Write all scores here, query by query.", value="JSON", callback=writable),
+]
+ReportOption = Annotated[
+    Path | None,
+    option(
+        OUTPUT,
+        "Write a page with plots and the worst failures here.",
+        value="HTML",
+        callback=writable,
+    ),
+]
+ResamplesOption = Annotated[
+    int,
+    option(OUTPUT, "Of the bootstrap for the intervals.", value="N", min=1),
+]
+SeedOption = Annotated[
+    int,
+    option(
+        OUTPUT, "Same seed and pictures, same queries and intervals.", value="N", env="SEED", min=0
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-import json
+import os
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..errors import ImageError, ParameterError
+from ..errors import ImageError, ParameterError, printable
 from ..reporting import Failure
 from .console import (
-    FalseAlarmsOption,
-    IndexOption,
-    LimitOption,
-    NulOption,
-    RootOption,
-    StrictOption,
-    ThoroughOption,
     complain,
+    detail,
     named_paths,
     parsed_box,
     parsed_limits,
     parsed_pairs,
     warn,
+)
+from .options import (
+    FEATURES,
+    HOW,
+    INDEX_NAME,
+    OUTPUT,
+    PICTURES,
+    DrawOption,
+    ExpandOption,
+    FalseAlarmsOption,
+    IndexOption,
+    JsonOption,
+    LimitOption,
+    MirrorOption,
+    NulOption,
+    RootOption,
+    ScoringOption,
+    StrictOption,
+    ThoroughOption,
+    VerifyOption,
+    WordsOption,
+    option,
+    writable,
 )
 
 if TYPE_CHECKING:
@@ -35,80 +54,102 @@ __all__ = ["compare", "search"]
 
 
 def search(
-    queries: Annotated[list[str], typer.Argument(help="Query pictures; - reads paths from stdin.")],
-    path: IndexOption = Path("index.bovw"),
+    queries: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="QUERIES",
+            help="Query pictures, and folders of them; - reads paths from stdin.",
+        ),
+    ],
     crop: Annotated[
         bool,
-        typer.Option(
+        option(
+            PICTURES,
+            "The query is a part of what is sought: the rest of an image does not count.",
             "--crop",
-            help="The query is a part of what is sought: the rest of an image does not count.",
+            env="CROP",
         ),
     ] = False,
     box: Annotated[
         str | None,
-        typer.Option(metavar="X,Y,W,H", help="Use this part of the query picture, in pixels."),
+        option(PICTURES, "Use this part of the query picture, in pixels.", value="X,Y,W,H"),
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Show so many images.")] = 10,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a query and line.")
-    ] = False,
-    draw: Annotated[
-        Path | None, typer.Option(help="Write a picture of the best match of a query here.")
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(metavar="HTML", help="Write a page with pictures of all matches here."),
-    ] = None,
-    scoring: Annotated[
-        str, typer.Option(help="hamming, or tfidf: the textbook baseline.")
-    ] = "hamming",
-    verify: Annotated[
-        int, typer.Option(min=0, help="Check the geometry of so many candidates.")
-    ] = 100,
-    words: Annotated[
-        int, typer.Option(min=1, help="Nearest words a feature: more finds more, and takes longer.")
-    ] = 4,
-    mirror: Annotated[
-        bool, typer.Option("--mirror/--no-mirror", help="Try the query mirrored as well.")
-    ] = True,
-    instances: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Show up to so many places in an image that shows the query several times."
-        ),
-    ] = 1,
-    false_alarms: FalseAlarmsOption = 0.01,
-    thorough: ThoroughOption = "never",
-    expand: Annotated[
-        bool,
-        typer.Option(
-            "--expand",
-            help="Ask again with what verified images show: more views, twice the time.",
-        ),
-    ] = False,
-    sisters: Annotated[
-        bool,
-        typer.Option(
-            "--sisters",
-            help="Mark images that verify each other, and put the one first that the query shows.",
-        ),
-    ] = False,
     where: Annotated[
         list[str],
-        typer.Option(
-            metavar="KEY=VALUE", help="Only images with this in their metadata; repeatable."
-        ),
+        option(PICTURES, "Only images with this in their metadata; repeatable.", value="KEY=VALUE"),
     ] = [],  # noqa: B006 - Typer's way; nobody changes it
     limit: LimitOption = [],  # noqa: B006
     strict: StrictOption = False,
-    root: RootOption = None,
     nul: NulOption = False,
+    k: Annotated[int, option(OUTPUT, "Find so many images.", "-k", value="N", env="K", min=1)] = 10,
+    everything: Annotated[
+        bool,
+        option(
+            OUTPUT,
+            "Show all of them, not only the first 3 that nothing verifies.",
+            "--all",
+            "-a",
+            env="ALL",
+        ),
+    ] = False,
+    certain: Annotated[
+        bool, option(OUTPUT, "Show only what is verified.", "--verified", env="VERIFIED")
+    ] = False,
+    exit_code: Annotated[
+        bool,
+        option(
+            OUTPUT,
+            "Exit with 1 if nothing is verified for any query.",
+            "--exit-code",
+            env="EXIT_CODE",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, option(OUTPUT, "As CSV: one line an answer.", "--csv")] = False,
+    draw: DrawOption = None,
+    report: Annotated[
+        Path | None,
+        option(
+            OUTPUT,
+            "Write a page with pictures of all answers here.",
+            value="HTML",
+            callback=writable,
+        ),
+    ] = None,
+    instances: Annotated[
+        int,
+        option(
+            OUTPUT,
+            "Show up to so many places in an image that shows the query several times.",
+            value="N",
+            env="INSTANCES",
+            min=1,
+        ),
+    ] = 1,
+    thorough: ThoroughOption = "never",
+    expand: ExpandOption = False,
+    sisters: Annotated[
+        bool,
+        option(
+            HOW,
+            "Mark images that verify each other, and put the one first that the query shows.",
+            "--sisters",
+            env="SISTERS",
+        ),
+    ] = False,
+    mirror: MirrorOption = True,
+    false_alarms: FalseAlarmsOption = 0.01,
+    words: WordsOption = 4,
+    verify: VerifyOption = 100,
+    scoring: ScoringOption = "hamming",
+    path: IndexOption = INDEX_NAME,
+    root: RootOption = None,
 ) -> None:
     """Find the images that show the same thing as a picture or, with --crop, that contain it."""
     from ..image_index import ImageIndex
     from ..report.html import Page, failure_html
     from ..search.options import SearchOptions
-    from .output import json_line, report_text, write_drawing
+    from .output import answers_as, is_sure, write_drawing
 
     options = SearchOptions(
         k=k,
@@ -125,36 +166,63 @@ def search(
     )
     if crop and expand:
         raise ParameterError("--expand: is for whole pictures, not for --crop")
+    answers = answers_as(as_json, as_csv, everything)
     part, limits = parsed_box(box), parsed_limits(limit, strict)
-    names, wanted = named_paths(queries, nul), parsed_pairs("--where", where)
-    if draw:
-        require_drawing(draw, len(names))
-    failed = False
+    names, failed = query_files(named_paths(queries, nul))
+    wanted, found = parsed_pairs("--where", where), False
+    require_drawing(draw, len(names))
     with (
         ImageIndex.open(path, picture_root=root) as source,
         Page(report, report_title(names)) if report else nullcontext() as page,
     ):
+        detail(f"{path}: {len(source):,} images")
         for name in names:
             try:
                 result = source.search(name, options, box=part, where=wanted or None, limits=limits)
             except (ImageError, ParameterError) as error:
-                reason = error.reason if isinstance(error, ImageError) else str(error)
                 failed = True
+                reason = error.reason if isinstance(error, ImageError) else str(error)
                 complain(Failure(name, reason))
-                if as_json:
-                    nothing = {"query": name, "features": 0, "seconds": {}, "matches": []}
-                    typer.echo(json.dumps({**nothing, "error": reason}))
+                answers.fail(Failure(name, reason))
                 if page:
                     page.add(name, failure_html(reason), reason)
                 continue
             warn_about(result)
-            typer.echo(json_line(result) if as_json else report_text(result))
+            sure = [match for match in result.matches if is_sure(match)]
+            found = found or bool(sure)
+            if certain:
+                result = replace(result, matches=sure)
+            answers.show(result)
+            steps = (f"{step} {seconds:.3f} s" for step, seconds in result.timings.items())
+            detail(f"{printable(name)}: {', '.join(steps)}")
             if draw:
                 write_drawing(draw, result)
             if page:
                 page.add(result.query, result.html(page.folder), result.facts)
-    if failed:
+    if failed or (exit_code and not found):
         raise typer.Exit(1)
+
+
+def query_files(paths: Sequence[str]) -> tuple[list[str], bool]:
+    """The queries that some paths stand for: a folder stands for the picture files below it. And
+    whether something could not be looked at, which is named.
+    """
+    from ..pictures.folders import find_images
+
+    names: list[str] = []
+    problems: list[Failure] = []
+    for path in paths:
+        if not os.path.isdir(path):
+            names.append(path)
+            continue
+        found = find_images(path)
+        names += found.files
+        problems += found.problems
+        if not found.files:
+            problems.append(Failure(path, "there are no pictures in this folder"))
+    for problem in problems:
+        complain(problem)
+    return names, bool(problems)
 
 
 def warn_about(result: SearchResult) -> None:
@@ -170,33 +238,41 @@ def report_title(queries: list[str]) -> str:
     return f"What bovw found for {len(queries):,} {'query' if len(queries) == 1 else 'queries'}"
 
 
-def require_drawing(path: Path, queries: int) -> None:
-    """Raise an error unless a match can be drawn here: before anything is searched."""
+def require_drawing(path: Path | None, queries: int) -> None:
+    """Raise an error unless a match can be drawn here, if it is to be: before anything is
+    searched.
+    """
     from ..search.drawing import require_output
 
+    if path is None:
+        return
     if queries != 1:
         raise ParameterError(f"--draw: takes one query, not {queries}")
     require_output(path)
 
 
 def compare(
-    first: Annotated[str, typer.Argument(help="A picture.")],
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="A picture.")],
     second: Annotated[
-        str, typer.Argument(help="Another picture of the same thing, or a part of it.")
+        str,
+        typer.Argument(
+            metavar="SECOND", help="Another picture of the same thing, or a part of it."
+        ),
     ],
+    as_json: JsonOption = False,
+    draw: DrawOption = None,
     tolerance: Annotated[
         int,
-        typer.Option(min=0, help="Pixels by which things may have moved without being different."),
+        option(
+            HOW,
+            "Pixels by which things may have moved without being different.",
+            value="PIXELS",
+            min=0,
+        ),
     ] = 2,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    draw: Annotated[
-        Path | None, typer.Option(help="Write a picture of both, with the differences, here.")
-    ] = None,
-    features: Annotated[str, typer.Option(help="rootsift or orb.")] = "rootsift",
-    mirror: Annotated[
-        bool, typer.Option("--mirror/--no-mirror", help="Try the second mirrored as well.")
-    ] = True,
+    mirror: MirrorOption = True,
     false_alarms: FalseAlarmsOption = 0.01,
+    features: Annotated[str, FEATURES] = "rootsift",
 ) -> None:
     """Compare two pictures without an index: is the second in the first, where, and where do they
     differ?

@@ -8,57 +8,115 @@ from typing import Annotated
 import typer
 
 from ..errors import MissingLibraryError
-from .console import CORES, LimitOption, RootOption, parsed_limits, warn
+from .console import parsed_limits, warn
+from .options import (
+    ACTIONS,
+    CORES,
+    INDEX_NAME,
+    PLACES,
+    LimitOption,
+    RootOption,
+    nearest_index,
+    option,
+)
 
 __all__ = ["serve"]
 
+ACCESS = "Who may ask, and for what"
 LIBRARIES = ("fastapi", "uvicorn", "multipart", "python_multipart", "prometheus_client")
 
 
+def nearest_indexes(
+    context: typer.Context, param: typer.CallbackParam, paths: list[Path]
+) -> list[Path]:
+    """The indexes that are meant (see `options.nearest_index`)."""
+    return [nearest_index(context, param, path) for path in paths]
+
+
 def serve(
-    indexes: Annotated[
-        list[Path],
-        typer.Option("--index", envvar="BOVW_INDEX", help="Folder of an index; repeatable."),
-    ] = [Path("index.bovw")],  # noqa: B006 - Typer's way; nobody changes it
     host: Annotated[
-        str, typer.Option(help="Listen at this address; all but loopback needs --token.")
+        str,
+        option(
+            ACCESS,
+            "Listen at this address; all but loopback needs --token.",
+            value="ADDRESS",
+            env="HOST",
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8717,
+    port: Annotated[
+        int, option(ACCESS, "0: any that is free.", value="N", env="PORT", min=0, max=65535)
+    ] = 8717,
     token: Annotated[
-        str | None, typer.Option(envvar="BOVW_TOKEN", help="What callers must know.")
+        str | None, option(ACCESS, "What callers must know.", value="TEXT", env="TOKEN")
     ] = None,
     allow_host: Annotated[
         list[str],
-        typer.Option(help="A name by which this machine is called, as in the URL; repeatable."),
-    ] = [],  # noqa: B006
+        option(ACCESS, "A name of this machine, as in the URL; repeatable.", value="NAME"),
+    ] = [],  # noqa: B006 - Typer's way; nobody changes it
     allow_path: Annotated[
         list[Path],
-        typer.Option(help="Requests may name pictures below this folder; repeatable."),
+        option(ACCESS, "Requests may name pictures below this folder; repeatable.", value="FOLDER"),
     ] = [],  # noqa: B006
-    experiments: Annotated[
-        Path | None, typer.Option(help="A folder of evaluations that were saved (--save).")
-    ] = None,
+    limit: LimitOption = [],  # noqa: B006
     writable: Annotated[
-        bool, typer.Option("--writable", help="Images may be added and removed.")
+        bool, option(ACTIONS, "Images may be added and removed.", "--writable")
     ] = False,
     upload_to: Annotated[
-        Path | None, typer.Option(help="The folder for pictures that are added.")
+        Path | None, option(ACTIONS, "The folder for pictures that are added.", value="FOLDER")
     ] = None,
-    waiting: Annotated[
-        int, typer.Option(min=0, help="Searches that may wait; more are told to come back.")
-    ] = 32,
+    experiments: Annotated[
+        Path | None,
+        option(ACTIONS, "Show the evaluations that were saved in this folder.", value="FOLDER"),
+    ] = None,
+    indexes: Annotated[
+        list[Path],
+        option(
+            PLACES,
+            "Folder of an index; repeatable.",
+            "--index",
+            value="PATH",
+            env="INDEX",
+            callback=nearest_indexes,
+            show_default="index.bovw here or in a folder above",
+        ),
+    ] = [INDEX_NAME],  # noqa: B006
+    root: RootOption = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="The folder for thumbnails and queries; ~/.cache/bovw by default."),
+        option(
+            PLACES,
+            "The folder for thumbnails and uploaded queries.",
+            value="FOLDER",
+            env="CACHE",
+            show_default="~/.cache/bovw",
+        ),
     ] = None,
     cache_bytes: Annotated[
-        int, typer.Option(min=1_000_000, help="That it may hold.")
+        int, option(PLACES, "That it may hold.", value="N", min=1_000_000, max=10**15)
     ] = 500_000_000,
-    limit: LimitOption = [],  # noqa: B006
-    root: RootOption = None,
     jobs: Annotated[
-        int, typer.Option(min=1, max=1024, help="Processes that search; one a core by default.")
+        int,
+        option(
+            PLACES,
+            "Processes that search.",
+            value="N",
+            env="JOBS",
+            min=1,
+            max=1024,
+            show_default="one a core",
+        ),
     ] = CORES,
+    waiting: Annotated[
+        int,
+        option(
+            PLACES,
+            "Searches that may wait; more are told to come back.",
+            value="N",
+            env="WAITING",
+            min=0,
+            max=100_000,
+        ),
+    ] = 32,
 ) -> None:
     """Serve a page and an API over HTTP, on this machine only unless told otherwise."""
     try:

@@ -26,6 +26,9 @@ __all__ = [
     "permutation_p",
 ]
 
+# All of them are in memory at a time.
+MOST_RESAMPLES = 100_000
+
 LEVEL = 0.95
 # Fewer groups than this resemble one another by chance too often for a bootstrap.
 FEW = 5
@@ -89,8 +92,12 @@ def estimate(
     Raises:
         ParameterError: there are no values, or fewer than 1 resample.
     """
-    if not len(values) or resamples < 1:
-        raise ParameterError(f"values, resamples: {len(values)}, {resamples}; at least 1 is needed")
+    if not len(values):
+        raise ParameterError("values: there are none; at least 1 is needed")
+    if not 1 <= resamples <= MOST_RESAMPLES:
+        raise ParameterError(
+            f"resamples: {resamples} is outside 1..{MOST_RESAMPLES:,}: more would not fit in memory"
+        )
     mean = float(np.mean(values))
     sums, counts = clusters(values, groups)
     if len(set(values)) == 1:

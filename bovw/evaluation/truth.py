@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import EvaluationError, OutputError
+from ..errors import EvaluationError, OutputError, path_text
 from ..index.record import ImageRecord
 from ..pictures.reading import Box
 from .trec import read_qrels
@@ -164,7 +164,9 @@ def read_queries(table: Path, images: Path | None = None) -> GroundTruth:
         >>> [query.id for query in read_queries("queries.tsv").queries]
         ['query.jpg']
     """
-    table, folder = os.fspath(table), os.path.dirname(os.path.abspath(table))
+    table = path_text("table", table)
+    images = None if images is None else path_text("images", images)
+    folder = os.path.dirname(os.path.abspath(table))
     named = PathNames(folder if images is None else images)
     queries: dict[str, Query] = {}
     for number, row in rows(table):

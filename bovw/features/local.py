@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import rank_in_groups
 from ..errors import ParameterError
+from ..opencv import cv2
 from ..pictures.reading import Box, Picture
 
 __all__ = [
@@ -81,7 +81,7 @@ class FeatureSpec:
     max_side: int = 1024
 
     def __post_init__(self) -> None:
-        if self.kind not in DIMENSIONS:
+        if not isinstance(self.kind, str) or self.kind not in DIMENSIONS:
             raise ParameterError(
                 f"features: {self.kind!r} is unknown, take one of {', '.join(FEATURE_NAMES)}"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 
-from ..errors import ImageError, ParameterError, VocabularyError, absolute_path
+from ..errors import (
+    ImageError,
+    ParameterError,
+    VocabularyError,
+    absolute_path,
+    require_types,
+)
+from ..pictures.files import path_list
 from ..pictures.reading import LIMITS, Limits, read_picture
 from ..reporting import Failure, OnFailure, Progress
 from ..workers.pool import run_in_processes
@@ -27,6 +34,8 @@ __all__ = ["TrainingReport", "kmeans_centres", "train_vocabulary"]
 BLOCK = 65_536
 # Pictures that a process gets at a time.
 CHUNK = 8
+# Words that can be trained at most.
+MOST_WORDS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -103,9 +112,19 @@ def train_vocabulary(
         ...     index.add("query.jpg").added
         1
     """
+    require_types(FeatureSpec | None, spec=spec)
+    require_types(int, words=words, max_descriptors=max_descriptors, seed=seed, jobs=jobs)
+    require_types(Limits, limits=limits)
+    require_types(Callable | None, progress=progress, failure=failure)
+    images = path_list(images)
+    if not 0 <= seed < 2**32:
+        raise ParameterError(f"seed: {seed} is outside 0..{2**32 - 1}")
     spec = spec or FeatureSpec()
-    if words < 2 or words % 2:
-        raise ParameterError(f"words: {words} is not an even number from 2 on")
+    if words % 2 or not 2 <= words <= MOST_WORDS:
+        raise ParameterError(
+            f"words: {words} is not an even number of 2 to {MOST_WORDS:,}: an index counts each of "
+            "them, and training takes descriptors and time in proportion"
+        )
     if max_descriptors < words:
         raise ParameterError(
             f"max_descriptors: {max_descriptors} is below the number of words, {words}"

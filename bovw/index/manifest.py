@@ -17,6 +17,7 @@ from ..features.local import FeatureSpec
 from ..networks.embedder import is_embedder_name
 from ..storage.base import Storage
 from .columns import Embedding
+from .record import FailedFile
 
 __all__ = [
     "Deletion",
@@ -33,9 +34,9 @@ VERSION = 3
 # What is read: format 2 had no ids, metadata and optional columns in its segments. The next write
 # makes it format 3.
 READABLE = (2, 3)
-# What there is if there is something to say: lists of texts, and one of objects.
+# What there is if there is something to say: lists of texts, and of objects.
 TEXTS = ("exclude", "removed")
-OPTIONAL = (*TEXTS, "embeddings")
+OPTIONAL = (*TEXTS, "embeddings", "failed")
 KEYS = ("generation", "features", "vocabulary", "vocabulary_files", "root", "segments")
 # How often to look for a manifest before there is none.
 ATTEMPTS = 100
@@ -101,6 +102,8 @@ class Manifest:
         removed: paths of images and folders that were removed from the index, as they are or would
             be stored: runs pass over them unless they are named.
         embeddings: the networks that vectors of the images are from.
+        failed: files that could not be used: runs pass over them until they change, unless they are
+            named.
     """
 
     generation: int
@@ -112,6 +115,7 @@ class Manifest:
     exclude: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     embeddings: tuple[Embedding, ...] = ()
+    failed: tuple[FailedFile, ...] = ()
 
 
 def file_name(generation: int) -> str:
@@ -182,6 +186,7 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
             exclude=tuple(body.get("exclude", ())),
             removed=tuple(body.get("removed", ())),
             embeddings=tuple(embedding_of(**each) for each in body.get("embeddings", ())),
+            failed=tuple(FailedFile.from_json(**each) for each in body.get("failed", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IndexCorruptError(where, f"damaged ({error!r})") from error
@@ -284,6 +289,8 @@ def publish(storage: Storage, manifest: Manifest) -> None:
     body.update({name: list(value) for name in TEXTS if (value := getattr(manifest, name))})
     if manifest.embeddings:
         body["embeddings"] = [vars(embedding) for embedding in manifest.embeddings]
+    if manifest.failed:
+        body["failed"] = [failed.to_json() for failed in manifest.failed]
     try:
         storage.publish(file_name(manifest.generation), serialised(body))
     except FileExistsError:

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import ParameterError
 
 __all__ = [
+    "FailedFile",
     "FileStamp",
     "ImageRecord",
     "as_text",
@@ -47,6 +48,40 @@ class FileStamp:
     path: str
     size_bytes: int
     mtime: int
+
+
+@dataclass(frozen=True)
+class FailedFile:
+    """A picture file that could not be used, as it was then.
+
+    Attributes:
+        file: its path as it is stored, its length and modification time.
+        limits: those of `Limits` that were not the usual ones, by name.
+    """
+
+    file: FileStamp
+    limits: dict[str, float] = field(default_factory=dict, hash=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values; `from_json` reads it back."""
+        file = self.file
+        facts = {"path": file.path, "bytes": file.size_bytes, "mtime": file.mtime}
+        return {**facts, "limits": self.limits} if self.limits else facts
+
+    @classmethod
+    def from_json(
+        cls,
+        path: str,
+        bytes: int,  # as the key of the file is called
+        mtime: int,
+        limits: dict[str, float] | None = None,
+    ) -> FailedFile:
+        """What `to_json` gave. Raises TypeError or ValueError if it is something else."""
+        if type(bytes) is not int or type(mtime) is not int or not isinstance(limits or {}, dict):
+            raise TypeError("no file that failed")
+        if not os.fsencode(path) or "\0" in path:
+            raise ValueError("no path")
+        return cls(FileStamp(path, bytes, mtime), limits or {})
 
 
 @dataclass(frozen=True)

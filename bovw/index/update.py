@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,18 +13,18 @@ from ..errors import ImageError, IncompatibleError, ParameterError, absolute_pat
 from ..features.vocabulary import Vocabulary
 from ..networks.embedder import Embedder
 from ..pictures.files import content_hash
-from ..pictures.folders import Found
-from ..pictures.reading import Limits, Source, source_content
+from ..pictures.folders import FAILED, Found
+from ..pictures.reading import LIMITS, Limits, Source, source_content
 from ..reporting import Failure, OnFailure, Progress
 from .columns import Embedding
 from .extraction import CHUNK, Task, encode_pictures, stamp_of
-from .paths import PictureRoot, chosen_root
-from .record import FileStamp, ImageRecord, require_id, require_metadata
+from .paths import PictureRoot, chosen_root, stored_root
+from .record import FailedFile, FileStamp, ImageRecord, require_id, require_metadata
 from .segment_writer import IndexedImage
 from .snapshot import Snapshot
 from .writer import Writer
 
-__all__ = ["AddReport", "RemoveReport", "Stop", "Update", "remove", "remove_ids"]
+__all__ = ["AddReport", "RemoveReport", "Stop", "Update", "relocate", "remove", "remove_ids"]
 
 # Asked after each picture whether to end the run.
 Stop = Callable[[], bool]
@@ -32,6 +32,11 @@ Stop = Callable[[], bool]
 SLICE = 10_000
 # Images that may go from a folder at once, whatever their share.
 MANY = 20
+# How reasons begin that say nothing of what is in a file: it is read again by the next run.
+PASSING = (
+    *("there is no such", "cannot be read", "is not a regular file", "changed while"),
+    *("is too large: the memory", "has no vector"),
+)
 # Why an image is passed over that was removed from the index.
 REMOVED = "removed from the index before"
 
@@ -54,6 +59,7 @@ class AddReport:
         passed_over: how many files and folders below the named ones were not looked at, by ending
             or by reason.
         warnings: pictures that were read in part, and how much of each: they are cut off.
+        gone: the paths of the images that were removed.
 
     Example:
         >>> from bovw import ImageIndex
@@ -73,6 +79,7 @@ class AddReport:
     stopped: bool = False
     passed_over: Counter[str] = field(default_factory=Counter)
     warnings: list[Failure] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,7 @@ class RemoveReport:
     Attributes:
         removed: images that were removed.
         failed: the paths or ids of which there is no image in the index.
+        gone: the ids of the images that were removed.
 
     Example:
         >>> from bovw import ImageIndex
@@ -93,10 +101,16 @@ class RemoveReport:
 
     removed: int
     failed: list[Failure]
+    gone: list[str] = field(default_factory=list)
 
 
 class Update:
-    """A run of adding: pictures go through the processes into commits of `batch` images."""
+    """A run of adding: pictures go through the processes into commits of `batch` images.
+
+    Attributes:
+        report: what it has done so far.
+        moved: the ids that images had whose files have moved.
+    """
 
     def __init__(
         self,
@@ -117,9 +131,23 @@ class Update:
         self.jobs, self.batch, self.limits = jobs, batch, limits
         self.progress, self.failure, self.stop = progress, failure, stop
         self.report = AddReport()
+        self.moved: set[str] = set()
 
-    def add_files(self, found: Found, check_content: bool, metadata: Mapping[str, Any]) -> None:
-        """Add picture files, known by their paths."""
+    def add_files(
+        self,
+        found: Found,
+        metadata: Mapping[str, Any],
+        *,
+        check_content: bool,
+        retry: bool,
+        dry_run: bool,
+    ) -> None:
+        """Add picture files, known by their paths.
+
+        Args:
+            retry: those that failed before and have not changed, too.
+            dry_run: count what would be done, and do nothing.
+        """
         files = list(found.files)
         self.report.passed_over = found.passed_over
         if files and self.writer.picture_root is None:
@@ -130,6 +158,9 @@ class Update:
         todo: list[tuple[str, str, ImageRecord | None]] = []
         root, snapshot = self.picture_root(), self.writer.snapshot
         removed = {root.absolute(path) for path in self.writer.removed}
+        failed = {} if retry or check_content else dict(self.writer.failed)
+        for path in [each for each in self.writer.failed if is_gone(root.absolute(each))]:
+            del self.writer.failed[path]
         for first in range(0, len(files), SLICE):
             for path, (name, record) in known_as(
                 snapshot, root, files[first : first + SLICE]
@@ -137,11 +168,17 @@ class Update:
                 named = root.absolute(root.stored(found.files[path]))
                 if record is None and was_removed(root.absolute(name), named, removed):
                     self.report.passed_over[REMOVED] += 1
+                elif found.files[path] != path and self.has_failed(path, failed.get(name)):
+                    self.report.passed_over[FAILED] += 1
                 elif record is None or check_content or is_changed(path, record):
                     todo.append((path, name, record))
                 else:
                     self.report.unchanged += 1
-        todo = self.without_moved(todo, known)
+        todo = self.without_moved(todo, known, dry_run)
+        if dry_run:
+            self.report.added = sum(record is None for _, _, record in todo)
+            self.report.changed = len(todo) - self.report.added
+            return
         # starting a process takes longer than a few pictures
         self.jobs = min(self.jobs, 1 + len(todo) // CHUNK)
         self.writer.remember(forget={root.stored(path) for path in found.files.values()})
@@ -182,8 +219,24 @@ class Update:
         )
         self.run(tasks, len(todo))
 
+    def has_failed(self, path: str, failed: FailedFile | None) -> bool:
+        """Whether a file could not be used as it is, by a run of the same limits."""
+        if failed is None or failed.limits != self.unusual_limits():
+            return False
+        with suppress(OSError):
+            return stamp_of(os.stat(path)) == (failed.file.size_bytes, failed.file.mtime)
+        return False
+
+    def unusual_limits(self) -> dict[str, float]:
+        """The limits of this run that are not the usual ones."""
+        usual = vars(LIMITS)
+        return {name: value for name, value in vars(self.limits).items() if value != usual[name]}
+
     def without_moved(
-        self, todo: list[tuple[str, str, ImageRecord | None]], metadata: Mapping[str, Any]
+        self,
+        todo: list[tuple[str, str, ImageRecord | None]],
+        metadata: Mapping[str, Any],
+        dry_run: bool,
     ) -> list[tuple[str, str, ImageRecord | None]]:
         """Give images whose files have moved their new paths, and leave these out of what is to be
         done.
@@ -208,13 +261,15 @@ class Update:
                 rest.append((path, name, known))
                 continue
             image, record = same.pop(0)
+            self.moved.add(record.id)
             moved[image] = replace(
                 record,
                 id=name if record.id == record.path else record.id,
                 file=FileStamp(name, *stamp_of(os.stat(path))),
                 metadata={**record.metadata, **metadata},
             )
-        self.writer.describe(moved)
+        if not dry_run:
+            self.writer.describe(moved)
         self.report.moved = len(moved)
         return rest
 
@@ -263,11 +318,11 @@ class Update:
 
     def run(self, tasks: Iterable[tuple[str, Task]], total: int | None) -> None:
         """Encode pictures, each given with what to call it, and commit them."""
-        names: deque[str] = deque()
+        handed: deque[tuple[str, Task, FileStamp | None]] = deque()
 
         def handed_out() -> Iterator[Task]:
             for name, task in tasks:
-                names.append(name)
+                handed.append((name, task, file_of(task)))
                 yield task
 
         batch: dict[str, IndexedImage] = {}
@@ -277,8 +332,11 @@ class Update:
         )
         with closing(results):
             for done, result in enumerate(results, 1):
-                name = names.popleft()
+                name, task, file = handed.popleft()
                 self.take(name, result, batch)
+                self.writer.failed.pop(task.path, None)
+                if isinstance(result, Failure) and file and not result.reason.startswith(PASSING):
+                    self.writer.failed[task.path] = FailedFile(file, self.unusual_limits())
                 if len(batch) == self.batch:
                     self.commit(batch)
                 if self.progress:
@@ -287,6 +345,7 @@ class Update:
                     self.report.stopped = True
                     break
         self.commit(batch)
+        self.writer.remember()
 
     def take(
         self, name: str, result: IndexedImage | Failure | None, batch: dict[str, IndexedImage]
@@ -311,17 +370,28 @@ class Update:
             self.report.added += len(batch) - changed
             batch.clear()
 
-    def prune(self, paths: Sequence[str], force: bool) -> None:
-        """Remove the images below some folders, and those of some names, that are gone from disk:
-        nothing else makes one go.
+    def prune(self, paths: Sequence[str], found: Found, *, force: bool, dry_run: bool) -> None:
+        """Remove the images below some folders, and those of some names, that are gone from disk or
+        excluded now.
 
         A folder that is absent itself may be a disk that is not there now: nothing below it is
         removed.
 
         Args:
+            found: what there is at these paths.
             force: even if that looks like the loss of a disk (see `losses`).
+            dry_run: say which these are, and leave them.
         """
         root, snapshot = self.picture_root(), self.writer.snapshot
+        excluded = {root.absolute(root.stored(path)) for path in found.excluded}
+        kept = {root.stored(path) for path in found.files} if excluded else set()
+
+        def is_unwanted(record: ImageRecord) -> bool:
+            path = root.absolute(record.path)
+            if record.id in self.moved:  # a dry run has only found that out
+                return False
+            return is_gone(path) or (record.path not in kept and lies_in(path, excluded))
+
         named = known_as(snapshot, root, paths)
         groups = {"the named files": [record for _, record in named.values() if record]}
         folders = {os.path.realpath(path): path for path in paths if os.path.isdir(path)}
@@ -330,11 +400,12 @@ class Update:
         gone: dict[str, str] = {}
         held_back: dict[str, Failure] = {}
         for name, records in groups.items():
-            lost, problems = losses(root, name, records, force)
+            lost, problems = losses(root, name, filter(is_unwanted, records), len(records), force)
             gone.update((record.id, record.path) for record in lost)
             held_back.update((problem.name, problem) for problem in problems)
-        self.writer.delete([image for image, _ in snapshot.find(sorted(gone)).values()])
-        self.report.removed = len(gone)
+        if not dry_run:
+            self.writer.delete([image for image, _ in snapshot.find(sorted(gone)).values()])
+        self.report.removed, self.report.gone = len(gone), [*map(root.full, sorted(gone.values()))]
         stored = set(gone.values())
         absent = [
             failure
@@ -443,18 +514,41 @@ def was_removed(name: str, named: str, removed: set[str]) -> bool:
     return False
 
 
+def lies_in(path: str, places: Collection[str]) -> bool:
+    """Whether a path, absolute, is one of some places or lies below one."""
+    above = ""
+    while places and path != above:
+        if path in places:
+            return True
+        path, above = os.path.dirname(path), path
+    return False
+
+
+def file_of(task: Task) -> FileStamp | None:
+    """The file of a picture before it is read; None if it has none, or cannot be looked at."""
+    if not task.path or not isinstance(task.source, str):
+        return None
+    try:
+        return FileStamp(task.path, *stamp_of(os.stat(task.source)))
+    except (OSError, ValueError):
+        return None
+
+
 def losses(
-    root: PictureRoot, name: str, records: Sequence[ImageRecord], force: bool
+    root: PictureRoot, name: str, unwanted: Iterable[ImageRecord], count: int, force: bool
 ) -> tuple[list[ImageRecord], list[Failure]]:
-    """Those of some images whose files are gone and that may go; and what must not go unasked.
+    """Those of some images without files, or that are excluded, that may go; and what must not go
+    unasked.
 
     A folder in which nothing is left may be where a disk belongs that is not there now, and so may
     one that has lost most of its images: more than MANY, and more than half.
 
     Args:
         name: of what these images are below.
+        unwanted: images without files, or that are excluded.
+        count: how many images there are.
     """
-    gone = [record for record in records if record.path and is_gone(root.absolute(record.path))]
+    gone = [record for record in unwanted if record.path]
     if force:
         return gone, []
     left = {record.id: folder_left(os.path.dirname(root.absolute(record.path))) for record in gone}
@@ -468,8 +562,8 @@ def losses(
         for folder, count in sorted(held.items())
     ]
     gone = [record for record in gone if not empty[left[record.id]]]
-    if len(gone) > MANY and 2 * len(gone) > len(records):
-        text = f"{len(gone):,} of {len(records):,} images are gone from disk"
+    if len(gone) > MANY and 2 * len(gone) > count:
+        text = f"{len(gone):,} of {count:,} images are gone from disk or excluded"
         problems.append(Failure(name, f"too many to remove unasked: {text}; --force removes them"))
         gone = []
     return gone, problems
@@ -487,9 +581,12 @@ def is_empty(folder: str) -> bool:
     return not any(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
 
 
-def remove(writer: Writer, paths: Sequence[str]) -> RemoveReport:
+def remove(writer: Writer, paths: Sequence[str], dry_run: bool = False) -> RemoveReport:
     """Remove the images of some names, and those below some folders; whether they are on disk does
     not matter.
+
+    Args:
+        dry_run: say which these are, and leave them.
     """
     root, snapshot = PictureRoot(writer.storage.path, writer.picture_root or "."), writer.snapshot
     gone = {record.id for _, record in known_as(snapshot, root, paths).values() if record}
@@ -501,20 +598,70 @@ def remove(writer: Writer, paths: Sequence[str]) -> RemoveReport:
         gone.add(record.id)
         hit.add(folder)
     found = [path for path in paths if path not in others or os.path.realpath(path) in hit]
-    writer.remember(removed=[root.stored(path) for path in found], commit=False)
-    writer.delete([image for image, _ in snapshot.find(sorted(gone)).values()])
+    if not dry_run:
+        writer.remember(removed=[root.stored(path) for path in found], commit=False)
+        writer.delete([image for image, _ in snapshot.find(sorted(gone)).values()])
     missed = [path for path in others if os.path.realpath(path) not in hit]
-    return RemoveReport(len(gone), [Failure(path, "is not in the index") for path in missed])
+    failed = [Failure(path, "is not in the index") for path in missed]
+    return RemoveReport(len(gone), failed, sorted(gone))
 
 
-def remove_ids(writer: Writer, ids: Sequence[str]) -> RemoveReport:
+def remove_ids(writer: Writer, ids: Sequence[str], dry_run: bool = False) -> RemoveReport:
     """Remove the images of some ids."""
     found = writer.snapshot.find(sorted(set(ids)))
     paths = [record.path for _, record in found.values() if record.path == record.id]
-    writer.remember(removed=paths, commit=False)
-    writer.delete([image for image, _ in found.values()])
+    if not dry_run:
+        writer.remember(removed=paths, commit=False)
+        writer.delete([image for image, _ in found.values()])
     missed = [name for name in dict.fromkeys(ids) if name not in found]
-    return RemoveReport(len(found), [Failure(name, "is not in the index") for name in missed])
+    failed = [Failure(name, "is not in the index") for name in missed]
+    return RemoveReport(len(found), failed, sorted(found))
+
+
+def relocate(writer: Writer, old: str, new: str) -> int:
+    """Give the images of a path, and those below it, another one; returns how many. No picture is
+    read. The root of the pictures goes along if it lies there.
+
+    Raises:
+        ParameterError: images have these paths already.
+    """
+    storage, snapshot = writer.storage, writer.snapshot
+    root = PictureRoot(storage.path, writer.picture_root or ".")
+    before, after = (root.absolute(root.stored(path)) for path in (old, new))
+
+    def moved(path: str) -> str:
+        return after + path[len(before) :] if lies_in(path, {before}) else path
+
+    here = PictureRoot(storage.path, stored_root(storage.path, moved(root.real)))
+    if here.real != root.real:
+        writer.picture_root = stored_root(storage.path, here.real)
+
+    def stored(path: str) -> str:
+        absolute = root.absolute(path)
+        return here.below(moved(absolute)) if lies_in(absolute, {before}) else path
+
+    renamed, count = {}, 0
+    for image, record in snapshot.live_records():
+        if record.file and lies_in(root.absolute(record.path), {before}):
+            count += 1
+            path = stored(record.path)
+            if path != record.path:
+                name = path if record.id == record.path else record.id
+                renamed[image] = replace(record, id=name, file=replace(record.file, path=path))
+    known = snapshot.find([record.id for record in renamed.values()])
+    taken = sorted(name for name, (image, _) in known.items() if image not in renamed)
+    if taken:
+        raise ParameterError(
+            f"{new}: {len(taken):,} images are in the index under their new paths already, such as "
+            f"{taken[0]}: remove these or those of {old} first"
+        )
+    if count:
+        writer.removed = tuple(sorted(map(stored, writer.removed)))
+        files = [replace(each.file, path=stored(path)) for path, each in writer.failed.items()]
+        known_failed = zip(files, writer.failed.values(), strict=True)
+        writer.failed = {file.path: replace(each, file=file) for file, each in known_failed}
+        writer.rename(renamed)
+    return count
 
 
 def images_below(

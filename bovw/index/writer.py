@@ -17,7 +17,7 @@ from ..features.vocabulary import Vocabulary
 from ..storage.base import Storage, array_bytes
 from . import manifest as manifests
 from .manifest import Deletion, Manifest, SegmentEntry
-from .record import ImageRecord
+from .record import FailedFile, ImageRecord
 from .segment import LiveSegment, has_counts
 from .segment_writer import IndexedImage, merge_segments, narrow, write_segment
 from .snapshot import Snapshot, deletion_files, newest_snapshot
@@ -30,6 +30,8 @@ SMALL = 2048
 FAN_IN = 8
 # Features of a segment are numbered in 32 bits.
 MAX_FEATURES = 2**32
+# So many files that could not be used are remembered: all of them are in each manifest.
+MOST_FAILED = 10_000
 
 
 class Writer:
@@ -41,6 +43,7 @@ class Writer:
         picture_root: the root that the next commit records.
         exclude, removed: what it records of what is passed over (see `Manifest`).
         embeddings: those that it records.
+        failed: the files that could not be used, by their stored paths.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Writer:
         self.picture_root = snapshot.manifest.picture_root
         self.exclude, self.removed = snapshot.manifest.exclude, snapshot.manifest.removed
         self.embeddings = snapshot.manifest.embeddings
+        self.failed = {each.file.path: each for each in snapshot.manifest.failed}
 
     @property
     def words(self) -> int:
@@ -99,6 +103,27 @@ class Writer:
                 entries[number] = self.merged([live], new)
                 self.publish(entries)
 
+    def rename(self, records: Mapping[int, ImageRecord]) -> None:
+        """As `describe`, in one commit, which merges all segments from the first to the last that
+        they are in; a commit for each segment if these are too large for one.
+        """
+        segments, bounds = self.snapshot.live_segments, self.snapshot.first_image
+        if not records:
+            self.publish(self.manifest.segments)
+            return
+        first, last = np.searchsorted(bounds, [min(records), max(records)], side="right") - 1
+        run = slice(int(first), int(last) + 1)
+        if sum(int(live.feature_counts.sum()) for live in segments[run]) >= MAX_FEATURES:
+            self.describe(records)
+            return
+        entries, start = list(self.manifest.segments), int(bounds[first])
+        ordinals = np.cumsum(np.concatenate([live.alive for live in segments[run]])) - 1
+        for live in segments[run]:
+            live.segment.verify()
+        new = {int(ordinals[image - start]): record for image, record in records.items()}
+        entries[run] = [self.merged(segments[run], new)]
+        self.publish(entries)
+
     def set_root(self, root: str | None) -> None:
         """Record another root."""
         self.picture_root = root
@@ -124,9 +149,14 @@ class Writer:
             self.exclude = (*(each for each in self.exclude if each not in exclude), *exclude)
         if removed or forget:
             self.removed = tuple(sorted({*self.removed, *removed} - {*forget}))
-        known = self.manifest.exclude, self.manifest.removed
-        if commit and known != (self.exclude, self.removed):
+        known = self.manifest.exclude, self.manifest.removed, self.manifest.failed
+        if commit and known != (self.exclude, self.removed, self.failed_files):
             self.publish(self.manifest.segments)
+
+    @property
+    def failed_files(self) -> tuple[FailedFile, ...]:
+        """The files that could not be used, by path; of very many, the first."""
+        return tuple(self.failed[path] for path in sorted(self.failed)[:MOST_FAILED])
 
     def merge_all(self) -> None:
         """Merge everything into one segment without deletions, or into as few as can hold it."""
@@ -226,6 +256,7 @@ class Writer:
             picture_root=self.picture_root,
             exclude=self.exclude,
             removed=self.removed,
+            failed=self.failed_files,
             embeddings=self.embeddings,
         )
         manifests.publish(self.storage, manifest)

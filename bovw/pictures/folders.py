@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     # A folder, and the patterns that hold below it.
     Rule = tuple[str, GitIgnoreSpec]
 
-__all__ = ["Found", "Selection", "find_images", "passed_over_text", "require_patterns"]
+__all__ = ["FAILED", "Found", "Selection", "find_images", "passed_over_text", "require_patterns"]
 
 SUFFIXES = frozenset(
     [
@@ -57,7 +57,8 @@ UNREAD = {
 }
 # What else is passed over, and the option that changes it.
 HIDDEN, LINKS, EXCLUDED = "hidden or in system folders", "links to folders", "excluded"
-OPTIONS = {HIDDEN: "--hidden", LINKS: "--follow-links"}
+FAILED = "failed before and unchanged"
+OPTIONS = {HIDDEN: "--hidden", LINKS: "--follow-links", FAILED: "--retry"}
 # Folders in which systems and their programs keep copies, by their names in small letters. A name
 # that begins with a dot is hidden, too.
 SYSTEM_FOLDERS = frozenset(
@@ -94,11 +95,19 @@ class Found:
             that is named itself comes with its own name.
         problems: one for every named path that is absent and every folder that can't be listed.
         passed_over: how many files and folders were not looked at, by ending or by reason.
+        excluded: those of them that patterns exclude.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     problems: list[Failure] = field(default_factory=list)
     passed_over: Counter[str] = field(default_factory=Counter)
+    excluded: set[str] = field(default_factory=set)
+
+    def pass_over(self, path: str, reason: str) -> None:
+        """Take note of a file or folder that is not looked at."""
+        self.passed_over[reason] += 1
+        if reason == EXCLUDED:
+            self.excluded.add(path)
 
 
 def find_images(
@@ -144,7 +153,7 @@ def files_below(top: str, selection: Selection, found: Found) -> Iterator[str]:
             path = os.path.join(folder, name)
             reason = reason_against_folder(path, name, selection, rules, seen)
             if reason:
-                found.passed_over[reason] += 1
+                found.pass_over(path, reason)
             else:
                 kept.append(name)
                 rules_of[path] = rules
@@ -155,7 +164,7 @@ def files_below(top: str, selection: Selection, found: Found) -> Iterator[str]:
             if reason is None:
                 yield path
             elif reason:
-                found.passed_over[reason] += 1
+                found.pass_over(path, reason)
 
 
 def reason_against_file(
@@ -218,8 +227,10 @@ def passed_over_text(passed_over: Counter[str]) -> str:
 
 def require_patterns(exclude: Sequence[str]) -> tuple[str, ...]:
     """Patterns of what is excluded. Raises ParameterError if one is none."""
-    if isinstance(exclude, str) or not all(
-        isinstance(each, str) and each and each.isprintable() for each in exclude
+    if (
+        isinstance(exclude, str)
+        or not isinstance(exclude, Sequence)
+        or not all(isinstance(each, str) and each and each.isprintable() for each in exclude)
     ):
         raise ParameterError(f"exclude: {exclude!r:.60} is no list of patterns")
     rules_for("", exclude)

@@ -9,11 +9,11 @@ import os
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageError, ParameterError
+from ..errors import ImageError, ParameterError, require_types
+from ..opencv import cv2
 from .decoding import Box, Decoded, decoded
 from .files import opened_file, require_length, unreadable
 from .limits import LIMITS, Limits
@@ -179,6 +179,7 @@ def read_colours(
     Raises:
         ImageError: as `read_picture`.
     """
+    require_types(str | os.PathLike | bytes, picture=source)
     with opened_source(source, limits) as file:
         found = decoded(name_of(source), file, max_side, "RGB", limits)
     return as_colours(fitted(padded(found), found.size, max_side)), found.size

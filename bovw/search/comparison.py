@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import ranges
-from ..errors import ParameterError
+from ..errors import ParameterError, require_types
 from ..features.encoding import EncodedImage, encode
 from ..features.vocabulary import Vocabulary
 from ..geometry.certainty import is_certain
@@ -109,6 +109,8 @@ def compare_pictures(
     if type(tolerance) is not int or not 0 <= tolerance <= MOST_TOLERANT:
         raise ParameterError(f"tolerance: {tolerance!r} is no whole number of 0 to {MOST_TOLERANT}")
     require_rate(false_alarms)
+    require_types(Vocabulary | None, vocabulary=vocabulary)
+    require_types(bool, mirror_too=mirror_too)
     vocabulary = vocabulary or Vocabulary.shipped()
     name, one, other = name_of(first), source_content(first, limits), source_content(second, limits)
     image = extract_query(one, vocabulary.spec, mirrored=False, limits=limits)

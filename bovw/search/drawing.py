@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OutputError
+from ..errors import OutputError, ParameterError, require_types
 from ..geometry.difference import aligned
 from ..pictures.reading import picture_from_array, read_colours
 from .comparison import Comparison
@@ -64,6 +64,7 @@ def draw_match(
         >>> draw_match("query.jpg", match.path, match).shape[2]
         3
     """
+    require_types(Match, match=match)
     (one, size), (other, other_size) = read_pixels(query), read_pixels(image)
     layout = laid_out(size, other_size)
     (query_scale, scale), (query_origin, origin) = layout.scales, layout.origins
@@ -253,7 +254,15 @@ def save_picture(path: str | os.PathLike[str], pixels: NDArray[np.uint8]) -> Non
     """
     from PIL import Image
 
+    require_types(str | os.PathLike, path=path)
     require_output(path)
+    if (
+        not isinstance(pixels, np.ndarray)
+        or pixels.dtype != np.uint8
+        or pixels.ndim != 3
+        or (pixels.shape[2] != 3 or not pixels.size)
+    ):
+        raise ParameterError("pixels: are not an array (h, w, 3) of uint8")
     try:
         Image.fromarray(np.ascontiguousarray(pixels[..., ::-1])).save(path)
     except (OSError, ValueError) as error:

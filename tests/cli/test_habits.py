@@ -7,7 +7,9 @@ import fcntl
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from bovw import (
     Vocabulary,
     compare_pictures,
 )
+from bovw.cli.console import explained
 from bovw.storage.directory import Directory
 from tests.fuzz.commands import cases, commands, faults
 from tests.helpers.command import run
@@ -158,6 +161,31 @@ def test_a_tolerance_of_another_type_is_a_parameter_error(home: Path, tolerance:
         compare_pictures(photo, photo, tolerance=tolerance)
 
 
+def test_an_opencv_that_is_not_whole_is_named_with_its_cure(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "cv2").mkdir()
+    (tmp_path / "cv2" / "__init__.py").touch()
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = run("search", "photos/0.png", cwd=home, env={"PYTHONPATH": path})
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    version = metadata.version("opencv-contrib-python")
+    assert f"installed: opencv-contrib-python {version}" in done.stderr
+    assert "`pip uninstall -y opencv-contrib-python`" in done.stderr
+    assert "`pip install opencv-contrib-python`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (ImportError("libGL.so.1: cannot open shared object file"), "apt install libgl1"),
+        (ModuleNotFoundError("No module named 'fcntl'", name="fcntl"), "no file locks"),
+        (ModuleNotFoundError("No module named 'rich'", name="rich"), "pip install"),
+    ],
+)
+def test_a_library_that_is_missing_is_told_with_its_own_cure(error: ImportError, cure: str) -> None:
+    text, code = explained(error)
+    assert cure in text and code == 1 and ("libgl1" in text) == ("libGL" in str(error))
+
+
 @pytest.mark.slow
 def test_odd_values_of_every_option_end_in_a_line_and_a_code() -> None:
     assert faults(count=40, seed=1) == []
@@ -167,4 +195,4 @@ def test_the_fuzzer_takes_every_option() -> None:
     flags = {(name, flag) for name, each in commands() for flag in each}
     assert {("search", "--words"), ("index", "--exclude"), ("compare", "--tolerance")} <= flags
     taken = {tuple(case[:1]) for case in cases(len(flags), 0)}
-    assert {("search",), ("index",), ("remove",), ("merge",), ("check",), ("list",)} <= taken
+    assert {("search",), ("index",), ("remove",), ("evaluate",), ("check",), ("list",)} <= taken

@@ -6,20 +6,20 @@ whatever is given, the command ends in one line and a code, never in a traceback
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import random
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from bovw import FeatureSpec, ImageIndex, train_vocabulary
 from bovw.cli import app as command
 from tests.fuzz.options import fuzz_options
+from tests.helpers.command import run_here
 from tests.helpers.pictures import textured
 
 # What is a number, a path, a text, or nothing of it.
@@ -70,16 +70,23 @@ BASES = {
     "remove": ["photos/0.png"],
     "compare": ["photos/0.png", "photos/1.png"],
     "search": ["photos/0.png"],
+    "relocate": ["photos/0.png", "photos/1.png"],
+    "evaluate truth": ["queries.tsv", "--jobs", "0"],
+    "evaluate run": ["run.trec", "--truth", "queries.tsv"],
+    "evaluate compare": ["scores.json", "scores.json"],
 }
-# Commands that take minutes; and options that say how many minutes.
-SLOW = {"evaluate"}
+# What takes seconds unless it is asked for nothing.
+SLOW = {"evaluate self", "evaluate sweep"}
 
 
-def commands() -> Iterator[tuple[str, list[str]]]:
+def commands(group: Any = None, before: str = "") -> Iterator[tuple[str, list[str]]]:
     """Every quick command with every way to name one of its options; an argument has no name."""
-    root = typer.main.get_command(command.app)
-    for name, each in root.commands.items():  # type: ignore[attr-defined]
-        if name not in SLOW:
+    group = group or typer.main.get_command(command.app)
+    for short, each in group.commands.items():
+        name = f"{before}{short}"
+        if hasattr(each, "commands"):
+            yield from commands(each, f"{name} ")
+        elif name not in SLOW:
             yield name, [""]
             for parameter in each.params:
                 yield name, list(parameter.opts) if parameter.param_type_name == "option" else [""]
@@ -95,7 +102,9 @@ def cases(count: int, seed: int) -> list[list[str]]:
         odd = rng.choice(ODD)
         before = BASES.get(name, [])
         added = rng.choice([[flag, odd], [f"{flag}={odd}"], [flag]]) if flag else [odd]
-        chosen.append([name, *(before if rng.random() < 0.9 else []), *added])
+        # what is no value is an argument, and a folder is searched: not the whole machine
+        added = ["absent" if each in ("..", "/") else each for each in added]
+        chosen.append([*name.split(), *(before if rng.random() < 0.9 else []), *added])
     return chosen
 
 
@@ -111,22 +120,9 @@ def make_world(folder: Path) -> None:
     with ImageIndex.create(folder / "index.bovw", vocabulary) as index:
         index.add(folder / "photos")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    (folder / "queries.tsv").write_text("query\timages\n")
-
-
-def outcome(arguments: list[str]) -> tuple[object, str]:
-    """The exit code of a command line, run in this process, and what it said to stderr."""
-    out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
-    before = sys.argv, sys.stdin
-    sys.argv, sys.stdin = ["bovw", *arguments], io.TextIOWrapper(io.BytesIO(b"photos/0.png\n"))
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            command.main()
-    except SystemExit as end:
-        return end.code, err.getvalue()
-    finally:
-        sys.argv, sys.stdin = before
-    return "no code", err.getvalue()
+    (folder / "queries.tsv").write_text("query\trelevant\nphotos/0.png\tphotos/1.png\n")
+    (folder / "run.trec").write_text("photos/0.png Q0 photos/1.png 1 0.5 x\n")
+    (folder / "scores.json").write_text('{"queries": []}')
 
 
 def faults(count: int, seed: int) -> list[str]:
@@ -138,10 +134,11 @@ def faults(count: int, seed: int) -> list[str]:
         try:
             for arguments in cases(count, seed):
                 try:
-                    code, said = outcome(arguments)
+                    done = run_here(*arguments, stdin=b"photos/0.png\n")
+                    code, said = str(done.returncode), done.stderr
                 except BaseException as error:
                     code, said = repr(error), ""
-                if code not in (0, 1, 2) or "a fault of bovw" in said or "Traceback" in said:
+                if code not in ("0", "1", "2") or "a fault of bovw" in said or "Traceback" in said:
                     found.append(f"{arguments!r:.300}: {code}: {said[-300:]}")
         finally:
             os.chdir(here)

@@ -1,11 +1,15 @@
-"""The command as a process of its own."""
+"""The command as a process of its own, and in this one."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from bovw.cli import app
 
 
 def run(
@@ -26,3 +30,25 @@ def run(
     stdout, stderr = (part.decode(errors="surrogateescape") for part in (done.stdout, done.stderr))
     assert "Traceback" not in stderr, stderr
     return subprocess.CompletedProcess(done.args, done.returncode, stdout, stderr)
+
+
+def run_here(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+    """The command in this process and folder: a tenth of the time. What may end the process needs
+    one of its own.
+    """
+    raw, err = io.BytesIO(), io.StringIO()
+    out = io.TextIOWrapper(raw, errors="surrogateescape")
+    before = sys.argv, sys.stdin
+    sys.argv = ["bovw", *(os.fspath(argument) for argument in arguments)]
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin))
+    code: object = "no code"
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            app.main()
+    except SystemExit as end:
+        code = end.code
+    finally:
+        done, sys.argv, sys.stdin = sys.argv, *before
+    out.flush()
+    text = raw.getvalue().decode(errors="surrogateescape")
+    return subprocess.CompletedProcess(done, code, text, err.getvalue())  # type: ignore[arg-type]

@@ -368,7 +368,7 @@ def test_a_line_has_what_there_is_to_say() -> None:
 
 def test_the_document_has_the_keys_of_every_file(index: Path) -> None:
     manifest = json.loads((index / "manifest-00000004.json").read_bytes())
-    optional = {"exclude", "removed", "embeddings"}
+    optional = {"exclude", "removed", "embeddings", "failed"}
     assert manifest.keys() | optional == keys_after("others may be there for moments")
     assert manifest["features"].keys() == keys_after("The `features` have these keys")
     assert manifest["segments"][0].keys() == keys_after("Each of the `segments` has these keys")

@@ -1,0 +1,272 @@
+"""The commands that look after an index and its vocabulary: list, info, check, remove, relocate,
+merge, train-vocab.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import ParameterError, VocabularyError, printable
+from ..reporting import Failure
+from .console import (
+    Failures,
+    complain,
+    named_paths,
+    note,
+    parsed_limits,
+    print_path,
+    progress,
+    say,
+    say_passed_over,
+)
+from .options import (
+    CORES,
+    DRY,
+    FEATURE_PANEL,
+    FEATURES,
+    INDEX_NAME,
+    OUTPUT,
+    PHOTOS,
+    PICTURES,
+    DryRunOption,
+    IndexOption,
+    JobsOption,
+    JsonOption,
+    LimitOption,
+    NulOption,
+    ReportErrorsOption,
+    WaitOption,
+    option,
+)
+
+if TYPE_CHECKING:
+    from ..searcher import IndexInfo
+
+__all__ = ["check", "info", "list_images", "merge", "relocate", "remove", "train_vocab"]
+
+
+def remove(
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PHOTOS",
+            help="Pictures and folders, on disk or gone; - reads paths from stdin.",
+        ),
+    ] = None,
+    ids: Annotated[
+        list[str] | None,
+        option(PICTURES, "An image by its id; repeatable.", "--id", value="ID"),
+    ] = None,
+    path: IndexOption = INDEX_NAME,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = False,
+    nul: NulOption = False,
+) -> None:
+    """Remove images from an index. The picture files are not touched."""
+    from ..image_index import ImageIndex
+
+    if not photos and not ids:
+        raise ParameterError("PHOTOS: name pictures or folders, or images by --id")
+    with ImageIndex.open(path) as target:
+        reports = []
+        if photos:
+            reports.append(target.remove(named_paths(photos, nul), dry_run=dry_run, wait=wait))
+        if ids:
+            reports.append(target.remove_images(ids, dry_run=dry_run, wait=wait))
+        images = len(target)
+    failed = [problem for report in reports for problem in report.failed]
+    for problem in failed:
+        complain(problem)
+    gone = sorted({name for report in reports for name in report.gone})
+    for name in gone if dry_run else ():
+        typer.echo(f"would remove {printable(name)}")
+    removed = len(gone) if dry_run else sum(report.removed for report in reports)
+    say(f"{path}: {images:,} images: {removed} removed{DRY * dry_run}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def relocate(
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="A picture or folder, as the index knows it.")
+    ],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Where it is now.")],
+    path: IndexOption = INDEX_NAME,
+    wait: WaitOption = False,
+) -> None:
+    """Give the images of a picture or folder that has moved their new paths. No picture is read."""
+    from ..image_index import ImageIndex
+
+    with ImageIndex.open(path) as target:
+        relocated, images = target.relocate(old, new, wait=wait), len(target)
+    say(f"{path}: {images:,} images: {relocated} relocated")
+    if not relocated:
+        complain(Failure(old, "is not in the index"))
+        raise typer.Exit(1)
+
+
+def merge(path: IndexOption = INDEX_NAME, wait: WaitOption = False) -> None:
+    """Merge an index into one segment and drop what is deleted. Adding does as much as searches
+    need by itself.
+    """
+    from ..image_index import ImageIndex
+
+    with ImageIndex.open(path) as target:
+        before = target.info()
+        target.merge(wait=wait)
+        after = target.info()
+    segments = f"{before.segment_count} segments -> {after.segment_count}"
+    sizes = f"{before.size_bytes:,} bytes -> {after.size_bytes:,}"
+    say(f"{path}: {segments}, {sizes}")
+
+
+def info(path: IndexOption = INDEX_NAME, as_json: JsonOption = False) -> None:
+    """Say what an index is: images, features, segments, bytes, vocabulary, generation."""
+    from ..image_index import ImageIndex
+
+    with ImageIndex.open(path) as source:
+        facts = info_facts(source.info())
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        shown = f"{value:,}" if isinstance(value, int) else printable(str(value))
+        typer.echo(f"{name.replace('_', ' '):18s} {shown}")
+
+
+def list_images(
+    path: IndexOption = INDEX_NAME,
+    as_json: Annotated[
+        bool,
+        option(
+            OUTPUT, "One JSON object an image and line, with what is known of the file.", "--json"
+        ),
+    ] = False,
+    nul: Annotated[
+        bool,
+        option(OUTPUT, "Print the exact paths, each ended by NUL.", "-0"),
+    ] = False,
+) -> None:
+    """List the images of an index."""
+    from ..image_index import ImageIndex
+    from ..index.record import record_facts
+
+    with ImageIndex.open(path) as source:
+        for record in source.records():
+            if as_json:
+                typer.echo(json.dumps(record_facts(record)))
+            else:
+                print_path(record.path or record.id, nul)
+
+
+def check(path: IndexOption = INDEX_NAME) -> None:
+    """Read all of an index and say whether it is sound, or which file is damaged and what that
+    costs.
+    """
+    from ..index.check import check_index
+
+    with progress() as bar:
+        report = check_index(path, bar)
+    for name in report.leftovers:
+        text = "left over from a crash; the next run of `bovw index` removes it"
+        note(f"{printable(name)}: {text}")
+    for damage in report.damages:
+        reason = f"{printable(damage.reason)}; {damage.lost:,} images cannot be trusted"
+        typer.echo(f"{printable(damage.file)}: {reason}")
+    if report.damages:
+        raise typer.Exit(1)
+    say(f"{path}: sound: {report.image_count:,} images, {report.bytes_read:,} bytes read")
+
+
+def train_vocab(
+    photos: Annotated[list[str], PHOTOS],
+    out: Annotated[Path, option(FEATURE_PANEL, "Folder to write the vocabulary to.", value="PATH")],
+    words: Annotated[
+        int, option(FEATURE_PANEL, "How many visual words.", value="N", min=2)
+    ] = 65_536,
+    features: Annotated[str, FEATURES] = "rootsift",
+    seed: Annotated[
+        int, option(FEATURE_PANEL, "Same seed and pictures, same vocabulary.", value="N", min=0)
+    ] = 0,
+    max_descriptors: Annotated[
+        int,
+        option(
+            FEATURE_PANEL,
+            "Sample at most so many descriptors; bounds the memory.",
+            value="N",
+            min=2,
+        ),
+    ] = 2_000_000,
+    jobs: JobsOption = CORES,
+    limit: LimitOption = [],  # noqa: B006 - Typer's way; nobody changes it
+    report_errors: ReportErrorsOption = None,
+    nul: NulOption = False,
+) -> None:
+    """Train a vocabulary on pictures of your own. The shipped ones are general: most collections
+    need none.
+    """
+    from ..features.local import FeatureSpec
+    from ..features.training import train_vocabulary
+    from ..pictures.folders import find_images
+
+    spec, limits = FeatureSpec(features), parsed_limits(limit)
+    found = find_images(named_paths(photos, nul))
+    require_folder(out)
+    with Failures(report_errors) as failures:
+        for problem in found.problems:
+            failures.add(problem)
+        with progress() as bar:
+            vocabulary, report = train_vocabulary(
+                list(found.files),
+                words,
+                spec,
+                max_descriptors=max_descriptors,
+                seed=seed,
+                jobs=jobs,
+                limits=limits,
+                progress=bar,
+                failure=failures.add,
+            )
+    vocabulary.save(out)
+    say_passed_over(found.passed_over)
+    say(
+        f"{out}: {len(vocabulary):,} words from {report.descriptor_count:,} descriptors of "
+        f"{report.image_count:,} images; {report.unused_words:,} words never used, "
+        f"imbalance {report.imbalance:.2f}"
+    )
+    if failures.reasons:
+        raise typer.Exit(1)
+
+
+def require_folder(path: Path) -> None:
+    """Raise VocabularyError unless a folder can be made here, before hours are spent on what goes
+    into it.
+    """
+    existing = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise VocabularyError(f"{path}: cannot be written: {existing} is not a folder to write to")
+
+
+def info_facts(facts: IndexInfo) -> dict[str, Any]:
+    """What an index is, as the command names it."""
+    return {
+        "images": facts.image_count,
+        "deleted": facts.deleted_count,
+        "features": facts.feature_count,
+        "segments": facts.segment_count,
+        "bytes": facts.size_bytes,
+        "bytes_per_feature": round(facts.bytes_per_feature, 2),
+        "generation": facts.generation,
+        "root": facts.picture_root,
+        "vocabulary": facts.vocabulary,
+        "words": facts.word_count,
+        "features_kind": facts.spec.kind,
+        "max_features": facts.spec.max_features,
+        "max_side": facts.spec.max_side,
+        "embeddings": ", ".join(facts.embeddings),
+    }
