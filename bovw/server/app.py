@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 
 from ..errors import BovwError
 from ..version import __version__
-from . import asking, images, pages
+from . import asking, experiments, images, pages
 from .hosted import Hosted
 from .metrics import Meter
 from .problems import add_handlers
@@ -57,6 +57,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.include_router(asking.router)
     app.include_router(images.router)
     app.include_router(pages.router)
+    app.include_router(experiments.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Meter, metrics=server.metrics)

@@ -17,7 +17,8 @@ from ..errors import ImageError, OutputError, ParameterError
 from ..index.record import ImageRecord, image_key, record_facts, require_metadata
 from ..pictures.files import opened_file
 from ..version import __version__
-from .asking import PROBLEMS, form_schema, object_of, picture_url, received
+from .asking import PROBLEMS, picture_url, received
+from .bodies import form_schema, object_of
 from .hosted import SIDES, Hosted, hosted, jpeg
 from .problems import JsonAnswer, ProblemError
 from .tasks import AddTask, RemoveTask, SourceFile
