@@ -158,7 +158,7 @@ def test_the_state_is_in_the_url(page: Page, collection: Path) -> None:
     expect(page.locator("#look-title")).to_have_text("photos/large.png")
     page.keyboard.press("Escape")
     expect(page.locator("#look")).to_be_hidden()
-    assert "look" not in page.url
+    expect(page).not_to_have_url(re.compile("look"))
 
 
 def test_a_box_is_drawn_by_mouse_touch_and_keys(page: Page, browser: Browser, server: str) -> None:
