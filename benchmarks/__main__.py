@@ -13,6 +13,7 @@ import accuracy
 import cluster
 import compare
 import costs
+import inspection
 import reliability
 import scale
 import serve
@@ -28,6 +29,7 @@ PARTS = {
     "costs": costs,
     "serve": serve,
     "cluster": cluster,
+    "inspection": inspection,
 }
 
 

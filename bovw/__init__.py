@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from .evaluation.scores import Evaluation, SetScores
     from .evaluation.synthetic import make_synthetic_queries
     from .evaluation.truth import GroundTruth, Query, read_queries
+    from .experiments.cifar import unpack_cifar
+    from .experiments.labels import labelled_truth, read_labels
+    from .experiments.modes import ModeScores, evaluate_modes
     from .features.local import FeatureSpec
     from .features.training import TrainingReport, train_vocabulary
     from .features.vocabulary import Vocabulary
@@ -55,6 +58,9 @@ if TYPE_CHECKING:
     from .networks.embedder import Embedder
     from .networks.model import load_embedder
     from .networks.text import TextEncoder
+    from .overview.clusters import ImageCluster, ImageClusters, cluster_images
+    from .overview.maps import ImageMap, map_images
+    from .overview.projection import Trust
     from .pictures.reading import Limits
     from .reporting import Failure
     from .search.comparison import Comparison, compare_pictures
@@ -63,6 +69,9 @@ if TYPE_CHECKING:
     from .search.options import SearchOptions
     from .search.result import SearchResult
     from .searcher import IndexInfo, Searcher, SearchRequest
+    from .similarity.result import SimilarImage, SimilarResult
+    from .similarity.searcher import SimilarSearcher
+    from .similarity.similar import find_similar, find_similar_to_text
 
 __all__ = [
     "AddReport",
@@ -81,9 +90,12 @@ __all__ = [
     "FeatureSpec",
     "FileStamp",
     "GroundTruth",
+    "ImageCluster",
+    "ImageClusters",
     "ImageError",
     "ImageIndex",
     "ImageIndexError",
+    "ImageMap",
     "ImageRecord",
     "IncompatibleError",
     "IndexClosedError",
@@ -96,6 +108,7 @@ __all__ = [
     "Limits",
     "Match",
     "MissingLibraryError",
+    "ModeScores",
     "NetworkError",
     "OutputError",
     "ParameterError",
@@ -107,21 +120,33 @@ __all__ = [
     "Searcher",
     "SetScores",
     "ShardMissingError",
+    "SimilarImage",
+    "SimilarResult",
+    "SimilarSearcher",
     "TextEncoder",
     "TrainingReport",
+    "Trust",
     "Vocabulary",
     "VocabularyError",
     "__version__",
     "check_index",
+    "cluster_images",
     "compare_pictures",
     "draw_comparison",
     "draw_match",
     "evaluate",
+    "evaluate_modes",
+    "find_similar",
+    "find_similar_to_text",
+    "labelled_truth",
     "load_embedder",
     "make_synthetic_queries",
+    "map_images",
+    "read_labels",
     "read_queries",
     "save_picture",
     "train_vocabulary",
+    "unpack_cifar",
 ]
 
 HOMES = {
@@ -150,6 +175,15 @@ HOMES = {
     "search.options": ("SearchOptions",),
     "search.result": ("SearchResult",),
     "searcher": ("IndexInfo", "SearchRequest", "Searcher"),
+    "similarity.searcher": ("SimilarSearcher",),
+    "experiments.cifar": ("unpack_cifar",),
+    "experiments.labels": ("labelled_truth", "read_labels"),
+    "experiments.modes": ("ModeScores", "evaluate_modes"),
+    "similarity.result": ("SimilarImage", "SimilarResult"),
+    "similarity.similar": ("find_similar", "find_similar_to_text"),
+    "overview.clusters": ("ImageCluster", "ImageClusters", "cluster_images"),
+    "overview.maps": ("ImageMap", "map_images"),
+    "overview.projection": ("Trust",),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from .errors import (
@@ -18,6 +19,7 @@ from .errors import (
 from .features.vocabulary import Vocabulary
 from .index.manifest import Manifest, read_latest
 from .index.paths import stored_root
+from .index.record import require_id, require_metadata
 from .index.update import AddReport, RemoveReport, Stop, Update, relocate, remove, remove_ids
 from .index.writer import Writer, create_index, remove_garbage
 from .index_reader import MOST_JOBS, IndexReader, Path, require_least, require_most
@@ -25,7 +27,7 @@ from .networks.embedder import Embedder
 from .pictures.files import path_list
 from .pictures.folders import Selection, find_images, require_patterns
 from .pictures.reading import LIMITS, Limits, Source
-from .reporting import OnFailure, Progress
+from .reporting import Failure, OnFailure, Progress
 from .storage.base import Storage
 from .storage.directory import Directory
 from .storage.memory import MemoryStorage
@@ -196,6 +198,7 @@ class ImageIndex(IndexReader):
         exclude: Sequence[str] = (),
         complete: bool = False,
         dry_run: bool = False,
+        pages: bool = False,
         wait: bool = False,
         limits: Limits = LIMITS,
         embedders: Sequence[Embedder] = (),
@@ -205,6 +208,7 @@ class ImageIndex(IndexReader):
     ) -> AddReport:
         """Add pictures: files, and all image files below folders. What is in the index unchanged is
         left alone. The id of an image is its path as it is stored.
+        Of a video, key frames are added, at least 2 seconds apart: `clip.mp4#t=12.4`.
 
         One unreadable picture never ends a run. An interrupted run keeps what was committed, and
         the next goes on from there.
@@ -235,6 +239,8 @@ class ImageIndex(IndexReader):
                 they are: they were added by an older version.
             dry_run: do nothing; the report says what would be done, as far as that can be said
                 without reading pictures.
+            pages: add all pages of TIFF files instead of the first: `scan.tif#page=2` is the id of
+                the second.
             wait: wait while another process is writing.
             limits: what a picture may cost before it is left out.
             embedders: make vectors of the pictures that are read, for `similar`.
@@ -274,7 +280,12 @@ class ImageIndex(IndexReader):
                 stop=stop,
             )
             update.add_files(
-                found, metadata or {}, check_content=check_content, retry=retry, dry_run=dry_run
+                found,
+                metadata or {},
+                check_content=check_content,
+                retry=retry,
+                dry_run=dry_run,
+                pages=pages,
             )
             if complete and not dry_run and not update.report.stopped:
                 update.complete()
@@ -328,6 +339,37 @@ class ImageIndex(IndexReader):
             )
             update.add_items(items)
             return update.report
+
+    def describe(
+        self, metadata: Mapping[str, Mapping[str, Any]], *, wait: bool = False
+    ) -> list[Failure]:
+        """Change the metadata of images, in one commit. No picture is read.
+
+        Args:
+            metadata: for each id, what is to be known of its image beside what is known already; a
+                key whose value is None is taken away.
+            wait: wait while another process is writing.
+
+        Returns:
+            the ids of which there is no image in the index.
+
+        Raises:
+            IndexLockedError, ImageIndexError, ParameterError: as `add`.
+        """
+        require_types(Mapping, metadata=metadata)
+        require_types(bool, wait=wait)
+        changes = {require_id(name): require_metadata(change) for name, change in metadata.items()}
+        with self._writer(wait) as writer:
+            found = writer.snapshot.find(sorted(changes))
+            records = {}
+            for name, (image, record) in found.items():
+                known = {**record.metadata, **changes[name]}
+                known = {key: value for key, value in known.items() if value is not None}
+                if known != record.metadata:
+                    records[image] = replace(record, metadata=require_metadata(known))
+            if records:
+                writer.rename(records)
+        return [Failure(name, "is not in the index") for name in changes if name not in found]
 
     def remove(
         self, paths: Path | Iterable[Path], *, dry_run: bool = False, wait: bool = False

@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from .answers.answer import answer
+from .answers.answer import answer, notes_of
 from .answers.parts import LocalParts
 from .errors import (
     ImageError,
@@ -326,9 +326,11 @@ class IndexReader:
             raise ParameterError(f"where: {where!r:.60} is not an object")
         if where is not None:
             collection = collection.restricted_to(collection.snapshot.with_metadata(where))
-        full_path = self._root_of(collection.snapshot).opener()
+        full_path, unread = self._root_of(collection.snapshot).opener(), list[str]()
         parts = LocalParts([collection])
-        matches = answer(parts, self.vocabulary, query, options, full_path, clock)
+        matches = answer(parts, self.vocabulary, query, options, full_path, clock, unread)
+        count, searchable = collection.statistics.image_count, bool(collection.searchable.any())
+        notes = notes_of(query, count, unread, searchable)
         return SearchResult(
             query=query.name,
             size=query.size,
@@ -337,7 +339,7 @@ class IndexReader:
             timings=clock.timings,
             matches=matches,
             cpu_seconds=clock.cpu_seconds,
-            note=query.note,
+            note="; ".join(notes),
         )
 
     def search_many(

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bovw import ImageIndex, SearchOptions, Vocabulary
+from bovw import ImageIndex, SearchOptions, Vocabulary, compare_pictures
 from bovw.errors import (
     ImageError,
     IncompatibleError,
@@ -207,6 +208,33 @@ def test_metadata_of_files_restrict_a_search(tmp_path: Path, photos: list[Path])
 
 
 @pytest.mark.slow
+def test_metadata_change_in_one_commit(photos: list[Path]) -> None:
+    with ImageIndex.in_memory(Vocabulary.shipped()) as index:
+        for number in range(3):  # a segment each
+            index.add_images([(f"image {number}", str(photos[number]), {"shelf": 1, "row": 2})])
+        index.remove_images("image 1")
+        before = index.search(photos[2]).matches[0]
+        generation = index.info().generation
+        changes: dict[str, dict[str, object]] = {
+            "image 0": {"kind": "a"},
+            "image 2": {"shelf": None, "row": 3},
+            "image 1": {"kind": "b"},
+        }
+        failed = index.describe(changes)
+        assert [failure.name for failure in failed] == ["image 1"]
+        assert index.info().generation == generation + 1
+        assert {each.id: each.metadata for each in index.records()} == {
+            "image 0": {"shelf": 1, "row": 2, "kind": "a"},
+            "image 2": {"row": 3},
+        }
+        after = index.search(photos[2]).matches[0]
+        assert (after.id, after.score) == (before.id, before.score)
+        assert index.describe({"image 0": {"kind": "a"}}) == []
+        assert index.info().generation == generation + 1, "nothing has changed"
+        with pytest.raises(ParameterError, match="metadata"):
+            index.describe({"image 0": {"kind": "a" * 5000}})
+
+
 def test_a_query_is_the_same_in_whatever_form(memory: ImageIndex, tmp_path: Path) -> None:
     memory.add_images([(str(n), picture(n), None) for n in range(3)])
     (tmp_path / "q.png").write_bytes(png(crop(1)))
@@ -278,6 +306,16 @@ def test_many_queries_are_answered_in_order_and_bad_ones_end_nothing(
 def told(result: SearchResult) -> str:
     """All but the time, as text."""
     return json.dumps({**result.to_dict(), "seconds": {}})
+
+
+@pytest.mark.slow
+def test_answers_that_say_the_same_are_equal_however_long_they_took(memory: ImageIndex) -> None:
+    memory.add_images([("a", picture(0), {"line": 3}), ("b", picture(1), None)])
+    one, again, other = (memory.search(crop(number), crop=True) for number in (0, 0, 1))
+    assert one.matches[0].verified and one.timings != again.timings
+    assert one == again and one.matches == again.matches
+    assert one != other and one.matches[0] != other.matches[0] and one.matches[0] != "a"
+    assert one != replace(one, matches=[replace(one.matches[0], homography=np.eye(3))])
 
 
 @pytest.mark.slow
@@ -390,3 +428,43 @@ def test_what_a_match_says_is_json(memory: ImageIndex) -> None:
     assert (best["rank"], best["image"], best["id"], best["metadata"]) == (1, "a", "a", {"b": [1]})
     assert best["verified"] and len(best["outline"]) == 4 and len(best["homography"]) == 9
     assert best == {"rank": 1, **result.matches[0].to_dict()}
+
+
+@pytest.mark.slow
+def test_answers_that_say_the_same_are_equal(memory: ImageIndex) -> None:
+    memory.add_images([("a", picture(0), {"n": 1}), ("b", picture(1), None)])
+    first, again, other = (memory.search(crop(n), crop=True) for n in (0, 0, 1))
+    assert first == again and first.timings != again.timings
+    assert first != other and first.matches[0] != other.matches[0]
+    moved = replace(again.matches[0], outline=np.zeros((4, 2)))
+    assert first != replace(again, matches=[moved, *again.matches[1:]])
+    assert moved != replace(moved, outline=None) != moved and moved != 7
+
+
+@pytest.mark.slow
+def test_what_would_look_like_a_no_says_why(memory: ImageIndex) -> None:
+    assert memory.search(crop(0)).note == "the index has no images"
+    memory.add_images([("a", picture(0), {"line": 3})])
+    assert memory.search(crop(0), crop=True).note == ""
+    assert memory.search(crop(0), where={"lin": 3}).to_dict()["note"].startswith("no image has")
+    blank = np.full((100, 100), 9, np.uint8)
+    (answer,) = memory.search_many([blank])
+    assert isinstance(answer, SearchResult) and answer.note.startswith("no features")
+    assert "has no features" in compare_pictures(picture(0), png(blank)).notes[1]
+    assert compare_pictures(picture(0), crop(0)).notes == ("", "")
+
+
+@pytest.mark.slow
+def test_pictures_that_were_to_be_looked_at_and_are_gone_are_named(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(png(picture(7)))
+    with ImageIndex.in_memory() as index:
+        index.add(tmp_path)
+        options = [SearchOptions(sisters=True), SearchOptions(thorough="always")]
+        assert [index.search(crop(7), each).note for each in options] == ["", ""]
+        for number in range(2):
+            (tmp_path / f"{number}.png").unlink()
+        seen = index.search(crop(7), options[0])
+        assert seen.matches[0].sisters is None and "and 1 more" in seen.note
+        seen = index.search(picture(8), options[1])
+        assert not seen.matches[0].verified and "not looked at" in seen.note

@@ -94,6 +94,9 @@ def test_a_crop_is_found_and_located(index: ImageIndex, angle: float, scale: flo
             project(match.homography, match.correspondences[:, :2]) - match.correspondences[:, 2:]
         )
         assert np.median(np.hypot(*agreed.T)) < 3
+        area = 200 * 150 / (480 * 360)
+        assert match.query_overlap == pytest.approx(1, abs=0.01)
+        assert match.image_overlap == pytest.approx(area, rel=0.1)
         assert match.rotation is not None and abs((match.rotation - angle + 180) % 360 - 180) < (
             0.5 if index.spec.kind == "rootsift" else 2
         )

@@ -37,7 +37,10 @@ ROOMS = [
     "searcher",
     "index_reader",
     "image_index",
+    "similarity",
+    "overview",
     "evaluation",
+    "experiments",
     "server",
     "cluster",
     "cli",
@@ -122,9 +125,14 @@ def test_every_room_is_installed() -> None:
         assert "templates/*" in data
 
 
-def test_only_training_imports_scikit_learn() -> None:
-    users = {module for module, path in MODULES.items() if "sklearn" in path.read_text()}
-    assert users == {"features.training"}
+def test_few_modules_import_scikit_learn_and_scipy() -> None:
+    users = {
+        module
+        for module, path in MODULES.items()
+        if re.search(r"^ *from (sklearn|scipy)", path.read_text(), re.MULTILINE)
+    }
+    overview = {f"overview.{name}" for name in ("grid", "partition", "projection")}
+    assert users == {"features.training"} | overview
 
 
 def test_public_names_exist_and_are_documented() -> None:

@@ -21,8 +21,10 @@ from bovw import (
     SearchRequest,
     Vocabulary,
     check_index,
+    cluster_images,
     compare_pictures,
     draw_match,
+    map_images,
     read_queries,
     save_picture,
     train_vocabulary,
@@ -48,6 +50,11 @@ def calls(index: ImageIndex, vocabulary: Vocabulary, photo: Path) -> Iterator[Ca
     yield index.remove_images, {"ids": "nothing", **nobody}
     yield index.relocate, {"old": "nothing", "new": photo, "wait": False}
     yield index.merge, {"wait": False}
+    yield index.describe, {"metadata": {"a": {"kind": "board"}}, "wait": False}
+    ways = {"count": None, "distance": None, "confident": False, "least": 2}
+    yield partial(cluster_images, index), {"by": "colour", **ways}
+    laid_out = {"method": "tsne", "neighbours": None, "progress": None}
+    yield partial(map_images, index), {"by": "colour", **laid_out}
     yield ImageIndex.in_memory, {"vocabulary": vocabulary, "max_features": 9, "max_side": 99}
     yield ImageIndex.open, {"path": "absent.bovw", "picture_root": None}
     yield FeatureSpec, {"kind": "orb", "max_features": 9, "max_side": 99}

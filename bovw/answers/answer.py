@@ -4,7 +4,7 @@ is done beyond that, if it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from .rematching import Rematching, rematch
 from .sisters import LOOKED_AT, tell_sisters
 from .thorough import attempts
 
-__all__ = ["answer"]
+__all__ = ["answer", "notes_of"]
 
 # So many images are kept while a search looks harder: one of them may be verified in the end.
 UNCERTAIN = 20
@@ -33,6 +33,7 @@ def answer(
     options: SearchOptions,
     full_path: Callable[[str], str],
     clock: Clock,
+    unread: list[str],
 ) -> list[Match]:
     """What a collection says of a query, best first.
 
@@ -40,6 +41,7 @@ def answer(
         parts: of the collection.
         full_path: gives the path of an image's file for the one that is stored.
         clock: is told the steps.
+        unread: is told the images whose pictures were to be looked at, and could not be.
     """
 
     def found(variants: Sequence[Variant], options: SearchOptions) -> list[Match]:
@@ -72,18 +74,41 @@ def answer(
             clock.lap("extract")
             matches = with_attempt(matches, found(tried, asked), tests, wider.k)
         if not is_enough(matches, options):
-            matches = rematch(
-                query, matches, Rematching(options, spec, parts.image_count, tests + 1)
-            )
+            search = Rematching(options, spec, parts.image_count, tests + 1, unread)
+            matches = rematch(query, matches, search)
             clock.lap("rematch")
         matches = of_first_images(matches, options.k)
     if options.expand and not options.crop:
         matches = expand(parts, variants, matches, options, full_path, clock)
     if options.sisters:
-        matches = tell_sisters(query, matches, vocabulary, options.false_alarms)
+        matches = tell_sisters(query, matches, vocabulary, options.false_alarms, unread)
         matches = of_first_images(matches, count)
         clock.lap("sisters")
     return matches
+
+
+def notes_of(
+    query: QueryFeatures, image_count: int, unread: Sequence[str], searchable: bool = True
+) -> Iterator[str]:
+    """What is to be said of an answer that would else look like a no.
+
+    Args:
+        image_count: of the collection.
+        unread: the images whose pictures were to be looked at, and could not be.
+        searchable: whether any image has the metadata that were asked for.
+    """
+    if query.note:
+        yield query.note
+    if not len(query.features):
+        yield "no features (blank or very smooth), so nothing can match"
+    if not image_count:
+        yield "the index has no images"
+    elif not searchable:
+        yield "no image has the metadata that were asked for"
+    if unread:
+        others = len(set(unread)) - 1
+        shown = f"{unread[0]} and {others} more" if others else unread[0]
+        yield f"not looked at, as gone, changed or unreadable: {shown}"
 
 
 def is_enough(matches: Sequence[Match], options: SearchOptions) -> bool:

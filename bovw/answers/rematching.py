@@ -9,7 +9,7 @@ exhaustively with the ratio test (Lowe, IJCV 2004).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -66,12 +66,14 @@ class Rematching:
         spec: the kind of features, and the working size of the index.
         image_count: of the index; as many could agree by chance.
         tests: how many tests a candidate has had with this one; its false alarms count them all.
+        unread: is told the images whose files are gone, or are other pictures by now.
     """
 
     options: SearchOptions
     spec: FeatureSpec
     image_count: int
     tests: int = 2
+    unread: list[str] = field(default_factory=list)
     limits: Limits = LIMITS
 
 
@@ -180,8 +182,11 @@ def read_place(match: Match, search: Rematching) -> Picture | None:
     try:
         picture = load_picture(match.path, max_side, place, search.limits)
     except (ImageError, ParameterError):
+        picture = None
+    if picture is None or picture.size != match.size:
+        search.unread.append(match.name)
         return None
-    return picture if picture.size == match.size else None
+    return picture
 
 
 def query_factor(picture: Picture, scale: float) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import ImageError
 from ..features.vocabulary import Vocabulary
 from ..geometry.transform import corners_of, decompose, project, select_transform
-from ..pictures.pixels import gray_of_array
+from ..pictures.pixels import colours_of_array
 from ..pictures.reading import Box, fitted, read_colours
 from ..pictures.working import working_unit
 from ..search.comparison import match_pictures, scaling
@@ -51,7 +51,11 @@ class Sister:
 
 
 def tell_sisters(
-    query: QueryFeatures, matches: list[Match], vocabulary: Vocabulary, false_alarms: float
+    query: QueryFeatures,
+    matches: list[Match],
+    vocabulary: Vocabulary,
+    false_alarms: float,
+    unread: list[str],
 ) -> list[Match]:
     """Matches with the groups of the best images that verify each other, their likeness to the
     query, and those of a group in the order of it, where it tells.
@@ -61,6 +65,7 @@ def tell_sisters(
     Args:
         matches: those of a search, best first; of the same image one after the other.
         false_alarms: see `SearchOptions`.
+        unread: is told the images that are left as they are although they have a file.
     """
     blocks = [list(block) for _, block in groupby(matches, key=lambda match: match.id)]
     best = [block[0] for block in blocks if block[0].verified and block[0].path][:LOOKED_AT]
@@ -68,9 +73,9 @@ def tell_sisters(
         return matches
     place = {block[0].id: at for at, block in enumerate(blocks)}
     told = list(blocks)
-    for number, group in enumerate(groups_of(best, vocabulary, false_alarms), 1):
+    for number, group in enumerate(groups_of(best, vocabulary, false_alarms, unread), 1):
         ids = [sister.match.id for sister in group]
-        found = group_likenesses(query, group)
+        found = group_likenesses(query, group, unread)
         order = ordered_by(found) if found else range(len(ids))
         for at, row in zip(sorted(place[each] for each in ids), order, strict=True):
             likeness = found[row] if found else None
@@ -82,7 +87,7 @@ def tell_sisters(
 
 
 def groups_of(
-    matches: Sequence[Match], vocabulary: Vocabulary, false_alarms: float
+    matches: Sequence[Match], vocabulary: Vocabulary, false_alarms: float, unread: list[str]
 ) -> list[list[Sister]]:
     """Images that verify the first of their group; those that verify none are left out."""
     spec = replace(vocabulary.spec, max_side=min(MATCHED_SIDE, vocabulary.spec.max_side))
@@ -91,9 +96,12 @@ def groups_of(
         try:
             features = extract_query(match.path, spec, mirrored=False)
         except ImageError:
+            unread.append(match.name)
             continue
-        if features.size == match.size:  # else it is another picture by now
+        if features.size == match.size:
             waiting.append((match, features))
+        else:  # it is another picture by now
+            unread.append(match.name)
     groups = []
     while waiting:
         (first, shown), *others = waiting
@@ -120,7 +128,9 @@ def ordered_by(likeness: Sequence[float]) -> list[int]:
     return order
 
 
-def group_likenesses(query: QueryFeatures, group: Sequence[Sister]) -> list[float] | None:
+def group_likenesses(
+    query: QueryFeatures, group: Sequence[Sister], unread: list[str]
+) -> list[float] | None:
     """The likeness of each image of a group to the query; None if it does not tell."""
     first = group[0].match
     to_first = pooled_transform(query, group)
@@ -148,7 +158,8 @@ def group_likenesses(query: QueryFeatures, group: Sequence[Sister]) -> list[floa
             )
             pictures.append(picture)
             covered &= there
-    except ImageError:
+    except ImageError as error:
+        unread.append(error.path)
         return None
     return likenesses(seen, pictures, covered)
 
@@ -223,6 +234,4 @@ def query_colours(query: QueryFeatures, side: int) -> Pixels:
     content = query.content
     if not isinstance(content, np.ndarray):
         return read_colours(content, side)[0]
-    if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3:
-        content = np.repeat(gray_of_array(content)[..., None], 3, axis=2)
-    return fitted(np.asarray(content, np.uint8), (content.shape[1], content.shape[0]), side)
+    return fitted(colours_of_array(content), (content.shape[1], content.shape[0]), side)

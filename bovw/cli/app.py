@@ -15,7 +15,7 @@ import typer
 
 from ..errors import printable
 from ..version import __version__
-from . import cluster, evaluate, indexing, keeping, searching, serving
+from . import cluster, experiments, indexing, keeping, overview, searching, serving, similar
 from .console import INTERRUPTED, explained, fail, talkative
 from .interrupts import listen
 from .options import EXAMPLES, SETTINGS, Command
@@ -60,7 +60,9 @@ def show_help(
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("index", indexing.index, "Add pictures to an index, or make one."),
     ("search", searching.search, "Find the images that show or contain what a picture shows."),
+    ("similar", similar.similar, "Find the images that look like a picture as a whole."),
     ("compare", searching.compare, "Is a picture in another, and where do they differ?"),
+    ("map", overview.map_index, "Lay the images of an index out: what looks alike lies near."),
     ("serve", serving.serve, "Serve a page and an API over HTTP."),
     ("list", keeping.list_images, "List the images of an index."),
     ("info", keeping.info, "Say what an index is, in numbers."),
@@ -72,8 +74,16 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
 )
 for name, function, summary in COMMANDS:
     app.command(name, cls=Command, short_help=summary, epilog=EXAMPLES[name])(talkative(function))
-app.add_typer(cluster.app, name="cluster", short_help="A collection on several machines.")
-app.add_typer(evaluate.app, name="evaluate", short_help="Measure how well an index answers.")
+# clusters of images or, with one of its commands, a cluster of machines
+cluster.app.callback(
+    invoke_without_command=True, no_args_is_help=False, help=overview.cluster.__doc__
+)(talkative(overview.cluster))
+app.add_typer(
+    cluster.app,
+    name="cluster",
+    short_help="Put together what looks alike; or search on several machines.",
+)
+app.add_typer(experiments.app, name="evaluate", short_help="Measure how well an index answers.")
 app.command("help", cls=Command, short_help="Show the help of a command.")(show_help)
 
 
@@ -82,7 +92,7 @@ def main() -> None:
     interrupted, 143
     terminated.
     """
-    if sys.argv[1:] in ([], ["cluster"], ["evaluate"]):
+    if sys.argv[1:] in ([], ["evaluate"]):
         sys.argv.append("--help")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is escaped

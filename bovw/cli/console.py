@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..errors import BovwError, OutputError, ParameterError, printable
+from ..errors import BovwError, ParameterError, printable
 from ..reporting import Failure, Progress
 from .interrupts import exit_code
 from .options import QuietOption, VerboseOption
@@ -38,12 +38,12 @@ __all__ = [
     "detail",
     "explained",
     "fail",
+    "name_removed",
     "named_paths",
     "note",
     "parsed_box",
     "parsed_limits",
     "parsed_pairs",
-    "print_path",
     "progress",
     "say",
     "say_passed_over",
@@ -185,6 +185,15 @@ def say_passed_over(passed_over: Counter[str]) -> None:
         note(f"not looked at: {passed_over_text(passed_over)}")
 
 
+def name_removed(names: Iterable[str], dry_run: bool) -> None:
+    """Name the images that a dry run would remove or, with -v, those that were removed."""
+    for name in names:
+        if dry_run:
+            typer.echo(f"would remove {printable(name)}")
+        else:
+            detail(f"removed {printable(name)}")
+
+
 class Failures:
     """Pictures that were left out: named as they come, written to a file as JSON lines if wanted,
     and counted by reason in the end.
@@ -289,16 +298,6 @@ def fail(message: str, code: int) -> None:
                 sys.stdout.flush()
         os._exit(code)
     sys.exit(code)
-
-
-def print_path(path: str, nul: bool) -> None:
-    """Print a path as a line that is safe to show, or exactly, ended by NUL."""
-    if nul:
-        if sys.stdout is None:
-            raise OutputError("standard output", "is closed")
-        sys.stdout.buffer.write(os.fsencode(path) + b"\0")
-    else:
-        typer.echo(printable(path))
 
 
 def explained(error: BaseException) -> tuple[str, int]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -39,6 +39,7 @@ from .options import (
 )
 from .scores import (
     FORMAT,
+    ByOption,
     CropOption,
     DepthOption,
     Format,
@@ -61,9 +62,11 @@ from .scores import (
 if TYPE_CHECKING:
     from ..evaluation.truth import GroundTruth
     from ..image_index import ImageIndex
+    from ..networks.embedder import Embedder
     from ..search.options import Scoring, SearchOptions, Thorough
+    from ..searcher import Searcher
 
-__all__ = ["app"]
+__all__ = ["app", "asked_by", "ground_truth", "opened"]
 
 # How deep the rankings of a sweep are, which looks at the first image that is not to be ignored.
 SWEPT_DEPTH = 1000
@@ -98,6 +101,7 @@ def itself(
     mirror: MirrorOption = True,
     thorough: ThoroughOption = "never",
     expand: ExpandOption = False,
+    by: ByOption = "search",
     false_alarms: FalseAlarmsOption = 0.01,
     run: RunOption = None,
     save_qrels: SaveQrelsOption = None,
@@ -135,10 +139,11 @@ def itself(
             )
             if keep:
                 write_queries(keep / "queries.tsv", truth)
+            searcher = asked_by(index, by)
             evaluation = evaluate(
-                index, truth, options, crop=crop, jobs=jobs, limits=limits, progress=bar
+                searcher, truth, options, crop=crop, jobs=jobs, limits=limits, progress=bar
             )
-            facts = index_facts(index, path, jobs)
+            facts = {**index_facts(index, path, jobs), "by": by}
         stay = keep is not None
         outputs = Outputs(run, save_qrels, save, report, resamples, seed, queries_stay=stay)
         show(evaluation, truth, facts, outputs)
@@ -158,6 +163,7 @@ def with_truth(
     mirror: MirrorOption = True,
     thorough: ThoroughOption = "never",
     expand: ExpandOption = False,
+    by: ByOption = "search",
     false_alarms: FalseAlarmsOption = 0.01,
     run: RunOption = None,
     save_qrels: SaveQrelsOption = None,
@@ -177,10 +183,11 @@ def with_truth(
     limits = parsed_limits(limit)
     truth = ground_truth(file, form, images)
     with opened(path, root) as index, progress() as bar:
+        searcher = asked_by(index, by)
         evaluation = evaluate(
-            index, truth, options, crop=crop, jobs=jobs, limits=limits, progress=bar
+            searcher, truth, options, crop=crop, jobs=jobs, limits=limits, progress=bar
         )
-        facts = index_facts(index, path, jobs)
+        facts = {**index_facts(index, path, jobs), "by": by}
     show(evaluation, truth, facts, Outputs(run, save_qrels, save, report, resamples, seed))
     end(evaluation.failed)
 
@@ -322,6 +329,13 @@ def opened(path: Path, root: Path | None) -> ImageIndex:
 
     require_library()
     return ImageIndex.open(path, picture_root=root)
+
+
+def asked_by(index: ImageIndex, by: str, embedders: Sequence[Embedder] = ()) -> Searcher:
+    """What is asked: the index, or what is similar in it."""
+    from ..similarity.searcher import SimilarSearcher
+
+    return index if by == "search" else SimilarSearcher(index, by, embedders)
 
 
 def ground_truth(file: Path, form: Format, images: Path | None) -> GroundTruth:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import BovwError, IndexMissingError, ParameterError, printable
+from ..errors import BovwError, IndexMissingError, ParameterError
 from .console import (
     Failures,
     explained,
     fail,
+    name_removed,
     named_paths,
     parsed_limits,
     parsed_pairs,
@@ -22,6 +23,7 @@ from .console import (
     warn,
 )
 from .interrupts import finishing
+from .networks import EmbedOption, EmbedWithOption, parsed_embedders
 from .options import (
     ACTIONS,
     CORES,
@@ -45,28 +47,9 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..image_index import ImageIndex
-    from ..networks.embedder import Embedder
     from ..pictures.folders import Selection
 
 __all__ = ["index"]
-
-EmbedOption = Annotated[
-    str | None,
-    option(
-        FEATURE_PANEL,
-        "A network that makes vectors of pictures, and what to call it.",
-        value="NAME=MODEL.onnx",
-    ),
-]
-EmbedWithOption = Annotated[
-    list[str],
-    option(
-        FEATURE_PANEL,
-        "How it is asked, where the model does not say so: size, shorter, fit, colours, scale, "
-        "mean, std, layout, output, pool (docs/networks.md); repeatable.",
-        value="KEY=VALUE",
-    ),
-]
 
 
 def index(
@@ -106,6 +89,15 @@ def index(
             value="KEY=VALUE",
         ),
     ] = [],  # noqa: B006
+    pages: Annotated[
+        bool,
+        option(
+            PICTURES,
+            "Add all pages of TIFF files, instead of the first.",
+            "--pages",
+            env="PAGES",
+        ),
+    ] = False,
     limit: LimitOption = [],  # noqa: B006
     strict: StrictOption = False,
     nul: NulOption = False,
@@ -228,6 +220,7 @@ def index(
                 follow_links=follow_links,
                 exclude=exclude,
                 complete=complete,
+                pages=pages,
                 wait=wait,
                 limits=limits,
                 embedders=embedders,
@@ -244,8 +237,7 @@ def index(
     for name in known:
         if report.added + report.changed and name not in [each.name for each in embedders]:
             warn(str(path), f"what this run has read has no vectors of {name}: give --embed again")
-    for name in report.gone if dry_run else ():
-        typer.echo(f"would remove {printable(name)}")
+    name_removed(report.gone, dry_run)
     removed = f"{report.moved} moved, " if report.moved else ""
     removed += f"{report.removed} removed, " if prune else ""
     say(
@@ -315,18 +307,3 @@ def opened_or_created(
         )
     target.require(vocabulary, features=features, max_features=max_features, max_side=max_side)
     return target
-
-
-def parsed_embedders(embed: str | None, embed_with: list[str]) -> list[Embedder]:
-    """The embedder that is asked for, if one is."""
-    if embed is None:
-        if embed_with:
-            raise ParameterError("--embed-with: says how --embed is asked, which is missing")
-        return []
-    from ..networks.model import load_embedder
-
-    name, equals, model = embed.partition("=")
-    if not equals or not model:
-        raise ParameterError(f"--embed: {embed!r} is not NAME=MODEL.onnx")
-    options = {key: str(value) for key, value in parsed_pairs("--embed-with", embed_with).items()}
-    return [load_embedder(name, model, options)]

@@ -6,20 +6,21 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ParameterError, VocabularyError, printable
+from ..errors import OutputError, ParameterError, VocabularyError, printable
 from ..reporting import Failure
 from .console import (
     Failures,
     complain,
+    name_removed,
     named_paths,
     note,
     parsed_limits,
-    print_path,
     progress,
     say,
     say_passed_over,
@@ -83,8 +84,7 @@ def remove(
     for problem in failed:
         complain(problem)
     gone = sorted({name for report in reports for name in report.gone})
-    for name in gone if dry_run else ():
-        typer.echo(f"would remove {printable(name)}")
+    name_removed(gone, dry_run)
     removed = len(gone) if dry_run else sum(report.removed for report in reports)
     say(f"{path}: {images:,} images: {removed} removed{DRY * dry_run}")
     if failed:
@@ -241,6 +241,16 @@ def train_vocab(
     )
     if failures.reasons:
         raise typer.Exit(1)
+
+
+def print_path(path: str, nul: bool) -> None:
+    """Print a path as a line that is safe to show, or exactly, ended by NUL."""
+    if nul:
+        if sys.stdout is None:
+            raise OutputError("standard output", "is closed")
+        sys.stdout.buffer.write(os.fsencode(path) + b"\0")
+    else:
+        typer.echo(printable(path))
 
 
 def require_folder(path: Path) -> None:

@@ -82,7 +82,17 @@ EXAMPLES = {
         bovw serve --index a.bovw --index b.bovw --experiments evaluations
         BOVW_TOKEN=... bovw serve --host 0.0.0.0        for others, too
         """,
+    "similar": """
+        bovw similar photo.jpg                          copies, and other views
+        bovw similar photo.jpg --by colour -k 30 --report colours.html
+        bovw similar photo.jpg --by vlad=1,colour=.6
+        """,
     "compare": "bovw compare before.jpg after.jpg --draw differences.png",
+    "map": """
+        bovw map --page map.html                        to pan, zoom, hover and click
+        bovw map --picture map.jpg --csv map.csv
+        bovw map --by colour --tune tune.html
+        """,
     "list": """
         bovw list --json
         bovw list -0 | xargs -0 ls -l
@@ -108,6 +118,13 @@ EXAMPLES = {
     "evaluate self": "bovw evaluate self --report evaluation.html",
     "evaluate truth": "bovw evaluate truth queries.tsv --save scores.json",
     "evaluate run": "bovw evaluate run other.trec --truth queries.tsv",
+    "evaluate labels": "bovw evaluate labels --by vlad",
+    "evaluate modes": """
+        bovw evaluate modes                             on queries made of its own pictures
+        bovw evaluate modes queries.tsv --save modes.json
+        bovw evaluate modes --classes --by search --by fused
+        """,
+    "evaluate cifar": "bovw evaluate cifar cifar-10-batches-bin --out cifar",
     "evaluate sweep": "bovw evaluate sweep --sample 8",
     "evaluate compare": "bovw evaluate compare before.json after.json",
 }

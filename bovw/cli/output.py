@@ -14,10 +14,18 @@ from ..errors import ParameterError, printable
 from ..reporting import Failure
 from ..search.comparison import Comparison
 from ..search.match import Match, transform_text, verdict
-from ..search.result import SearchResult, answer_facts, is_gone
+from ..search.result import SearchResult, answer_facts, is_gone_file
+from ..similarity.result import SimilarImage
 from .console import voice, warn
 
-__all__ = ["answers_as", "comparison_line", "comparison_text", "is_sure", "write_drawing"]
+__all__ = [
+    "answers_as",
+    "comparison_line",
+    "comparison_text",
+    "is_gone",
+    "is_sure",
+    "write_drawing",
+]
 
 
 # So many answers that nothing verifies are shown unasked.
@@ -38,28 +46,30 @@ class Answers(Protocol):
         """Print that there is none."""
 
 
-def answers_as(as_json: bool, as_csv: bool, everything: bool) -> Answers:
+def answers_as(as_json: bool, as_csv: bool, everything: bool, certain: bool) -> Answers:
     """How answers are printed: for reading, unless JSON or CSV is asked for.
 
     Args:
         everything: all of those for reading, not only the first that nothing verifies.
+        certain: they are only those that are verified.
     """
     if as_json and as_csv:
         raise ParameterError("--json, --csv: take one of them")
     if as_csv:
         return CsvAnswers()
-    return JsonAnswers() if as_json else TextAnswers(everything)
+    return JsonAnswers() if as_json else TextAnswers(everything, certain)
 
 
 class TextAnswers:
     """Answers for reading."""
 
-    def __init__(self, everything: bool) -> None:
+    def __init__(self, everything: bool, certain: bool) -> None:
         self.everything = everything
+        self.nothing = "nothing is verified" if certain else "no matches"
 
     def show(self, result: SearchResult) -> None:
         """Print the answer to a query."""
-        typer.echo(report_text(result, self.everything))
+        typer.echo(report_text(result, self.everything, self.nothing))
 
     def fail(self, failure: Failure) -> None:
         """Print nothing: it has been complained about."""
@@ -114,11 +124,12 @@ class CsvAnswers:
         typer.echo(line.getvalue())
 
 
-def report_text(result: SearchResult, everything: bool) -> str:
+def report_text(result: SearchResult, everything: bool, nothing: str) -> str:
     """A result for reading.
 
     Args:
         everything: all answers, not only the first that nothing verifies.
+        nothing: what to say if there is none.
     """
     seconds = sum(result.timings.values())
     lines = [f"{printable(result.query)}: {result.feature_count} features, {seconds:.2f} s"]
@@ -138,13 +149,18 @@ def report_text(result: SearchResult, everything: bool) -> str:
     if hidden:
         lines.append(f"     {hidden} more that nothing verifies: --all shows them")
     if not result.matches:
-        lines.append("     no matches")
+        lines.append(f"     {nothing}")
     return "\n".join(lines)
 
 
 def is_sure(match: Match) -> bool:
     """Whether a match is verified, by the query alone or together with what it found."""
     return match.verified or match.expanded
+
+
+def is_gone(match: Match | SimilarImage) -> bool:
+    """Whether the file of an image is not there any more."""
+    return is_gone_file(match.path)
 
 
 def sisters_text(match: Match) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT",
+    "ByOption",
     "CropOption",
     "DepthOption",
     "Format",
@@ -81,6 +82,14 @@ CropOption = Annotated[
         HOW,
         "Queries are parts of what they seek; by default those with an outline are.",
         "--crop/--no-crop",
+    ),
+]
+ByOption = Annotated[
+    str,
+    option(
+        HOW,
+        "search; or compare whole pictures by what similar takes: fused, vlad, hash...",
+        value="MODE",
     ),
 ]
 RunOption = Annotated[

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from ..search.options import Scoring, Thorough
     from ..search.result import SearchResult
 
-__all__ = ["compare", "search"]
+__all__ = ["compare", "query_files", "report_title", "search"]
 
 
 def search(
@@ -166,7 +166,7 @@ def search(
     )
     if crop and expand:
         raise ParameterError("--expand: is for whole pictures, not for --crop")
-    answers = answers_as(as_json, as_csv, everything)
+    answers = answers_as(as_json, as_csv, everything, certain)
     part, limits = parsed_box(box), parsed_limits(limit, strict)
     names, failed = query_files(named_paths(queries, nul))
     wanted, found = parsed_pairs("--where", where), False
@@ -226,9 +226,7 @@ def query_files(paths: Sequence[str]) -> tuple[list[str], bool]:
 
 
 def warn_about(result: SearchResult) -> None:
-    """Say what is odd about a query."""
-    if not result.feature_count:
-        warn(result.query, "no features (blank or very smooth), so nothing can match")
+    """Say what makes an answer say less than it seems to."""
     if result.note:
         warn(result.query, result.note)
 
@@ -270,6 +268,16 @@ def compare(
             min=0,
         ),
     ] = 2,
+    sensitivity: Annotated[
+        float,
+        option(
+            HOW,
+            "Above 1 for fainter differences, below 1 for strong ones only.",
+            value="NUMBER",
+            min=0.1,
+            max=10,
+        ),
+    ] = 1.0,
     mirror: MirrorOption = True,
     false_alarms: FalseAlarmsOption = 0.01,
     features: Annotated[str, FEATURES] = "rootsift",
@@ -286,8 +294,17 @@ def compare(
         require_output(draw)
     vocabulary = Vocabulary.shipped(features)
     comparison = compare_pictures(
-        first, second, vocabulary, tolerance=tolerance, mirror_too=mirror, false_alarms=false_alarms
+        first,
+        second,
+        vocabulary,
+        tolerance=tolerance,
+        sensitivity=sensitivity,
+        mirror_too=mirror,
+        false_alarms=false_alarms,
     )
+    for name, note in zip((first, second), comparison.notes, strict=True):
+        if note:
+            warn(name, note)
     typer.echo((comparison_line if as_json else comparison_text)(first, second, comparison))
     if draw:
         save_picture(draw, draw_comparison(first, second, comparison))

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..answers.answer import answer
+from ..answers.answer import answer, notes_of
 from ..answers.parts import StoredFeatures
 from ..errors import ClusterError, ImageError, IndexClosedError, ParameterError, ShardMissingError
 from ..features.local import FeatureSpec
@@ -226,8 +226,9 @@ class ClusterIndex:
             raise ParameterError(f"where: {where!r:.60} is not an object")
         clock = clock or Clock()
         parts = ShardParts(self, where)
-        matches = answer(parts, self.vocabulary, query, options, self._root.opener(), clock)
-        notes = [query.note, parts.note]
+        full_path, unread = self._root.opener(), list[str]()
+        matches = answer(parts, self.vocabulary, query, options, full_path, clock, unread)
+        notes = [*notes_of(query, parts.image_count, unread), parts.note]
         return SearchResult(
             query=query.name,
             size=query.size,

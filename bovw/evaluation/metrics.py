@@ -12,7 +12,10 @@ from collections.abc import Mapping, Sequence, Set
 from ..errors import MissingLibraryError
 
 __all__ = [
+    "CLASSES_AP",
+    "CLASSES_DEPTH",
     "attainable",
+    "classes_ap",
     "f1",
     "measured",
     "ns_score",
@@ -22,6 +25,8 @@ __all__ = [
     "revisitop_precision",
 ]
 
+CLASSES_DEPTH = 100
+CLASSES_AP = f"AP(classes)@{CLASSES_DEPTH}"
 SUCCESS, RECALL, PRECISION, REVISITOP = (1, 10), (1, 3, 5, 10, 100), (1, 3, 5, 10), (1, 5, 10)
 
 
@@ -33,7 +38,7 @@ def measured(
     `AP`: average precision, standard (mean over the R of the precision at their ranks; 0 for those
     not found), `AP@100` of the first 100 (still over R); `RR`: 1 / rank of the first relevant;
     `Success@k`: whether one is among the first k; `R@k`, `P@k`: relevant among the first k, over R
-    and over k; `F1@k`: see `f1`.
+    and over k; `F1@k`: see `f1`; `AP(classes)@100`: see `classes_ap`.
 
     Args:
         rankings: images best first, without those to ignore.
@@ -73,6 +78,7 @@ def measured(
         for k in PRECISION:
             found[f"F1@{k}"] = f1(found[f"P@{k}"], found[f"R@{k}"])
         ranks = ranks_of(rankings.get(query, ()), relevant[query])
+        found[CLASSES_AP] = classes_ap(ranks, len(relevant[query]))
         found["AP(revisitop)"] = revisitop_ap(ranks, len(relevant[query]))
         found.update({f"P(revisitop)@{k}": revisitop_precision(ranks, k) for k in REVISITOP})
     return values
@@ -111,6 +117,20 @@ def attainable(measure: str, relevant: int) -> float:
     hits = min(int(depth), relevant)
     precision, recall = hits / int(depth), hits / relevant
     return {"P": precision, "F1": f1(precision, recall)}.get(name, recall)
+
+
+def classes_ap(ranks: Sequence[int], relevant: int, depth: int = CLASSES_DEPTH) -> float:
+    """Average precision of the first `depth` images where more than these may be relevant, as in
+    retrieval by classes: the mean of the precision at the ranks of relevant images, over as many of
+    them as there can be, min(R, depth). `AP@100` divides by R, so of a class of 5,000 images it is
+    .02 at best.
+
+    Args:
+        ranks: of the relevant images that were found, ascending.
+        relevant: R, how many there are.
+    """
+    inside = [rank for rank in ranks if rank <= depth]
+    return sum(found / rank for found, rank in enumerate(inside, 1)) / min(relevant, depth)
 
 
 def ns_score(ranking: Sequence[str], views: Set[str]) -> float:

@@ -18,6 +18,7 @@ from ..report.plot import Point, bars, scatter
 from ..report.rendering import render
 from ..search.result import figure_of
 from .bootstrap import Estimate
+from .metrics import CLASSES_AP, CLASSES_DEPTH
 from .saved import SIGNIFICANT, Contrast
 from .scores import (
     ALL,
@@ -32,7 +33,15 @@ from .scores import (
 )
 from .sweep import Sweep, Trial
 
-__all__ = ["comparison_lines", "scores_text", "sweep_text", "write_scorecard", "write_sweep"]
+__all__ = [
+    "cells_text",
+    "comparison_lines",
+    "scores_text",
+    "short",
+    "sweep_text",
+    "write_scorecard",
+    "write_sweep",
+]
 
 # Columns of the tables, as far as they are known.
 FIRST = ("Success@1", "Success@10", "AP", VERIFIED, PLACED, FALSE_ALARM)
@@ -66,7 +75,11 @@ def scores_text(evaluation: Evaluation, sets: Sequence[SetScores]) -> str:
 
 def tables_of(evaluation: Evaluation) -> list[tuple[str, ...]]:
     """The columns of the tables that fit an evaluation."""
-    return [REVISITOP] if evaluation.revisitop else [FIRST, RANKED, AT_K]
+    if evaluation.revisitop:
+        return [REVISITOP]
+    # elsewhere it is AP@100
+    many = any(len(outcome.query.relevant) > CLASSES_DEPTH for outcome in evaluation.outcomes)
+    return [FIRST, RANKED, (*AT_K, *[CLASSES_AP] * many)]
 
 
 def table_cells(sets: Sequence[SetScores], columns: Sequence[str]) -> list[list[str]]:

@@ -12,7 +12,7 @@ from ..reporting import Failure
 from ..search.match import Match
 from ..search.options import SearchOptions
 from .bootstrap import Estimate, estimate
-from .metrics import attainable
+from .metrics import CLASSES_AP, attainable
 from .truth import Query
 
 __all__ = [
@@ -31,7 +31,13 @@ __all__ = [
 VERIFIED, FALSE_ALARM, PLACED, NS = "Verified", "FalseAlarm", "Placed", "N-S"
 # The line over all sets, where they ask the same of the same pictures.
 ALL = "all"
-MEANS = {"AP": "mAP", "AP@100": "mAP@100", "AP(revisitop)": "mAP(revisitop)", "RR": "MRR"}
+MEANS = {
+    "AP": "mAP",
+    "AP@100": "mAP@100",
+    CLASSES_AP: f"m{CLASSES_AP}",
+    "AP(revisitop)": "mAP(revisitop)",
+    "RR": "MRR",
+}
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EvaluationError, ImageError, OutputError, ParameterError
+from ..index.record import ImageRecord
 from ..pictures.files import content_hash
 from ..pictures.folders import find_images
+from ..pictures.fragments import page_of, split_fragment
 from ..pictures.reading import LIMITS, Limits, read_colours
 from ..reporting import Failure, Progress
 from ..searcher import Searcher
@@ -29,7 +31,7 @@ from ..workers.process import Work
 from .perturbation import PERTURBATIONS, outline_of, perturbed
 from .truth import GroundTruth, Query, names_by_id
 
-__all__ = ["NEGATIVES", "drawn", "make_synthetic_queries"]
+__all__ = ["NEGATIVES", "drawn", "make_synthetic_queries", "write_png"]
 
 # The set of the queries that show nothing of what is searched.
 NEGATIVES = "negatives"
@@ -149,16 +151,16 @@ def draw_originals(
     names = names_by_id(records, root)
     same: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        same[record.sha256].add(names[record.id])
+        same[content_of(record)].add(names[record.id])
     paths = {
-        names[record.id]: (os.path.abspath(record.path), record.sha256)
+        names[record.id]: (os.path.abspath(record.path), record.sha256, content_of(record))
         for record in records
         if record.path
     }
     originals = []
-    for name in drawn({name: sha256 for name, (_, sha256) in paths.items()}, sample, seed):
-        path, sha256 = paths[name]
-        originals.append(Original(path, name, sha256, frozenset(same[sha256] - {name})))
+    for name in drawn({name: content for name, (_, _, content) in paths.items()}, sample, seed):
+        path, sha256, content = paths[name]
+        originals.append(Original(path, name, sha256, frozenset(same[content] - {name})))
     found = find_images(negatives)
     files, failed = found.files, found.problems
     for path in drawn({path: os.path.basename(path) for path in files}, sample, seed):
@@ -170,6 +172,14 @@ def draw_originals(
         except ImageError as error:
             failed.append(Failure.of(error))
     return originals, failed
+
+
+def content_of(record: ImageRecord) -> str:
+    """What images with the same picture have in common: the content of their files, and the page.
+    The frames of a video count as one picture.
+    """
+    page = page_of(split_fragment(record.path)[1])
+    return record.sha256 if page == 1 else f"{record.sha256}#{page}"
 
 
 def drawn(digests: Mapping[str, str], count: int, seed: int) -> list[str]:

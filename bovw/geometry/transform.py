@@ -20,6 +20,7 @@ __all__ = [
     "decompose",
     "flip_in",
     "move_features",
+    "overlaps",
     "project",
     "select_transform",
 ]
@@ -53,6 +54,62 @@ def project(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.float64]
     infinities.
     """
     return _divided(_homogeneous(points) @ matrix.T)
+
+
+def overlaps(
+    matrix: Matrix, box: tuple[int, int, int, int], size: tuple[int, int]
+) -> tuple[float, float]:
+    """How much of a part of a picture lies in an image, and how much of the image that covers:
+    shares of their areas, 0 to 1.
+
+    Args:
+        matrix: (3, 3) maps pixels of the picture to those of the image.
+        box: x, y, width, height of the part, in pixels of the picture.
+        size: (width, height) of the image.
+    """
+    x, y, width, height = box
+    left, top = x - 0.5, y - 0.5
+    right, bottom = left + width, top + height
+    points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    across, down, depth = matrix * np.sign(matrix[2] @ (*points.mean(axis=0), 1))
+    # the sides of the image, as lines in the picture: what lies before the horizon of the
+    # homography and within them is seen
+    for line in (
+        across + 0.5 * depth,
+        (size[0] - 0.5) * depth - across,
+        down + 0.5 * depth,
+        (size[1] - 0.5) * depth - down,
+    ):
+        points = _clipped(points, line)
+        if len(points) < 3:
+            return 0.0, 0.0
+    shares = (
+        _area(points) / (width * height),
+        _area(project(matrix, points)) / (size[0] * size[1]),
+    )
+    return tuple(min(max(share, 0.0), 1.0) for share in shares)  # type: ignore[return-value]
+
+
+def _clipped(points: Points, line: NDArray[np.float64]) -> Points:
+    """The part of a convex polygon (n, 2) where line . (x, y, 1) is not negative (Sutherland and
+    Hodgman 1974).
+    """
+    side = _homogeneous(points) @ line
+    found: list[NDArray[np.float64]] = []
+    for start, end, before, after in zip(
+        points, np.roll(points, -1, axis=0), side, np.roll(side, -1), strict=True
+    ):
+        if before >= 0:
+            found.append(start)
+        if (before < 0) != (after < 0):
+            found.append(start + (end - start) * (before / (before - after)))
+    return np.array(found).reshape(-1, 2)
+
+
+def _area(points: Points) -> float:
+    """The area of a simple polygon (n, 2)."""
+    x, y = (points - points[0]).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
 def _homogeneous(points: NDArray[np.floating]) -> NDArray[np.float64]:

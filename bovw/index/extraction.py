@@ -23,7 +23,8 @@ from ..features.vlad import vlad
 from ..features.vocabulary import Vocabulary
 from ..networks.embedder import Embedder, as_int8
 from ..pictures.files import content_hash, unreadable
-from ..pictures.reading import Limits, load_colours, load_picture
+from ..pictures.fragments import file_of
+from ..pictures.reading import Limits, fragments_in, load_colours, load_picture
 from ..reporting import Failure
 from ..workers.pool import run_in_processes
 from ..workers.process import Work
@@ -32,7 +33,17 @@ from .columns import column_name
 from .record import FileStamp, ImageRecord
 from .segment_writer import IndexedImage
 
-__all__ = ["CHUNK", "COLOURS_SIDE", "PRODUCERS", "Extracted", "Task", "encode_pictures", "stamp_of"]
+__all__ = [
+    "CHUNK",
+    "COLOURS_SIDE",
+    "PRODUCERS",
+    "Extracted",
+    "LastHash",
+    "Task",
+    "encode_pictures",
+    "list_fragments",
+    "stamp_of",
+]
 
 # Pictures that a process encodes together.
 CHUNK = 8
@@ -57,8 +68,8 @@ class Task:
 
     Attributes:
         id: to record it.
-        source: the picture: an absolute path, since processes may be older than the current folder;
-            the bytes of a file; or pixels.
+        source: the picture: an absolute path, since processes may be older than the current folder,
+            which may say what of its file is meant; the bytes of a file; or pixels.
         path: to record its file; empty for a picture from memory.
         metadata: to record them.
         known: SHA-256 of the content that needs no encoding, because it is known already.
@@ -79,6 +90,7 @@ class Extracted:
     features: Features
     values: dict[str, NDArray[Any]]
     note: str
+    unseen: int
 
 
 def encode_pictures(
@@ -96,21 +108,64 @@ def encode_pictures(
         embedders: make more rows of columns.
     """
     work = Work(
-        partial(extract_picture, spec=spec, limits=limits, embedders=embedders),
+        partial(
+            extract_picture,
+            spec=spec,
+            limits=limits,
+            hashes=LastHash(limits),
+            embedders=embedders,
+        ),
         partial(encode_extracted, vocabulary=vocabulary),
     )
     return run_in_processes(work, tasks, CHUNK, jobs, limits.seconds)
 
 
+def list_fragments(
+    paths: Sequence[str], jobs: int, limits: Limits
+) -> Generator[list[str] | Failure, None, None]:
+    """What of some files, given by absolute paths, are pictures of their own (see
+    `reading.fragments_in`), in order; a Failure for a bad one.
+    """
+    work = Work(partial(fragments_or_failure, limits=limits))
+    return run_in_processes(work, paths, CHUNK, jobs, limits.seconds)
+
+
+def fragments_or_failure(path: str, limits: Limits) -> list[str] | Failure:
+    """What of a file are pictures of their own, or why nothing is."""
+    try:
+        return fragments_in(path, limits)
+    except ImageError as error:
+        return Failure.of(error)
+
+
+class LastHash:
+    """The hash of the file that was hashed last: the pictures of one file follow one another."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits, self.file, self.value = limits, ("", 0, 0), ""
+
+    def of(self, path: str) -> str:
+        """SHA-256 of a picture's file. Raises ImageError or OSError."""
+        file = (file_of(path), *stamp_of(path))
+        if file != self.file:
+            self.value = content_hash(path, self.limits.file_bytes)
+            self.file = file
+        return self.value
+
+
 def extract_picture(
-    task: Task, spec: FeatureSpec, limits: Limits, embedders: Sequence[Embedder] = ()
+    task: Task,
+    spec: FeatureSpec,
+    limits: Limits,
+    hashes: LastHash,
+    embedders: Sequence[Embedder] = (),
 ) -> Extracted | Failure | None:
     """Read and extract one picture, or say why not; None for known content."""
     source = task.source
     name = source if isinstance(source, str) else task.id
     try:
-        before = os.stat(source) if isinstance(source, str) else None
-        sha256 = content_of(source, limits)
+        before = stamp_of(source) if isinstance(source, str) else None
+        sha256 = hashes.of(source) if isinstance(source, str) else content_of(source)
         if sha256 == task.known:
             return None
         picture = load_picture(source, spec.max_side, limits=limits)
@@ -120,7 +175,7 @@ def extract_picture(
         for embedder in embedders:
             vector = embedder.vector(load_colours(source, embedder.side, limits=limits))
             values[column_name(embedder.name)] = as_int8(vector)
-        after = os.stat(source) if isinstance(source, str) else None
+        after = stamp_of(source) if isinstance(source, str) else None
     except ImageError as error:
         return Failure(name, error.reason)
     except NetworkError as error:
@@ -129,12 +184,13 @@ def extract_picture(
         return Failure.of(unreadable(name, error))
     except (MemoryError, cv2.error):
         return Failure(name, "is too large: the memory does not suffice for its features")
-    if before and after and stamp_of(before) != stamp_of(after):
+    if before != after:
         return Failure(name, "changed while it was read: the next run reads it again")
-    file = FileStamp(task.path, *stamp_of(before)) if before else None
+    file = FileStamp(task.path, *before) if before else None
     record = ImageRecord(task.id, *features.size, sha256, file, task.metadata)
     notes = [picture.note, "" if len(features) else FEATURELESS]
-    return Extracted(record, features, values, "; ".join(filter(None, notes)))
+    note = "; ".join(filter(None, notes))
+    return Extracted(record, features, values, note, picture.unseen)
 
 
 def values_of(
@@ -149,17 +205,18 @@ def values_of(
     return {column.name: np.asarray(PRODUCERS[column.name](colours, features)) for column in wanted}
 
 
-def stamp_of(status: os.stat_result) -> tuple[int, int]:
-    """What changes when a file is written: its length and its modification time."""
+def stamp_of(path: str) -> tuple[int, int]:
+    """What changes when the file of a picture is written: its length and its modification time.
+    Raises OSError.
+    """
+    status = os.stat(file_of(path))
     return status.st_size, status.st_mtime_ns
 
 
-def content_of(source: str | bytes | NDArray[Any], limits: Limits) -> str:
-    """SHA-256 of the content of a picture, hexadecimal: of its file or, if it is an array, of its
-    type, shape and values.
+def content_of(source: bytes | NDArray[Any]) -> str:
+    """SHA-256 of the content of a picture, hexadecimal: of the bytes of its file or, if it is an
+    array, of its type, shape and values.
     """
-    if isinstance(source, str):
-        return content_hash(source, limits.file_bytes)
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
     digest = hashlib.sha256(f"{source.dtype.str} {source.shape}".encode())
@@ -174,7 +231,7 @@ def encode_extracted(
     pictures = [each for each in extracted if isinstance(each, Extracted)]
     encoded = iter(encode_all([each.features for each in pictures], vocabulary))
     return [
-        IndexedImage(each.record, next(encoded), each.values, each.note)
+        IndexedImage(each.record, next(encoded), each.values, each.note, each.unseen)
         if isinstance(each, Extracted)
         else each
         for each in extracted

@@ -41,12 +41,14 @@ class IndexedImage:
         encoded: its features.
         values: its rows of optional columns, by the name of the column.
         note: what is to be said of its picture, as that it is cut off; not kept.
+        unseen: how many pages its file has beside; not kept.
     """
 
     record: ImageRecord
     encoded: EncodedImage
     values: dict[str, NDArray[Any]] = field(default_factory=dict)
     note: str = ""
+    unseen: int = 0
 
 
 def write_segment(

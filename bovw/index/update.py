@@ -12,12 +12,22 @@ from typing import Any
 from ..errors import ImageError, IncompatibleError, ParameterError, absolute_path
 from ..features.vocabulary import Vocabulary
 from ..networks.embedder import Embedder
-from ..pictures.files import content_hash
-from ..pictures.folders import FAILED, Found
+from ..pictures.folders import FAILED, PAGES, Found, has_fragments
+from ..pictures.fragments import seconds_of, split_fragment
 from ..pictures.reading import LIMITS, Limits, Source, source_content
 from ..reporting import Failure, OnFailure, Progress
 from .columns import Embedding
-from .extraction import CHUNK, Task, encode_pictures, stamp_of
+from .extraction import CHUNK, LastHash, Task, encode_pictures, stamp_of
+from .listing import (
+    Listing,
+    holder_of,
+    is_changed,
+    is_gone,
+    known_as,
+    list_pictures,
+    size_of,
+    was_removed,
+)
 from .paths import PictureRoot, chosen_root, stored_root
 from .record import FailedFile, FileStamp, ImageRecord, require_id, require_metadata
 from .segment_writer import IndexedImage
@@ -39,6 +49,8 @@ PASSING = (
 )
 # Why an image is passed over that was removed from the index.
 REMOVED = "removed from the index before"
+# Frames that are left out without a word: a film has many.
+BLANK_FRAMES = "blank frames of videos"
 
 
 @dataclass
@@ -48,7 +60,7 @@ class AddReport:
     Attributes:
         added: images that are new in the index.
         changed: images that were in it, and were read again because they had changed.
-        unchanged: images that were in it and were left alone.
+        unchanged: images that were in it and were left alone; the frames of a video count as one.
         moved: images whose files have other paths now: they were known by their content, and not
             read again.
         removed: images that were in it, and were pruned because they are gone from disk.
@@ -56,8 +68,8 @@ class AddReport:
             One that was in the index before stays there as it was.
         absent: how many of `failed` could not be found.
         stopped: whether the run ended early, as it was asked to.
-        passed_over: how many files and folders below the named ones were not looked at, by ending
-            or by reason.
+        passed_over: how many files and folders below the named ones, further pages of files, and
+            blank frames of videos were not looked at, by ending or by reason.
         warnings: pictures that were read in part, and how much of each: they are cut off.
         gone: the paths of the images that were removed.
 
@@ -132,6 +144,7 @@ class Update:
         self.progress, self.failure, self.stop = progress, failure, stop
         self.report = AddReport()
         self.moved: set[str] = set()
+        self.listing = Listing()
 
     def add_files(
         self,
@@ -141,12 +154,14 @@ class Update:
         check_content: bool,
         retry: bool,
         dry_run: bool,
+        pages: bool,
     ) -> None:
         """Add picture files, known by their paths.
 
         Args:
             retry: those that failed before and have not changed, too.
             dry_run: count what would be done, and do nothing.
+            pages: whether all pages of a file are wanted, or the first only.
         """
         files = list(found.files)
         self.report.passed_over = found.passed_over
@@ -161,14 +176,31 @@ class Update:
         failed = {} if retry or check_content else dict(self.writer.failed)
         for path in [each for each in self.writer.failed if is_gone(root.absolute(each))]:
             del self.writer.failed[path]
-        for first in range(0, len(files), SLICE):
+        self.listing = list_pictures(
+            found.files,
+            snapshot,
+            root,
+            removed,
+            pages=pages,
+            check_content=check_content,
+            jobs=self.jobs,
+            limits=self.limits,
+            progress=self.progress,
+            stop=self.stop,
+        )
+        self.take_listing()
+        if self.listing.stopped:
+            self.report.stopped = True
+            return
+        pictures = list(self.listing.pictures)
+        for first in range(0, len(pictures), SLICE):
             for path, (name, record) in known_as(
-                snapshot, root, files[first : first + SLICE]
+                snapshot, root, pictures[first : first + SLICE]
             ).items():
-                named = root.absolute(root.stored(found.files[path]))
+                named = root.absolute(root.stored(self.listing.pictures[path]))
                 if record is None and was_removed(root.absolute(name), named, removed):
                     self.report.passed_over[REMOVED] += 1
-                elif found.files[path] != path and self.has_failed(path, failed.get(name)):
+                elif named != root.absolute(name) and self.has_failed(path, failed.get(name)):
                     self.report.passed_over[FAILED] += 1
                 elif record is None or check_content or is_changed(path, record):
                     todo.append((path, name, record))
@@ -224,13 +256,27 @@ class Update:
         if failed is None or failed.limits != self.unusual_limits():
             return False
         with suppress(OSError):
-            return stamp_of(os.stat(path)) == (failed.file.size_bytes, failed.file.mtime)
+            return stamp_of(path) == (failed.file.size_bytes, failed.file.mtime)
         return False
 
     def unusual_limits(self) -> dict[str, float]:
         """The limits of this run that are not the usual ones."""
         usual = vars(LIMITS)
         return {name: value for name, value in vars(self.limits).items() if value != usual[name]}
+
+    def take_listing(self) -> None:
+        """Take note of the files that are left out, or left alone, as a whole."""
+        self.report.unchanged += self.listing.unchanged
+        if self.listing.removed:
+            self.report.passed_over[REMOVED] += self.listing.removed
+        for problem in self.listing.failed:
+            self.leave_out(problem)
+
+    def leave_out(self, problem: Failure) -> None:
+        """Take note of what is left out, and tell it at once."""
+        self.report.failed.append(problem)
+        if self.failure:
+            self.failure(problem)
 
     def without_moved(
         self,
@@ -245,18 +291,20 @@ class Update:
         several such images the first by id is taken.
         """
         sizes = {path: size_of(path) for path, _, record in todo if record is None}
-        lost: dict[str, list[tuple[int, ImageRecord]]] = {}
+        hashes = LastHash(self.limits)
+        lost: dict[tuple[str, str], list[tuple[int, ImageRecord]]] = {}
         lost_sizes = set()
         for image, record, size in self.lost_images(set(sizes.values())):
-            lost.setdefault(record.sha256, []).append((image, record))
+            key = record.sha256, split_fragment(record.path)[1]
+            lost.setdefault(key, []).append((image, record))
             lost_sizes.add(size)
         moved: dict[int, ImageRecord] = {}
         rest = []
         for path, name, known in todo:
             same: list[tuple[int, ImageRecord]] = []
             if sizes.get(path) in lost_sizes:
-                with suppress(ImageError):
-                    same = lost.get(content_hash(path, self.limits.file_bytes), [])
+                with suppress(ImageError, OSError):
+                    same = lost.get((hashes.of(path), split_fragment(path)[1]), [])
             if not same:
                 rest.append((path, name, known))
                 continue
@@ -265,7 +313,7 @@ class Update:
             moved[image] = replace(
                 record,
                 id=name if record.id == record.path else record.id,
-                file=FileStamp(name, *stamp_of(os.stat(path))),
+                file=FileStamp(name, *stamp_of(path)),
                 metadata={**record.metadata, **metadata},
             )
         if not dry_run:
@@ -352,13 +400,15 @@ class Update:
     ) -> None:
         """Take note of what became of a picture."""
         if isinstance(result, Failure):
-            self.report.failed.append(Failure(name, result.reason))
-            if self.failure:
-                self.failure(self.report.failed[-1])
+            self.leave_out(Failure(name, result.reason))
         elif result is None:
             self.report.unchanged += 1
+        elif not len(result.encoded) and seconds_of(split_fragment(name)[1]) is not None:
+            self.report.passed_over[BLANK_FRAMES] += 1
         else:
             batch[result.record.id] = result
+            if result.unseen and name not in self.listing.complete:
+                self.report.passed_over[PAGES] += result.unseen
             if result.note:
                 self.report.warnings.append(Failure(name, result.note))
 
@@ -385,16 +435,25 @@ class Update:
         root, snapshot = self.picture_root(), self.writer.snapshot
         excluded = {root.absolute(root.stored(path)) for path in found.excluded}
         kept = {root.stored(path) for path in found.files} if excluded else set()
+        complete = {root.absolute(root.stored(path)) for path in self.listing.complete}
+        there = {root.absolute(root.stored(path)) for path in self.listing.pictures if complete}
 
         def is_unwanted(record: ImageRecord) -> bool:
             path = root.absolute(record.path)
             if record.id in self.moved:  # a dry run has only found that out
                 return False
-            return is_gone(path) or (record.path not in kept and lies_in(path, excluded))
+            if is_gone(path) or (holder_of(path) in complete and path not in there):
+                return True
+            file = root.below(split_fragment(path)[0])
+            return not {record.path, file} & kept and lies_in(path, excluded)
 
         named = known_as(snapshot, root, paths)
         groups = {"the named files": [record for _, record in named.values() if record]}
-        folders = {os.path.realpath(path): path for path in paths if os.path.isdir(path)}
+        folders = {
+            real_name(root, path): path
+            for path in paths
+            if os.path.isdir(path) or has_fragments(path, True)
+        }
         for record, folder in images_below(snapshot, root, list(folders)):
             groups.setdefault(folders[folder], []).append(record)
         gone: dict[str, str] = {}
@@ -415,9 +474,7 @@ class Update:
         self.report.failed[: self.report.absent] = absent
         self.report.absent = len(absent)
         for problem in held_back.values():
-            self.report.failed.append(problem)
-            if self.failure:
-                self.failure(problem)
+            self.leave_out(problem)
 
     def picture_root(self) -> PictureRoot:
         """The root of this run."""
@@ -451,76 +508,13 @@ def with_embedders(
     return tuple(by_name.values())
 
 
-def known_as(
-    snapshot: Snapshot, root: PictureRoot, paths: Sequence[str]
-) -> dict[str, tuple[str, ImageRecord | None]]:
-    """How some pictures are stored and, if they are in the index, their records; of several paths
-    of one, the first.
-
-    A picture that was outside of an earlier root is found by its absolute path, and keeps it.
-    """
-    stored: dict[str, str] = {}
-    for path in paths:
-        stored.setdefault(root.stored(path), path)
-    known = snapshot.find([*stored, *(root.absolute(name) for name in stored)])
-    result: dict[str, tuple[str, ImageRecord | None]] = {}
-    for name, path in stored.items():
-        used = name if name in known else root.absolute(name)
-        result[path] = (used, known[used][1]) if used in known else (name, None)
-    return result
-
-
-def is_changed(path: str, record: ImageRecord) -> bool:
-    """Whether a file differs in size or modification time from what was indexed."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return True
-    return record.file is None or stamp_of(status) != (record.file.size_bytes, record.file.mtime)
-
-
-def size_of(path: str) -> int:
-    """The length of a file; -1 if it cannot be looked at."""
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return -1
-
-
-def is_gone(path: str) -> bool:
-    """Whether there is certainly nothing at a path: what cannot be looked at may be there."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def was_removed(name: str, named: str, removed: set[str]) -> bool:
-    """Whether an image was removed from the index and is not asked for again: what was removed is
-    it, or lies above it, but not above what is named.
-
-    Args:
-        name: of the image, an absolute path.
-        named: the folder in which it was found, or its own name.
-        removed: what was removed.
-    """
-    while removed and len(name) > len(named):
-        if name in removed:
-            return True
-        name = os.path.dirname(name)
-    return False
-
-
 def lies_in(path: str, places: Collection[str]) -> bool:
     """Whether a path, absolute, is one of some places or lies below one."""
     above = ""
     while places and path != above:
         if path in places:
             return True
-        path, above = os.path.dirname(path), path
+        path, above = holder_of(path), path
     return False
 
 
@@ -529,7 +523,7 @@ def file_of(task: Task) -> FileStamp | None:
     if not task.path or not isinstance(task.source, str):
         return None
     try:
-        return FileStamp(task.path, *stamp_of(os.stat(task.source)))
+        return FileStamp(task.path, *stamp_of(task.source))
     except (OSError, ValueError):
         return None
 
@@ -590,19 +584,23 @@ def remove(writer: Writer, paths: Sequence[str], dry_run: bool = False) -> Remov
     """
     root, snapshot = PictureRoot(writer.storage.path, writer.picture_root or "."), writer.snapshot
     gone = {record.id for _, record in known_as(snapshot, root, paths).values() if record}
-    others = [
-        path for path in paths if not {root.stored(path), root.absolute(root.stored(path))} & gone
-    ]
-    hit = set()
-    for record, folder in images_below(snapshot, root, others):
+    hit = {path for path in paths if {root.stored(path), root.absolute(root.stored(path))} & gone}
+    # what is no image may hold some, and so may a file with several pages
+    holders = {
+        path: real_name(root, path)
+        for path in paths
+        if path not in hit or has_fragments(path, True)
+    }
+    below = set()
+    for record, holder in images_below(snapshot, root, list(holders)):
         gone.add(record.id)
-        hit.add(folder)
-    found = [path for path in paths if path not in others or os.path.realpath(path) in hit]
+        below.add(holder)
+    hit.update(path for path, holder in holders.items() if holder in below)
     if not dry_run:
+        found = [path for path in paths if path in hit]
         writer.remember(removed=[root.stored(path) for path in found], commit=False)
         writer.delete([image for image, _ in snapshot.find(sorted(gone)).values()])
-    missed = [path for path in others if os.path.realpath(path) not in hit]
-    failed = [Failure(path, "is not in the index") for path in missed]
+    failed = [Failure(path, "is not in the index") for path in paths if path not in hit]
     return RemoveReport(len(gone), failed, sorted(gone))
 
 
@@ -664,16 +662,21 @@ def relocate(writer: Writer, old: str, new: str) -> int:
     return count
 
 
+def real_name(root: PictureRoot, path: str) -> str:
+    """A folder without links; a file in one, as a picture is known."""
+    return os.path.realpath(path) if os.path.isdir(path) else root.absolute(root.stored(path))
+
+
 def images_below(
-    snapshot: Snapshot, root: PictureRoot, folders: Sequence[str]
+    snapshot: Snapshot, root: PictureRoot, holders: Sequence[str]
 ) -> Iterator[tuple[ImageRecord, str]]:
-    """The live images whose files are some paths or lie below them, with each of these, absolute
-    and without links, that they are below.
+    """The live images whose files are some paths or lie below them, and those that are pages and
+    frames of these, with the `real_name` of each that they are below.
     """
-    wanted = {os.path.realpath(folder) for folder in folders}
+    wanted = {real_name(root, holder) for holder in holders}
     for _, record in snapshot.live_records() if wanted else ():
         above, before = record.path and root.absolute(record.path), ""
         while above != before:
             if above in wanted:
                 yield record, above
-            above, before = os.path.dirname(above), above
+            above, before = holder_of(above), above

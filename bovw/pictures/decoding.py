@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageFile
+from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import BovwError, ImageError
+from . import raw, video
 from .files import DamagedImageError, damaged, unreadable
 from .formats import (
     decode_small,
@@ -22,11 +23,14 @@ from .formats import (
     has_several_scans,
     opened_image,
     orientation_of,
+    page_numbers,
     stored_orientation,
 )
-from .limits import Limits
+from .fragments import page_of, seconds_of, split_fragment
+from .limits import Limits, require_memory, require_pixels
 from .pixels import (
     colour_values,
+    gray_of_array,
     gray_values,
     has_deep_colours,
     in_other_order,
@@ -54,12 +58,14 @@ class Decoded:
         size: upright (width, height) of the whole picture.
         part: what was read, in pixels of the upright picture.
         note: empty, or that the picture is cut off, and how much was read.
+        unseen: how many pages its file has beside, if no page was named.
     """
 
     pixels: NDArray[np.uint8]
     size: tuple[int, int]
     part: Box
     note: str = ""
+    unseen: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class Job:
         draft: it may be decoded at a fraction of its size, but not below this long side.
         mode: "L" for grey values, "RGB" for colours or, if it has none, grey values.
         limits: what it may cost.
+        page: of its file.
     """
 
     path: str
@@ -79,26 +86,76 @@ class Job:
     draft: int | None
     mode: str
     limits: Limits
+    page: int = 1
+
+    def opened(self) -> ImageFile.ImageFile:
+        """Its header, read. Raises ImageError."""
+        return opened_image(self.path, self.file, self.page)
 
 
 def decoded(path: str, file: BinaryIO, draft: int | None, mode: str, limits: Limits) -> Decoded:
     """The upright pixels of a picture file. Of a damaged one it is what there is to see: all, if
     only what lies beside the pixels is damaged, or the rows that can be decoded.
 
-    Args: as the attributes of a Job.
+    Args: as the attributes of a Job; the path may say which page or time of the file is meant.
 
     Raises:
-        ImageError: nothing of it can be decoded, or it is beyond a limit.
+        ImageError: nothing of it can be decoded, it is beyond a limit, or its file has no such page
+            or time.
     """
-    job = Job(path, file, draft, mode, limits)
+    fragment = split_fragment(path)[1]
+    seconds, job = seconds_of(fragment), Job(path, file, draft, mode, limits, page_of(fragment))
+    with our_errors(path):
+        if video.is_video(file):
+            return decode_frame(job, seconds)
+        if seconds is not None:
+            raise ImageError(path, "has no times: it is no video")
+        if raw.is_raw(path, file):
+            return decode_raw(job)
+        found = decode_picture(job)
+        return found if fragment else replace(found, unseen=len(page_numbers(file)) - 1)
+
+
+def decode_frame(job: Job, seconds: float | None) -> Decoded:
+    """The frame of a video at a time, or the first. Raises ImageError."""
+    if job.page > 1:
+        raise ImageError(job.path, f"has no page {job.page}")
+    frame = video.frame_at(job.path, job.file, seconds or 0.0, job.limits)
+    size = (frame.shape[1], frame.shape[0])
+    pixels = frame if job.mode == "RGB" else gray_of_array(frame)
+    note = "the first frame of a video: #t=SECONDS names another" if seconds is None else ""
+    return Decoded(pixels, size, (0, 0, *size), note)
+
+
+def decode_raw(job: Job) -> Decoded:
+    """The picture of a RAW file: the preview in it if that is large enough, else what the values of
+    the sensor give. Raises ImageError.
+    """
+    if job.page > 1:
+        raise ImageError(job.path, f"has no page {job.page}")
+    with raw.opened_raw(job.path, job.file, job.limits) as opened:
+        size = raw.size_of(opened)
+        side = job.draft or max(size)
+        jpeg = raw.preview(opened, min(side, max(size)))
+        if jpeg:
+            with suppress(DamagedImageError):
+                shown = decode_whole(replace(job, file=io.BytesIO(jpeg), draft=side))
+                return Decoded(shown.pixels, size, (0, 0, *size))
+        image = Image.fromarray(raw.developed(job.path, opened, side, job.limits))
+    pixels = gray_values(image) if job.mode == "L" else colour_values(image, side)
+    return Decoded(pixels, size, (0, 0, *size))
+
+
+def decode_picture(job: Job) -> Decoded:
+    """A picture, or what is left of it. Raises ImageError."""
     try:
         return decode_whole(job)
     except DamagedImageError as error:
         for attempt in (decode_alone, decode_finished, decode_rows, decode_ended):
             with suppress(DamagedImageError):
                 found = attempt(job)
-                if limits.strict and found.note:
-                    raise ImageError(path, f"is {found.note}") from error
+                if job.limits.strict and found.note:
+                    raise ImageError(job.path, f"is {found.note}") from error
                 return found
         raise
 
@@ -109,7 +166,7 @@ def decode_whole(job: Job) -> Decoded:
         image, size = prepared(job)
         gray = job.mode == "L" or is_gray(image)
         deep = gray and has_deep_colours(image)
-        low = low_bytes(opened_image(job.path, job.file)) if deep else None
+        low = low_bytes(job.opened()) if deep else None
         side = job.draft or max(size)
         pixels = gray_values(image, low) if gray else colour_values(image, side)
         orientation = orientation_of(image)
@@ -138,8 +195,7 @@ def decode_rows(job: Job, with_end: bool = False) -> Decoded:
         whole, first, last = complete_rows(lambda: prepared(job)[0], with_end)
         other = whole
         if deep:
-            again = partial(opened_image, job.path, job.file)
-            other, lowest, highest = complete_rows(lambda: in_other_order(again()))
+            other, lowest, highest = complete_rows(lambda: in_other_order(job.opened()))
             first, last = max(first, lowest), min(last, highest)
         if last <= first:
             raise damaged(job.path, ValueError("none of its rows can be read"))
@@ -191,33 +247,13 @@ def prepared(job: Job, copies: int = 1) -> tuple[ImageFile.ImageFile, tuple[int,
     Args:
         copies: how many of it will be in memory.
     """
-    image = opened_image(job.path, job.file)
+    image = job.opened()
     size = image.size
     require_pixels(job.path, size, job.limits)
     if job.draft is not None:
         decode_small(image, job.mode, job.draft)
     require_memory(job.path, copies * decoding_bytes(image, size), job.limits)
     return image, size
-
-
-def require_pixels(path: str, size: tuple[int, int], limits: Limits) -> None:
-    """Raise ImageError if a picture has too many pixels."""
-    if size[0] * size[1] > limits.pixels:
-        raise ImageError(
-            path,
-            f"is too large: {size[0]} x {size[1]} pixels, "
-            f"more than {limits.pixels:,} (limit: pixels)",
-        )
-
-
-def require_memory(path: str, needed: int, limits: Limits) -> None:
-    """Raise ImageError if decoding takes too much memory."""
-    if needed > limits.memory:
-        raise ImageError(
-            path,
-            f"is too large: decoding takes {needed:,} bytes of memory, "
-            f"more than {limits.memory:,} (limit: memory)",
-        )
 
 
 @contextmanager

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import Iterable
 from io import BufferedReader
 
 from ..errors import ImageError, ParameterError, path_text
+from .fragments import seconds_of, split_fragment
 
 __all__ = [
     "DamagedImageError",
@@ -35,14 +37,17 @@ def path_list(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) 
 
 
 def opened_file(path: str | os.PathLike[str], longest: int) -> BufferedReader:
-    """Open a regular file for reading, and nothing else: a pipe would keep us waiting.
+    """Open the file of a picture, a regular one and nothing else: a pipe would keep us waiting.
 
     Raises:
         ImageError: it cannot be opened, is no regular file, is empty, or has more than `longest`
-            bytes.
+            bytes. A video, of which a time is meant, is never read as a whole and may be longer.
     """
+    name, fragment = split_fragment(path)
+    if seconds_of(fragment) is not None:
+        longest = sys.maxsize
     try:
-        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115 - the caller closes it
+        file = open(name, "rb", opener=lambda each, flags: os.open(each, flags | os.O_NONBLOCK))  # noqa: SIM115 - the caller closes it
     except IsADirectoryError:
         raise ImageError(path, "is not a regular file") from None
     except (OSError, ValueError) as error:
@@ -68,7 +73,7 @@ def require_length(path: str | os.PathLike[str], length: int, longest: int) -> N
 
 
 def content_hash(path: str | os.PathLike[str], longest: int) -> str:
-    """SHA-256 of a file's content, hexadecimal. Raises ImageError, as `opened_file`."""
+    """SHA-256 of a picture's file, hexadecimal. Raises ImageError, as `opened_file`."""
     with opened_file(path, longest) as file:
         try:
             return hashlib.file_digest(file, "sha256").hexdigest()

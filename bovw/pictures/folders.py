@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from ..errors import ParameterError
 from ..reporting import Failure
 from .files import path_list, unreadable
+from .fragments import file_of, page_of, split_fragment
+from .raw import RAW_SUFFIXES
+from .video import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -20,7 +23,16 @@ if TYPE_CHECKING:
     # A folder, and the patterns that hold below it.
     Rule = tuple[str, GitIgnoreSpec]
 
-__all__ = ["FAILED", "Found", "Selection", "find_images", "passed_over_text", "require_patterns"]
+__all__ = [
+    "FAILED",
+    "PAGES",
+    "Found",
+    "Selection",
+    "find_images",
+    "has_fragments",
+    "passed_over_text",
+    "require_patterns",
+]
 
 SUFFIXES = frozenset(
     [
@@ -29,24 +41,16 @@ SUFFIXES = frozenset(
         *(".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".vda", ".vst", ".webp"),
     ]
 )
-# What is found as well if there is the package that opens it.
 HEIC_SUFFIXES = frozenset([".heic", ".heics", ".heif", ".heifs", ".hif"])
+# What is found as well if there is the package that opens it.
+EXTRAS = {"pillow_heif": HEIC_SUFFIXES, "rawpy": RAW_SUFFIXES, "av": VIDEO_SUFFIXES}
+# What may have several pages.
+PAGED_SUFFIXES = frozenset([".tif", ".tiff"])
 # What shows pictures and is not read, by its cure.
 UNREAD = {
     "pip install 'bovw[heic]'": HEIC_SUFFIXES,
-    "RAW: export as TIFF or JPEG": frozenset(
-        [
-            *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc"),
-            *(".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
-            *(".rwl", ".sr2", ".srf", ".srw", ".x3f"),
-        ]
-    ),
-    "video: export frames": frozenset(
-        [
-            *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
-            *(".mts", ".ogv", ".webm", ".wmv"),
-        ]
-    ),
+    "pip install 'bovw[raw]'": RAW_SUFFIXES,
+    "pip install 'bovw[video]'": VIDEO_SUFFIXES,
     "pages: export as pictures": frozenset([".djvu", ".eps", ".pdf", ".ps"]),
     "export as PNG or JPEG": frozenset(
         [
@@ -58,7 +62,13 @@ UNREAD = {
 # What else is passed over, and the option that changes it.
 HIDDEN, LINKS, EXCLUDED = "hidden or in system folders", "links to folders", "excluded"
 FAILED = "failed before and unchanged"
-OPTIONS = {HIDDEN: "--hidden", LINKS: "--follow-links", FAILED: "--retry"}
+PAGES = "further pages"
+OPTIONS = {
+    HIDDEN: "--hidden",
+    LINKS: "--follow-links",
+    FAILED: "--retry",
+    PAGES: "--pages",
+}
 # Folders in which systems and their programs keep copies, by their names in small letters. A name
 # that begins with a dot is hidden, too.
 SYSTEM_FOLDERS = frozenset(
@@ -125,7 +135,7 @@ def find_images(
             for file in files_below(path, selection, found):
                 if len(path) >= len(found.files.get(file, "")):
                     found.files[file] = path
-        elif os.path.lexists(path):
+        elif os.path.lexists(file_of(path)):
             found.files[path] = path
         else:
             found.problems.append(Failure(path, "there is no such file or folder"))
@@ -201,14 +211,26 @@ def reason_against_folder(
 
 def plain(path: str) -> str:
     """A path without ./ and doubled slashes, so that one file has one name; .. stays, since a link
-    may come before it.
+    may come before it; the first page of a file is the file.
     """
+    file, fragment = split_fragment(path)
+    path = file if fragment and page_of(fragment) == 1 and "page" in fragment else path
     return path if ".." in path.split(os.sep) else os.path.normpath(path)
 
 
 def is_read(ending: str) -> bool:
     """Whether an ending in small letters is one of an image format that we read."""
-    return ending in SUFFIXES or (ending in HEIC_SUFFIXES and find_spec("pillow_heif") is not None)
+    return ending in SUFFIXES or any(
+        ending in endings and find_spec(package) is not None for package, endings in EXTRAS.items()
+    )
+
+
+def has_fragments(path: str, pages: bool) -> bool:
+    """Whether a file may hold several pictures that are wanted, by its ending: a video, or one with
+    pages.
+    """
+    ending = Path(path).suffix.lower()
+    return ending in VIDEO_SUFFIXES or (pages and ending in PAGED_SUFFIXES)
 
 
 def cure_of(ending: str) -> str:

@@ -5,12 +5,14 @@ that takes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from typing import IO, BinaryIO
 
 from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..errors import ImageError
 from .files import damaged
@@ -18,11 +20,15 @@ from .pixels import has_deep_colours
 from .working import working_unit
 
 __all__ = [
+    "ORIENTATION",
     "decode_small",
     "decoding_bytes",
+    "directories",
     "has_several_scans",
+    "length_of",
     "opened_image",
     "orientation_of",
+    "page_numbers",
     "stored_orientation",
 ]
 
@@ -53,6 +59,10 @@ HEIF_BRANDS = (
     b"msf1",
 )
 ORIENTATION = 0x0112
+# What a page of a TIFF file is, and flags in it: a smaller copy of another page, a mask of one.
+KIND, NO_PAGE = 0x00FE, 0b101
+# Pages of a file that are looked for at most.
+MOST_PAGES = 10_000
 ROWS_PER_STRIP = 0x0116
 TILE_WIDTH, TILE_HEIGHT = 0x0142, 0x0143
 # Bytes a pixel of an image in Pillow, by mode; 4 in all others.
@@ -65,12 +75,15 @@ Open = Callable[[IO[bytes], "str | bytes"], ImageFile.ImageFile]
 Accepts = Callable[[bytes], "bool | str"]
 
 
-def opened_image(path: str, file: BinaryIO) -> ImageFile.ImageFile:
+def opened_image(path: str, file: BinaryIO, page: int = 1) -> ImageFile.ImageFile:
     """Read the header of a picture. Not by `Image.open`, whose limit of size is a setting of the
     whole program.
 
+    Args:
+        page: of a TIFF file, from 1 on.
+
     Raises:
-        ImageError: it has no format that we read.
+        ImageError: it has no format that we read, or no such page.
     """
     file.seek(0)
     prefix = file.read(16)
@@ -82,11 +95,55 @@ def opened_image(path: str, file: BinaryIO) -> ImageFile.ImageFile:
         elif accepted:
             file.seek(0)
             try:
-                return opens(file, "")
+                return at_page(path, opens(file, ""), page)
             except SyntaxError as error:
                 if accepts:
                     problem = damaged(path, error)
     raise problem
+
+
+def at_page(path: str, image: ImageFile.ImageFile, page: int) -> ImageFile.ImageFile:
+    """An opened image at one of its pages. Raises ImageError if there is none."""
+    if page > 1:
+        try:
+            if image.format != "TIFF":
+                raise EOFError
+            image.seek(page - 1)
+        except EOFError:
+            raise ImageError(path, f"has no page {page}") from None
+    return image
+
+
+def directories(file: BinaryIO, first: int = 0) -> Iterator[ImageFileDirectory_v2]:
+    """The directories of a TIFF file, one after the other, up to one that is damaged; of any other
+    file none.
+
+    Args:
+        first: where the first of them is; 0: where the file says.
+    """
+    file.seek(0)
+    header, seen = file.read(16), set[int]()
+    with suppress(Exception):  # what a decoder raises of damaged files has no end
+        tags = ImageFileDirectory_v2(header if b"+" in header[2:4] else header[:8])
+        place = first or tags.next
+        while place and place not in seen and len(seen) < MOST_PAGES:
+            seen.add(place)
+            file.seek(place)
+            tags.load(file)
+            yield tags
+            place = tags.next
+
+
+def page_numbers(file: BinaryIO) -> list[int]:
+    """The pages of a picture file, from 1 on: in a TIFF file those of its directories that are no
+    smaller copies and no masks; in any other the first.
+    """
+    pages = (
+        number
+        for number, tags in enumerate(directories(file), 1)
+        if number == 1 or not int(tags.get(KIND, 0)) & NO_PAGE
+    )
+    return list(pages) or [1]
 
 
 def openers(prefix: bytes) -> list[tuple[Open, Accepts | None]]:

@@ -16,6 +16,7 @@ __all__ = [
     "NEUTRAL",
     "bands",
     "colour_values",
+    "colours_of_array",
     "gray_of_array",
     "gray_values",
     "has_deep_colours",
@@ -71,7 +72,7 @@ def gray_values(image: Image.Image, low: Image.Image | None = None) -> NDArray[n
 
 def colour_values(image: Image.Image, side: int) -> NDArray[np.uint8]:
     """Decode an opened image that is not `is_gray` into colours (h, w, 3) uint8 BGR, as it is
-    stored: not turned.
+    stored: not turned. Alpha is composed on mid grey.
 
     Args:
         side: a large image may be reduced to twice this long side, which saves memory.
@@ -83,8 +84,25 @@ def colour_values(image: Image.Image, side: int) -> NDArray[np.uint8]:
     width, height = image.size
     colours = np.empty((height, width, 3), np.uint8)
     for top, bottom in bands(width, height):
-        colours[top:bottom] = np.asarray(rows_of(image, top, bottom).convert("RGB"))[..., ::-1]
+        rows = rows_of(image, top, bottom)
+        if has_alpha(image):
+            layers = rows.convert("RGBA")
+            shown = composed(
+                np.asarray(layers.convert("RGB")), np.asarray(layers.getchannel("A"))[..., None]
+            )
+        else:
+            shown = np.asarray(rows.convert("RGB"))
+        colours[top:bottom] = shown[..., ::-1]
     return colours
+
+
+def colours_of_array(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Colours (h, w, 3) uint8 BGR of pixels as `gray_of_array` takes them; grey if there are none,
+    or if they are not uint8.
+    """
+    if array.dtype != np.uint8 or array.ndim == 2 or array.shape[2] == 1:
+        return np.repeat(gray_of_array(array)[..., None], 3, axis=2)
+    return array if array.shape[2] == 3 else composed(array[..., :3], array[..., 3:])
 
 
 def gray_of_array(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -126,16 +144,14 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def is_gray(image: Image.Image) -> bool:
-    """Whether an image is shown in grey: because it is, because it has deep pixels, or because
-    alpha is to be composed on grey.
-    """
-    bands = image.getbands()
-    return (
-        (len(bands) == 1 and image.mode != "P")
-        or "A" in bands
-        or "transparency" in image.info
-        or has_deep_colours(image)
-    )
+    """Whether an image is shown in grey: because it is, or because it has deep pixels."""
+    colours = len(image.getbands()) > 2 or image.mode in ("P", "PA")
+    return not colours or has_deep_colours(image)
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether something of an image may be transparent."""
+    return "A" in image.getbands() or "transparency" in image.info
 
 
 def has_deep_colours(image: Image.Image) -> bool:
@@ -213,7 +229,7 @@ def shallow_gray(image: Image.Image) -> NDArray[np.uint8]:
     """Grey values (h, w) of an image with 8 bits a channel."""
     if image.mode == "LAB":
         return np.asarray(image.getchannel("L"))
-    if "A" in image.getbands() or "transparency" in image.info:
+    if has_alpha(image):
         layers = image.convert("RGBA")
         return composed(
             np.asarray(layers.convert("RGB").convert("L")), np.asarray(layers.getchannel("A"))
@@ -254,11 +270,13 @@ def deep_colours(image: Image.Image, low: Image.Image) -> NDArray[np.uint8]:
 
 
 def composed(
-    gray: NDArray[np.uint8], alpha: NDArray[np.uint8] | NDArray[np.float32]
+    values: NDArray[np.uint8], alpha: NDArray[np.uint8] | NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """Grey values (h, w) laid over mid grey by their alpha (h, w), 0 to 255."""
+    """Grey values (h, w), or colours (h, w, 3), laid over mid grey by their alpha (h, w), or
+    (h, w, 1), 0 to 255.
+    """
     weight = alpha.astype(np.float32) / 255
-    return np.rint(gray * weight + NEUTRAL * (1 - weight)).astype(np.uint8)
+    return np.rint(values * weight + NEUTRAL * (1 - weight)).astype(np.uint8)
 
 
 def stretched(rows: Rows, width: int, height: int) -> NDArray[np.uint8]:

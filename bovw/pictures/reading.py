@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,8 +18,12 @@ from ..errors import ImageError, ParameterError, require_types
 from ..opencv import cv2
 from .decoding import Box, Decoded, decoded
 from .files import opened_file, require_length, unreadable
+from .formats import page_numbers
+from .fragments import time_fragment
 from .limits import LIMITS, Limits
-from .pixels import NEUTRAL, gray_of_array
+from .pixels import NEUTRAL, colours_of_array, gray_of_array
+from .raw import is_raw
+from .video import VIDEO_SUFFIXES, is_video, key_frame_times
 from .working import working_unit
 
 __all__ = [
@@ -25,10 +31,13 @@ __all__ = [
     "LIMITS",
     "NAMELESS",
     "Box",
+    "ColourPicture",
     "Limits",
     "Picture",
     "Source",
     "fitted",
+    "fragments_in",
+    "load_colour_picture",
     "load_colours",
     "load_picture",
     "name_of",
@@ -56,12 +65,28 @@ class Picture:
         box: x, y, width, height of the part that `gray` shows, in pixels of the original; all of it
             by default, and what there is of one that is cut off.
         note: what is to be said of it: that it is cut off, and how much there is; else empty.
+        unseen: how many pages its file has beside, if no page was named.
     """
 
     gray: NDArray[np.uint8]
     size: tuple[int, int]
     box: Box
     note: str = ""
+    unseen: int = 0
+
+
+@dataclass(frozen=True)
+class ColourPicture:
+    """The colours of a picture, or of what there is of one that is cut off.
+
+    Attributes:
+        pixels: (h, w, 3) uint8 BGR, shrunk to the working size.
+        box: x, y, width, height of the part that they show, in pixels of the original upright
+            picture.
+    """
+
+    pixels: NDArray[np.uint8]
+    box: Box
 
 
 def load_picture(
@@ -95,10 +120,9 @@ def load_colours(
     """
     content = source_content(source, limits)
     if isinstance(content, np.ndarray):
-        size = (content.shape[1], content.shape[0]) if content.ndim > 1 else (0, 0)
-        gray = picture_from_array(content, max(1, *size)).gray
-        plain = content.dtype == np.uint8 and content.ndim == 3 and content.shape[2] == 3
-        found = Decoded(content if plain else gray, size, (0, 0, *size))
+        require_pixels(content)
+        size = (content.shape[1], content.shape[0])
+        found = Decoded(colours_of_array(content), size, (0, 0, *size))
     else:
         with opened_source(content, limits) as file:
             draft = None if box is not None else max_side
@@ -107,6 +131,26 @@ def load_colours(
     if box is not None:
         pixels, part = cut(found, box, name_of(source))
     return as_colours(fitted(pixels, part[2:], max_side))
+
+
+def load_colour_picture(source: Source, max_side: int, limits: Limits = LIMITS) -> ColourPicture:
+    """The colours of a picture from wherever it comes, shrunk as by `load_picture`.
+
+    Raises: as `load_picture`.
+    """
+    content = source_content(source, limits)
+    if isinstance(content, np.ndarray):
+        require_pixels(content)
+        return ColourPicture(
+            shrunk(colours_of_array(content), max_side), (0, 0, content.shape[1], content.shape[0])
+        )
+    try:
+        with opened_source(content, limits) as file:
+            found = decoded(name_of(content), file, max_side, "RGB", limits)
+    except ImageError as error:
+        raise ImageError(name_of(source), error.reason) from error
+    pixels = shrunk(found.pixels, max_side)
+    return ColourPicture(as_colours(pixels), found.part)
 
 
 def source_content(source: Source, limits: Limits = LIMITS) -> str | bytes | NDArray[Any]:
@@ -151,7 +195,8 @@ def read_picture(
     """Read a picture file, given by its path or as its bytes, upright (EXIF), as grey values,
     shrunk to its working size.
 
-    The first frame or page counts. Alpha is composed on mid grey; deep pixels (16-bit, float) are
+    The first frame or page counts, unless the path names another: `scan.tif#page=2`,
+    `clip.mp4#t=12.4`. Alpha is composed on mid grey; deep pixels (16-bit, float) are
     stretched to 8 bits (see `pixels.stretched`). What the file is called does not matter. Of a file
     that is cut off, the picture is the part that can be read, unless `limits.strict`.
 
@@ -166,7 +211,8 @@ def read_picture(
     gray, part = found.pixels, found.part
     if box is not None:
         gray, part = cut(found, box, path)
-    return shrink(gray, found.size, part, max_side, found.note)
+    picture = shrink(gray, found.size, part, max_side, found.note)
+    return replace(picture, unseen=found.unseen)
 
 
 def read_colours(
@@ -190,6 +236,23 @@ def as_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
+def fragments_in(path: str, limits: Limits = LIMITS) -> list[str]:
+    """What of a file are pictures of their own: its pages ("" for the first, then "page=2"), or the
+    key frames of a video, thinned ("t=4.2", ..., "t=0"): the first comes last, so that an index has
+    it only after all others were looked at.
+
+    Raises:
+        ImageError: the file cannot be opened, or is a damaged video.
+    """
+    is_long = Path(path).suffix.lower() in VIDEO_SUFFIXES
+    with opened_file(path, sys.maxsize if is_long else limits.file_bytes) as file:
+        if is_video(file):
+            first, *others = key_frame_times(path, file)
+            return [time_fragment(time) for time in (*others, first)]
+        pages = [] if is_raw(path, file) else page_numbers(file)
+        return ["", *(f"page={page}" for page in pages[1:])]
+
+
 def fitted(pixels: NDArray[np.uint8], size: tuple[int, int], max_side: int) -> NDArray[np.uint8]:
     """Pixels of a picture of some (width, height), shrunk to a long side by area means."""
     factor = max_side / max(size)
@@ -208,6 +271,15 @@ def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = Non
     Raises:
         ImageError: the array is empty or has another shape.
     """
+    require_pixels(array)
+    gray, size = gray_of_array(array), (array.shape[1], array.shape[0])
+    part = (0, 0, *size) if box is None else whole_box(box, size)
+    x, y, width, height = part
+    return shrink(gray[y : y + height, x : x + width], size, part, max_side)
+
+
+def require_pixels(array: NDArray[Any]) -> None:
+    """Raise ImageError unless an array can be a picture: see `picture_from_array`."""
     if (
         array.ndim not in (2, 3)
         or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))
@@ -218,10 +290,6 @@ def picture_from_array(array: NDArray[Any], max_side: int, box: Box | None = Non
         )
     if array.dtype.kind not in "uif":
         raise ImageError(ARRAY, f"has another dtype than integers or floats: {array.dtype}")
-    gray, size = gray_of_array(array), (array.shape[1], array.shape[0])
-    part = (0, 0, *size) if box is None else whole_box(box, size)
-    x, y, width, height = part
-    return shrink(gray[y : y + height, x : x + width], size, part, max_side)
 
 
 def opened_source(source: str | os.PathLike[str] | bytes, limits: Limits) -> BinaryIO:
@@ -238,12 +306,17 @@ def shrink(
     """A part of a picture, shrunk to the working size by area means; a smaller one keeps its
     size.
     """
-    height, width = gray.shape
+    return Picture(np.ascontiguousarray(shrunk(gray, max_side)), size, part, note)
+
+
+def shrunk(pixels: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
+    """Pixels (h, w) or (h, w, 3), shrunk to the working size."""
+    height, width = pixels.shape[:2]
     unit = float(working_unit(width, height, max_side))
     if unit > 1:
         target = (max(1, round(width / unit)), max(1, round(height / unit)))
-        gray = np.asarray(cv2.resize(gray, target, interpolation=cv2.INTER_AREA), np.uint8)
-    return Picture(np.ascontiguousarray(gray), size, part, note)
+        pixels = np.asarray(cv2.resize(pixels, target, interpolation=cv2.INTER_AREA), np.uint8)
+    return pixels
 
 
 def cut(found: Decoded, box: Box, path: str) -> tuple[NDArray[np.uint8], Box]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ImageError, OutputError
+from ..pictures.fragments import split_fragment, with_fragment
 from ..pictures.reading import fitted, read_colours
 from ..pictures.working import working_unit
 from .rendering import environment, render
@@ -26,7 +27,7 @@ from .rendering import environment, render
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["MARKS", "Figure", "Page", "failure_html", "figure_view", "result_html"]
+__all__ = ["MARKS", "Figure", "Page", "failure_html", "figure_view", "link", "result_html"]
 
 # Pixels of the long side of a picture that a click enlarges, and of one that is folded away.
 LARGE, SMALL = 640, 240
@@ -187,11 +188,13 @@ def figure_view(figure: Figure, folder: str, side: int = LARGE) -> dict[str, Any
 
 def link(path: str, folder: str) -> str:
     """The address of a file as seen from a folder: relative if the path is, so that a page and
-    pictures can move together. Empty if its name cannot be one.
+    pictures can move together. Empty if its name cannot be one. Browsers know fragments such as
+    #t=12.4 themselves.
     """
+    file, fragment = split_fragment(path)
     try:
-        if os.path.isabs(path):
-            return Path(path).as_uri()
-        return quote(os.fsencode(os.path.relpath(path, folder)))
+        if os.path.isabs(file):
+            return with_fragment(Path(file).as_uri(), fragment)
+        return with_fragment(quote(os.fsencode(os.path.relpath(file, folder))), fragment)
     except UnicodeEncodeError:
         return ""

@@ -14,7 +14,7 @@ from .rendering import render
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["Point", "bars", "scatter"]
+__all__ = ["Exact", "Point", "bars", "scatter"]
 
 LABEL, BAR, LINE = 170, 420, 22
 WIDTH, HEIGHT, MARGIN = 640, 360, 56
@@ -30,6 +30,15 @@ class Mean(Protocol):
     def low(self) -> float | None: ...
     @property
     def high(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Exact:
+    """A number without an interval, to be drawn as a mean."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)

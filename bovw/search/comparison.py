@@ -14,7 +14,15 @@ from ..features.encoding import EncodedImage, encode
 from ..features.vocabulary import Vocabulary
 from ..geometry.certainty import is_certain
 from ..geometry.difference import Difference, aligned, differences
-from ..pictures.reading import LIMITS, Limits, Source, load_picture, name_of, source_content
+from ..pictures.reading import (
+    LIMITS,
+    Box,
+    Limits,
+    Source,
+    load_colour_picture,
+    name_of,
+    source_content,
+)
 from ..pictures.working import working_area, working_unit
 from .match import (
     CandidateFit,
@@ -42,6 +50,8 @@ __all__ = [
 DETAIL = 4096
 # Pixels by which things may have moved at most: what is compared grows with its square.
 MOST_TOLERANT = 100
+# Beyond these everything differs, or nothing.
+SENSITIVITIES = (0.1, 10)
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ class Comparison:
         match: where the second picture lies in the first, as a search would say it.
         differences: where they differ, in pixels of the first, the largest first; None if the match
             is not verified.
+        notes: of the first and of the second picture: empty, or that it is cut off, and how much of
+            it was compared, or that it has no features.
 
     Example:
         >>> from bovw import compare_pictures
@@ -62,6 +74,7 @@ class Comparison:
 
     match: Match
     differences: list[Difference] | None
+    notes: tuple[str, str] = ("", "")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values: what `bovw compare --json` prints, beside the names."""
@@ -69,7 +82,9 @@ class Comparison:
         for name in ("image", "id", "metadata", "score", "sisters", "likeness"):
             del facts[name]
         found = self.differences
-        return {**facts, "differences": None if found is None else [one.to_dict() for one in found]}
+        shown = None if found is None else [one.to_dict() for one in found]
+        notes = {"notes": list(self.notes)} if any(self.notes) else {}
+        return {**facts, "differences": shown, **notes}
 
 
 def compare_pictures(
@@ -78,6 +93,7 @@ def compare_pictures(
     vocabulary: Vocabulary | None = None,
     *,
     tolerance: int = 2,
+    sensitivity: float = 1.0,
     mirror_too: bool = True,
     false_alarms: float = 0.01,
     limits: Limits = LIMITS,
@@ -91,6 +107,8 @@ def compare_pictures(
         vocabulary: the shipped RootSIFT one by default; load it once if there are many pairs.
         tolerance: pixels of the first picture by which things may have moved without being
             different.
+        sensitivity: above 1 for fainter differences, below 1 for strong ones only
+            (docs/compare.md).
         mirror_too: whether the second is tried mirrored as well.
         false_alarms: see `SearchOptions`.
         limits: what each picture may cost, but for the time: nothing here can end a decoder that
@@ -98,7 +116,7 @@ def compare_pictures(
 
     Raises:
         ImageError: a picture cannot be read.
-        ParameterError: the tolerance is below 0, or the false alarms are out of range.
+        ParameterError: tolerance, sensitivity or false alarms are out of range.
 
     Example:
         >>> from bovw import compare_pictures
@@ -108,6 +126,9 @@ def compare_pictures(
     """
     if type(tolerance) is not int or not 0 <= tolerance <= MOST_TOLERANT:
         raise ParameterError(f"tolerance: {tolerance!r} is no whole number of 0 to {MOST_TOLERANT}")
+    least, most = SENSITIVITIES
+    if not isinstance(sensitivity, (int, float)) or not least <= sensitivity <= most:
+        raise ParameterError(f"sensitivity: {sensitivity!r} is no number of {least} to {most}")
     require_rate(false_alarms)
     require_types(Vocabulary | None, vocabulary=vocabulary)
     require_types(bool, mirror_too=mirror_too)
@@ -118,8 +139,15 @@ def compare_pictures(
     match = match_pictures(image, query, vocabulary, false_alarms)
     found = None
     if match.verified and match.homography is not None:
-        found = find_differences(one, other, match.homography, tolerance, limits)
-    return Comparison(replace(match, id=name, path=name), found)
+        found = find_differences(one, other, match.homography, tolerance, sensitivity, limits)
+    notes = (note_of(image), note_of(query))
+    return Comparison(replace(match, id=name, path=name), found, notes)
+
+
+def note_of(picture: QueryFeatures) -> str:
+    """What is to be said of a picture that is compared."""
+    blank = "" if len(picture.features) else "has no features (blank or very smooth)"
+    return "; ".join(filter(None, (picture.note, blank)))
 
 
 def match_pictures(
@@ -180,18 +208,30 @@ def find_differences(
     second: Source,
     homography: NDArray[np.float64],
     tolerance: int,
+    sensitivity: float = 1.0,
     limits: Limits = LIMITS,
 ) -> list[Difference]:
     """The differences of two pictures that a homography maps, second to first, in pixels of the
-    first.
+    first, where both have any.
     """
-    one, other = (load_picture(source, DETAIL, limits=limits) for source in (first, second))
-    units = [max(picture.size) / max(picture.gray.shape) for picture in (one, other)]
-    shrunk = scaling(1 / units[0]) @ homography @ scaling(units[1])
-    height, width = one.gray.shape
-    laid, covered = aligned(other.gray, shrunk, (width, height))
-    found = differences(one.gray, laid, covered, tolerance)
-    return [replace(each, box=enlarged(each.box, units[0])) for each in found]
+    one, other = (load_colour_picture(source, DETAIL, limits) for source in (first, second))
+    units = [max(picture.box[2:]) / max(picture.pixels.shape[:2]) for picture in (one, other)]
+    # what is missing of a picture that is cut off is not compared
+    to_one, from_other = (
+        shifted(*picture.box[:2]) @ scaling(unit)
+        for picture, unit in zip((one, other), units, strict=True)
+    )
+    height, width = one.pixels.shape[:2]
+    laid, covered = aligned(
+        other.pixels, np.linalg.inv(to_one) @ homography @ from_other, (width, height)
+    )
+    found = differences(one.pixels, laid, covered, tolerance, sensitivity)
+    return [replace(each, box=enlarged(each.box, units[0], one.box)) for each in found]
+
+
+def shifted(x: int, y: int) -> NDArray[np.float64]:
+    """The transform that moves pixels by x to the right and by y down."""
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
 
 
 def scaling(factor: float) -> NDArray[np.float64]:
@@ -201,12 +241,12 @@ def scaling(factor: float) -> NDArray[np.float64]:
     return np.array([[factor, 0, (factor - 1) / 2], [0, factor, (factor - 1) / 2], [0, 0, 1]])
 
 
-def enlarged(box: tuple[int, int, int, int], factor: float) -> tuple[int, int, int, int]:
-    """A box in pixels of a picture resized by a factor."""
+def enlarged(box: Box, factor: float, part: Box) -> Box:
+    """A box in pixels of a part of a picture, resized by a factor, in pixels of the picture."""
     low, high = (
         np.array([box[0], box[1]]) * factor,
         np.array([box[0] + box[2], box[1] + box[3]]) * factor,
     )
     x, y = np.floor(low + 1e-6).astype(int).tolist()
     right, bottom = np.ceil(high - 1e-6).astype(int).tolist()
-    return x, y, right - x, bottom - y
+    return part[0] + x, part[1] + y, right - x, bottom - y

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError, ParameterError, require_types
 from ..geometry.difference import aligned
-from ..pictures.reading import picture_from_array, read_colours
+from ..pictures.reading import load_colours, read_colours
 from .comparison import Comparison
 from .match import Match, transform_text, verdict
 
@@ -205,9 +205,7 @@ def read_pixels(
     if not isinstance(source, np.ndarray):
         return read_colours(source, WIDTH)
     size = (source.shape[1], source.shape[0])
-    if source.ndim == 3 and source.shape[2] == 3 and source.dtype == np.uint8:
-        return source, size
-    return np.repeat(picture_from_array(source, max(size)).gray[..., None], 3, axis=2), size
+    return load_colours(source, max(size)), size
 
 
 def resized(pixels: NDArray[np.uint8], size: tuple[int, int], scale: float) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import cv2
@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from ..features.encoding import EncodedImage
 from ..geometry.certainty import is_certain, log_false_alarms
-from ..geometry.transform import Model, corners_of, decompose, project, select_transform
+from ..geometry.transform import (
+    Model,
+    corners_of,
+    decompose,
+    overlaps,
+    project,
+    select_transform,
+)
 from ..geometry.verification import GeometricFit, Matches, Tolerances, verify_candidates
 from ..pictures.working import working_area, working_unit
 from .query import Variant
@@ -44,9 +51,9 @@ NO_CORRESPONDENCES = np.zeros((0, 4))
 NO_CORRESPONDENCES.setflags(write=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Match:
-    """An image that a search found.
+    """An image that a search found. Two are equal if they say the same, to the last bit.
 
     Attributes:
         id: names the image in its index: the path as it is stored, unless it was added with
@@ -79,6 +86,9 @@ class Match:
             lie in the image, in pixels of the original upright image; None where nothing agreed.
         homography: (3, 3) maps pixels of the original upright query to those of the image; None
             where nothing agreed.
+        query_overlap: how much of the query lies in the image, as a share of its area, 0 to 1; None
+            where nothing agreed.
+        image_overlap: how much of the image the query covers, likewise.
         correspondences: (inliers, 4) the positions that agree: x, y in the query and x, y in the
             image.
         sisters: which group of images that verify each other it is in, from 1 on; None where it was
@@ -112,9 +122,22 @@ class Match:
     scale: float | None = None
     outline: NDArray[np.float64] | None = None
     homography: NDArray[np.float64] | None = None
+    query_overlap: float | None = None
+    image_overlap: float | None = None
     correspondences: NDArray[np.float64] = field(default_factory=lambda: NO_CORRESPONDENCES)
     sisters: int | None = None
     likeness: float | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Match):
+            return NotImplemented
+        values = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
+        return all(
+            np.array_equal(one, two)
+            if isinstance(one, np.ndarray) and isinstance(two, np.ndarray)
+            else type(one) is type(two) and one == two
+            for one, two in values
+        )
 
     @property
     def confidence(self) -> float:
@@ -146,6 +169,8 @@ class Match:
             "scale": None if self.scale is None else round(self.scale, 5),
             "outline": None if self.outline is None else self.outline.round(2).tolist(),
             "homography": None if self.homography is None else self.homography.ravel().tolist(),
+            "query_overlap": None if self.query_overlap is None else round(self.query_overlap, 4),
+            "image_overlap": None if self.image_overlap is None else round(self.image_overlap, 4),
             "sisters": self.sisters,
             "likeness": None if self.likeness is None else round(self.likeness, 4),
             "id": self.id,
@@ -212,6 +237,7 @@ def describe_match(
     matrix = matrix @ np.diag([1 / query_unit, 1 / query_unit, 1.0]) @ variant.matrix
     points = project(np.asarray(np.linalg.inv(variant.matrix)), np.asarray(points * query_unit))
     matrix /= matrix[2, 2]
+    query_overlap, image_overlap = overlaps(matrix, variant.box, target.found.size)
     rotation, scale = decompose(matrix, corners.mean(axis=0), variant.mirrored)
     return replace(
         target.found,
@@ -226,6 +252,8 @@ def describe_match(
         scale=scale,
         outline=project(matrix, corners),
         homography=matrix,
+        query_overlap=query_overlap,
+        image_overlap=image_overlap,
         correspondences=np.hstack([points, partners * unit]),
     )
 

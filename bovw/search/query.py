@@ -81,8 +81,12 @@ class QueryFeatures:
 
     @property
     def note(self) -> str:
-        """What is to be said of the picture: that it is cut off, and how much was read."""
-        return self.picture.note
+        """What is to be said of the picture: that it is cut off, and how much was read; that its
+        file has more pages.
+        """
+        pages = self.picture.unseen
+        more = f"page 1 of {pages + 1} (#page=2 names another)" if pages else ""
+        return "; ".join(each for each in (self.picture.note, more) if each)
 
     @property
     def box(self) -> Box:

@@ -40,6 +40,7 @@ __all__ = [
     "Ranking",
     "answer_part",
     "describe",
+    "first_rows",
     "fit_candidates",
     "may_be_among_first",
     "merge_parts",
@@ -144,7 +145,7 @@ def propose(
     clock = clock or Clock()
     encoded, scores = [each.encoded for each in variants], None
     if options.scoring == "tfidf":
-        scores = np.concatenate([cosine_scores(collection, query) for query in encoded])
+        scores = np.concatenate([cosine_scores(collection, query.words[:, 0]) for query in encoded])
     hits = scan(collection, encoded) if options.scoring == "hamming" or options.verify_top else []
     clock.lap("scan")
     table = VoteTable(collection, encoded, hits, scores)

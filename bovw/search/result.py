@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..geometry.transform import corners_of
+from ..pictures.fragments import file_of
 from ..pictures.reading import NAMELESS, Box
 from ..report.html import MARKS, Figure, result_html
 from ..report.rendering import render
@@ -15,12 +16,12 @@ from .match import Match, transform_text, verdict
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["SearchResult", "answer_facts", "figure_of", "is_gone"]
+__all__ = ["SearchResult", "answer_facts", "figure_of", "is_gone_file"]
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The answer to one query.
+    """The answer to one query. Two are equal if they say the same, whatever time they took.
 
     Attributes:
         query: its path, or what stands for one: "<array>", "<bytes>" or "<file>".
@@ -30,7 +31,9 @@ class SearchResult:
         timings: seconds of each step.
         matches: best first.
         cpu_seconds: processor time of all steps.
-        note: empty, or that the query is cut off, and how much of it was searched with.
+        note: empty, or what makes the answer say less than it seems to: the query is cut off or has
+            no features; there are no images, or none with the metadata that were asked for;
+            pictures that were to be looked at again are gone or changed.
 
     Example:
         >>> from bovw import ImageIndex
@@ -44,9 +47,9 @@ class SearchResult:
     size: tuple[int, int]
     box: Box
     feature_count: int
-    timings: dict[str, float]
+    timings: dict[str, float] = field(compare=False)
     matches: list[Match] = field(default_factory=list)
-    cpu_seconds: float = 0.0
+    cpu_seconds: float = field(default=0.0, compare=False)
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,7 +82,7 @@ class SearchResult:
         """
         seconds = sum(self.timings.values())
         facts = f"{self.facts}; {self.feature_count:,} features, {seconds:.2f} s"
-        facts = f"{facts}; {self.note}" if self.note else facts
+        facts = f"{facts}; {self.note}" if self.note and self.note not in facts else facts
         part = None if self.box == (0, 0, *self.size) else corners_of(self.box)
         path = None if self.query in NAMELESS else self.query
         lines = [f"{self.box[2]} x {self.box[3]} pixels"]
@@ -103,13 +106,13 @@ def answer_facts(result: SearchResult) -> dict[str, Any]:
     """
     facts = result.to_dict()
     for each, match in zip(facts["matches"], result.matches, strict=True):
-        each.update({"gone": True} if is_gone(match) else {})
+        each.update({"gone": True} if is_gone_file(match.path) else {})
     return facts
 
 
-def is_gone(match: Match) -> bool:
-    """Whether the file of an image is not there any more."""
-    return bool(match.path) and not os.path.lexists(match.path)
+def is_gone_file(path: str) -> bool:
+    """Whether the file of an image is not there any more; an image without one lacks nothing."""
+    return bool(path) and not os.path.lexists(file_of(path))
 
 
 def figure_of(rank: int, match: Match) -> Figure:

@@ -229,12 +229,14 @@ def highest(values: NDArray[np.float64], count: int) -> tuple[NDArray[np.int64],
     return np.flatnonzero(values >= least), least
 
 
-def cosine_scores(collection: Collection, query: EncodedImage) -> NDArray[np.float64]:
-    """TF-IDF cosine between the query and each image (Sivic and Zisserman, ICCV 2003): (images,);
-    0 for those that are not searchable.
+def cosine_scores(
+    collection: Collection, words_of_query: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """TF-IDF cosine between the query, given as the words (n,) of its features, and each image
+    (Sivic and Zisserman, ICCV 2003): (images,); 0 for those that are not searchable.
     """
     snapshot = collection.snapshot
-    words, counts = np.unique(query.words[:, 0], return_counts=True)
+    words, counts = np.unique(words_of_query, return_counts=True)
     rarity = collection.statistics.idf[words]
     # of one posting; an image has several
     terms = cosine(counts.astype(np.float64), np.ones(len(words)), rarity)

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from ..errors import ParameterError, absolute_path
+from ..pictures.fragments import split_fragment, with_fragment
 from .bodies import CompareBody, Picture, SearchBody, body_schema, form_schema
 from .hosted import SIDES, Hosted, hosted, jpeg
 from .problems import JsonAnswer, ProblemError, sentence
@@ -129,10 +130,11 @@ def allowed_file(server: Hosted, path: str) -> SourceFile:
     problem = ProblemError(403, "path: does not lie below a folder that this server allows")
     if "\0" in path or not path:
         raise problem
-    real = os.path.realpath(absolute_path(path))
+    file, fragment = split_fragment(absolute_path(path))
+    real = os.path.realpath(file)
     for folder in server.settings.allow_paths:
         if real.startswith(os.path.join(os.path.realpath(folder), "")):
-            return SourceFile(real, path)
+            return SourceFile(with_fragment(real, fragment), path)
     raise problem
 
 
@@ -225,6 +227,7 @@ async def compare(request: Request) -> Response:
         sources[0],
         sources[1],
         body.tolerance,
+        body.sensitivity,
         body.mirror,
         body.false_alarms,
         server.settings.limits,

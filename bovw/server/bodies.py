@@ -95,6 +95,9 @@ class CompareBody(BaseModel):
     tolerance: Annotated[
         int, Field(ge=0, le=100, description="Pixels by which things may have moved.")
     ] = 2
+    sensitivity: Annotated[
+        float, Field(gt=0, le=100, description="Above 1 for fainter differences.")
+    ] = 1.0
     mirror: Annotated[bool, Field(description="Try the second mirrored as well.")] = True
     false_alarms: Annotated[float, Field(gt=0, le=1, description="As for a search.")] = 0.01
     draw: Annotated[

@@ -18,6 +18,7 @@ from ..errors import BovwError, ImageError, ParameterError
 from ..image_index import ImageIndex
 from ..index.record import ImageRecord
 from ..pictures.files import unreadable
+from ..pictures.fragments import file_of
 from ..reporting import Failure
 from ..workers.process import Work
 from ..workers.service import Service
@@ -114,10 +115,10 @@ class Hosted:
         if record.file is None:
             raise ImageError(record.id, "is an image without a file")
         try:
-            status = await asyncio.to_thread(os.stat, record.path)
+            status = await asyncio.to_thread(os.stat, file_of(record.path))
         except OSError as error:
             raise unreadable(record.path, error) from None
-        identity = f"{record.sha256} {status.st_dev} {status.st_ino} {status.st_size}"
+        identity = f"{record.sha256} {record.path} {status.st_dev} {status.st_ino} {status.st_size}"
         identity = f"{identity} {status.st_mtime_ns}"
 
         def require() -> None:

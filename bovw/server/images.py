@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from ..errors import ImageError, OutputError, ParameterError
 from ..index.record import ImageRecord, image_key, record_facts, require_metadata
 from ..pictures.files import opened_file
+from ..pictures.fragments import file_of
 from ..version import __version__
 from .asking import PROBLEMS, picture_url, received
 from .bodies import form_schema, object_of
@@ -119,7 +120,9 @@ async def send_file(request: Request, key: str, index: IndexQuery = None) -> Res
     if record.file is None:
         raise ImageError(record.id, "is an image without a file")
     most = server.settings.limits.file_bytes
-    file = await asyncio.to_thread(opened_file, record.path, max(most, record.file.size_bytes))
+    file = await asyncio.to_thread(
+        opened_file, file_of(record.path), max(most, record.file.size_bytes)
+    )
     try:
         status = os.fstat(file.fileno())
         if (status.st_size, status.st_mtime_ns) != (record.file.size_bytes, record.file.mtime):
@@ -135,7 +138,7 @@ async def send_file(request: Request, key: str, index: IndexQuery = None) -> Res
         file.close()
         raise
     manner = "attachment" if kind == UNKNOWN[0] else "inline"
-    name = quote(os.path.basename(record.path), errors="replace")
+    name = quote(os.path.basename(file_of(record.path)), errors="replace")
     headers = {
         "Content-Disposition": f"{manner}; filename*=UTF-8''{name}",
         "Content-Length": str(status.st_size),

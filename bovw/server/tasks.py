@@ -23,6 +23,7 @@ from ..features.vocabulary import Vocabulary
 from ..image_index import ImageIndex
 from ..index.record import ImageRecord, image_key
 from ..pictures.files import content_hash, unreadable
+from ..pictures.fragments import file_of
 from ..pictures.reading import Box, Limits, read_colours
 from ..search.comparison import compare_pictures
 from ..search.drawing import draw_comparison, draw_match
@@ -161,13 +162,14 @@ class CompareTask:
 
     Attributes:
         first, second: pictures, or (index, key) of an image.
-        tolerance, mirror_too, false_alarms, limits: as for `compare_pictures`.
+        tolerance, sensitivity, mirror_too, false_alarms, limits: as for `compare_pictures`.
         drawing: "match" draws what agrees, "differences" what differs; empty for the JSON.
     """
 
     first: SourceFile | tuple[str, str]
     second: SourceFile | tuple[str, str]
     tolerance: int
+    sensitivity: float
     mirror_too: bool
     false_alarms: float
     limits: Limits
@@ -187,6 +189,7 @@ class CompareTask:
                 second.path,
                 shelf.vocabulary,
                 tolerance=self.tolerance,
+                sensitivity=self.sensitivity,
                 mirror_too=self.mirror_too,
                 false_alarms=self.false_alarms,
                 limits=self.limits,
@@ -278,13 +281,13 @@ def require_unchanged(record: ImageRecord, limits: Limits) -> None:
     """
     assert record.file is not None
     try:
-        status = os.stat(record.path)
+        status = os.stat(file_of(record.path))
     except OSError as error:
         raise unreadable(record.path, error) from None
     if (status.st_size, status.st_mtime_ns) != (
         record.file.size_bytes,
         record.file.mtime,
-    ) and content_hash(record.path, limits.file_bytes) != record.sha256:
+    ) and content_hash(file_of(record.path), limits.file_bytes) != record.sha256:
         raise ImageError(record.path, "has changed since it was indexed: run `bovw index` again")
 
 

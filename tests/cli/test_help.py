@@ -176,6 +176,8 @@ def test_only_what_is_certain_and_whether_anything_is() -> None:
     asked = ("search", "photos/0.png", "photos/1.png", "--verified", "--json")
     lines = [json.loads(line) for line in run_here(*asked).stdout.splitlines()]
     assert [[each["verified"] for each in line["matches"]] for line in lines] == [[True], [True]]
+    shown = run_here("search", "blank.png", "--verified").stdout
+    assert shown.endswith("     nothing is verified\n")
     for query, code in (("photos/0.png", 0), ("blank.png", 1), ("photos", 0)):
         assert run_here("search", query).returncode == 0
         assert run_here("search", query, "--exit-code").returncode == code
@@ -251,6 +253,7 @@ def test_quiet_says_results_and_errors_alone_and_verbose_says_more() -> None:
     assert "warning: blank.png" in run_here("search", "blank.png").stderr
     verbose = run_here("search", "photos/0.png", "-v").stderr
     assert "index.bovw: 6 images" in verbose and "extract 0." in verbose
+    assert run_here("remove", "photos/0.png", "-v").stderr == "bovw: removed photos/0.png\n"
 
 
 def test_the_pace_of_bursts_is_that_of_the_last_minute() -> None:

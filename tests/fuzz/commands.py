@@ -70,13 +70,15 @@ BASES = {
     "remove": ["photos/0.png"],
     "compare": ["photos/0.png", "photos/1.png"],
     "search": ["photos/0.png"],
+    "similar": ["photos/0.png"],
     "relocate": ["photos/0.png", "photos/1.png"],
     "evaluate truth": ["queries.tsv", "--jobs", "0"],
+    "evaluate labels": ["--jobs", "0"],
     "evaluate run": ["run.trec", "--truth", "queries.tsv"],
     "evaluate compare": ["scores.json", "scores.json"],
 }
 # What takes seconds unless it is asked for nothing.
-SLOW = {"evaluate self", "evaluate sweep"}
+SLOW = {"evaluate self", "evaluate sweep", "evaluate modes"}
 
 
 def commands(group: Any = None, before: str = "") -> Iterator[tuple[str, list[str]]]:

@@ -19,7 +19,9 @@ import traceback
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,13 @@ from PIL import Image, features
 
 from bovw import FeatureSpec, ImageError
 from bovw.features.local import extract
-from bovw.pictures.reading import read_colours, read_picture
+from bovw.pictures.fragments import with_fragment
+from bovw.pictures.reading import fragments_in, read_colours, read_picture
 from bovw.workers.pool import run_in_processes
 from bovw.workers.process import Work
 from tests.fuzz.options import fuzz_options
+from tests.helpers.raw import dng
+from tests.helpers.video import make_video
 
 __all__ = ["fuzz", "sound_pictures"]
 
@@ -95,6 +100,7 @@ def sound_pictures() -> dict[str, bytes]:
         kinds.append(("heic", "HEIF", colour, {"exif": exif.tobytes()}))
     except ImportError:
         pass
+    moving = [np.asarray(page)[..., ::-1].copy() for page in (colour, colour.rotate(180))]
     absent = {
         format
         for format, name in (("AVIF", "avif"), ("WEBP", "webp"), ("JPEG2000", "jpg_2000"))
@@ -104,6 +110,11 @@ def sound_pictures() -> dict[str, bytes]:
         "png 16 colours": deep_png(np.asarray(colour).astype(np.uint16) * 16),
         "png interlaced": interlaced_png(np.asarray(gray)),
     }
+    if find_spec("rawpy"):
+        found["raw"] = dng(moving[0])
+        found["raw with preview"] = dng(moving[0], moving[0])
+    if find_spec("av"):
+        found["mp4"], found["mkv"] = video(moving, "mp4"), video(moving, "matroska")
     for name, format, image, options in kinds:
         if format not in absent:
             stream = io.BytesIO()
@@ -114,6 +125,12 @@ def sound_pictures() -> dict[str, bytes]:
             )
             found[name] = stream.getvalue()
     return found
+
+
+def video(pictures: list[np.ndarray[Any, np.dtype[np.uint8]]], container: str) -> bytes:
+    """A video file that shows pictures, each for half a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        return make_video(Path(folder, "video"), pictures, 0.5, container=container).read_bytes()
 
 
 def png(width: int, height: int, depth: int, colour: int, interlace: int, rows: bytes) -> bytes:
@@ -279,6 +296,8 @@ def trial(number: int, seed: int, folder: str) -> str:
     try:
         picture = read_picture(path, SPEC.max_side)
         extract(picture, SPEC)
+        with suppress(ImageError):
+            read_picture(with_fragment(str(path), fragments_in(str(path))[-1]), SPEC.max_side)
         colours, size = read_colours(path, 64)
         x, y, width, height = picture.box  # not all of a picture that is cut off
         assert size == picture.size and min(x, y, width - 1, height - 1) >= 0

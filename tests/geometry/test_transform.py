@@ -14,6 +14,7 @@ from bovw.geometry.transform import (
     fit_homography,
     is_plausible,
     move_features,
+    overlaps,
     project,
     select_transform,
 )
@@ -261,3 +262,47 @@ def test_what_is_mirrored_or_on_the_horizon_has_no_scale() -> None:
     assert np.isnan(move_features(mirror, one + 0j, one, one)[1]).all()
     horizon = np.array([[1.0, 0, 0], [0, 1, 0], [-1, 0, 1]])
     assert np.isnan(move_features(horizon, one + 0j, one, one)[1]).all()
+
+
+def scaled(factor: float, x: float, y: float) -> Matrix:
+    """Pixels -> pixels: the top left corner of the picture comes to x, y."""
+    shift = 0.5 * (factor - 1)
+    return np.array([[factor, 0, x + shift], [0, factor, y + shift], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("matrix", "box", "shares"),
+    [
+        (np.eye(3), (0, 0, 200, 100), (1, 1)),
+        (scaled(0.5, 0, 0), (0, 0, 200, 100), (1, 0.25)),
+        (scaled(2, 0, 0), (0, 0, 200, 100), (0.25, 1)),
+        (scaled(1, 100, 0), (0, 0, 200, 100), (0.5, 0.5)),
+        (scaled(1, -150, 75), (0, 0, 200, 100), (1 / 16, 1 / 16)),
+        (scaled(1, 0, 0), (50, 50, 100, 50), (1, 0.25)),
+        (scaled(1, 200, 0), (0, 0, 200, 100), (0, 0)),
+        (-3 * np.eye(3), (0, 0, 200, 100), (1, 1)),
+        (np.array([[-1.0, 0, 199], [0, 1, 0], [0, 0, 1]]), (0, 0, 200, 100), (1, 1)),
+    ],
+)
+def test_overlaps_by_hand(
+    matrix: Matrix, box: tuple[int, int, int, int], shares: tuple[float, float]
+) -> None:
+    assert overlaps(matrix, box, (200, 100)) == pytest.approx(shares, abs=1e-12)
+
+
+@given(seeds)
+def test_overlaps_are_those_of_sampled_points(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(-50, 150, 2).tolist()
+    matrix = similarity(rng.uniform(0.3, 3), rng.uniform(-3, 3), (x, y))
+    matrix[2, :2] = rng.normal(0, 2e-3, 2)  # its horizon may cross the picture
+    grid = np.meshgrid(np.arange(-0.25, 119.5, 0.5), np.arange(-0.25, 89.5, 0.5))
+    points = np.column_stack([each.ravel() for each in grid])
+    depth = points @ matrix[2, :2] + 1
+    middle = np.array([59.5, 44.5]) @ matrix[2, :2] + 1
+    seen = project(matrix, points)
+    with np.errstate(invalid="ignore"):
+        inside = (seen > -0.5).all(axis=1) & (seen < (159.5, 119.5)).all(axis=1)
+    share, image_share = overlaps(matrix, (0, 0, 120, 90), (160, 120))
+    assert share == pytest.approx(float((inside & (depth * middle > 0)).mean()), abs=0.02)
+    assert 0 <= image_share <= 1

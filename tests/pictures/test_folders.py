@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,12 +32,24 @@ def test_endings_are_looked_for_in_whatever_case(tmp_path: Path) -> None:
     assert names_in(tmp_path) == names
 
 
-def test_what_is_not_read_is_counted_with_its_cure(tmp_path: Path) -> None:
+def test_what_is_not_read_is_counted_with_its_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made(tmp_path, "a.NEF", "b.nef", "c.mov", "d.pdf", "e.psd", "g.txt", "h.json", "i.jpg")
+    for package in ("rawpy", "av", "pillow_heif"):
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
     found = find_images(tmp_path)
     assert found.passed_over == {".nef": 2, ".mov": 1, ".pdf": 1, ".psd": 1}
     text = passed_over_text(found.passed_over + Counter({".heic": 1}))
-    assert text.startswith("2 .nef (RAW: ") and "1 .heic (pip install 'bovw[heic]')" in text
+    for count, extra in (("2 .nef", "raw"), ("1 .mov", "video"), ("1 .heic", "heic")):
+        assert f"{count} (pip install 'bovw[{extra}]')" in text
+
+
+def test_raw_files_and_videos_are_found_with_what_reads_them(tmp_path: Path) -> None:
+    pytest.importorskip("rawpy", reason="rawpy is not installed: pip install 'bovw[raw]'")
+    pytest.importorskip("av", reason="av is not installed: pip install 'bovw[video]'")
+    made(tmp_path, "a.NEF", "b.mov", "c.pdf")
+    assert names_in(tmp_path) == ["a.NEF", "b.mov"]
 
 
 def test_an_ignore_file_that_is_none_is_named(tmp_path: Path) -> None:

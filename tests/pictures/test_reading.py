@@ -70,7 +70,7 @@ def test_folders_are_searched_to_the_bottom_for_known_endings(tmp_path: Path) ->
     (tmp_path / "deep" / "er.png").mkdir(parents=True)
     for name in ("b.JPG", "a.png", "deep/c.webp", "deep/er.png/d.tiff"):
         (tmp_path / name).touch()
-    for name in ("notes.txt", "jpg", ".jpg", "deep/._c.jpg", "film.mp4", "a.png.bak"):
+    for name in ("notes.txt", "jpg", ".jpg", "deep/._c.jpg", "film.pdf", "a.png.bak"):
         (tmp_path / name).touch()
     found, problems = finding([tmp_path])
     assert found == sorted(

@@ -26,6 +26,7 @@ from bovw.errors import IndexExistsError, IndexLockedError
 from bovw.index import writer as writers
 from bovw.index.snapshot import Snapshot
 from bovw.storage.directory import Directory
+from tests.helpers.columns import one_optional_column  # noqa: F401 - used by itself
 from tests.helpers.pictures import textured
 
 COUNT = 10

@@ -30,6 +30,7 @@ from bovw.index import segment, writer
 from bovw.index.manifest import Manifest, read_latest
 from bovw.storage import directory as storage
 from bovw.storage.directory import Directory
+from tests.helpers.columns import one_optional_column  # noqa: F401 - used by itself
 from tests.helpers.pictures import Pixels, textured
 
 # Files and folders (these end with a slash) by path, with their contents.

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,8 +31,7 @@ from bovw.index import segment as segments
 from bovw.index import writer as writers
 from bovw.index.extraction import Extracted, Task
 from bovw.index.record import FileStamp
-from bovw.networks.embedder import Embedder
-from bovw.pictures.reading import Limits, Picture
+from bovw.pictures.reading import Picture
 from bovw.reporting import Failure
 from tests.helpers.pictures import textured
 
@@ -200,7 +200,9 @@ class IndexMachine(RuleBasedStateMachine):
         asked = {name: origin_of(name, names) for name in covered(self.files, names)}
         for name, origin in sorted(asked.items()):
             if name not in self.indexed and any(
-                len(each) > len(origin) for each in self.removed if covers(each, name)
+                len(each.strip(".")) > len(origin.strip("."))
+                for each in self.removed
+                if covers(each, name)
             ):
                 continue
             content, time = self.files[name]
@@ -320,20 +322,18 @@ def origin_of(name: str, names: Sequence[str]) -> str:
     )
 
 
-def remembering(
-    extract_picture: Callable[..., Extracted | Failure | None],
-) -> Callable[..., Extracted | Failure | None]:
+Extract = Callable[..., Extracted | Failure | None]
+
+
+def remembering(extract_picture: Extract) -> Extract:
     """`extract_picture`, but each content is extracted once: that takes nearly all of the time."""
     known: dict[bytes, Extracted] = {}
 
-    def remembered(
-        task: Task, spec: FeatureSpec, limits: Limits, embedders: Sequence[Embedder] = ()
-    ) -> Extracted | Failure | None:
-        assert not embedders
+    def remembered(task: Task, **more: Any) -> Extracted | Failure | None:
         assert isinstance(task.source, str)
         content = Path(task.source).read_bytes()
         if content not in known:
-            extracted = extract_picture(replace(task, known=""), spec, limits)
+            extracted = extract_picture(replace(task, known=""), **more)
             assert isinstance(extracted, Extracted)
             known[content] = extracted
         record = known[content].record

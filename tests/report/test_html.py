@@ -138,6 +138,8 @@ def test_links_of_relative_paths_are_relative_to_the_page(
     monkeypatch.chdir(tmp_path)
     view = figure_view(Figure("a", "photos/50 % #1?.jpg", None, "query", "Query"), "out/pages")
     assert view["link"] == "../../photos/50%20%25%20%231%3F.jpg"
+    frame = figure_view(Figure("a", "films/a b.mp4#t=4.2", None, "query", "Query"), "out")
+    assert frame["link"] == "../films/a%20b.mp4#t=4.2"
     passing = Figure("a", "photos/a.jpg", None, "query", "Query", stays=False)
     assert figure_view(passing, "out")["link"] == ""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from bovw import (
     ImageError,
@@ -160,8 +163,76 @@ def test_the_drawing_frames_the_differences(vocabulary: Vocabulary) -> None:
     assert drawing.shape[1] > 1.9 * drawing.shape[0] * 360 / 480 and red.sum() > 100
 
 
+@pytest.mark.slow
+def test_what_is_missing_of_a_picture_that_is_cut_off_is_no_difference(
+    vocabulary: Vocabulary,
+) -> None:
+    picture = textured(3, 480, 360)
+    whole, changed = (
+        np.asarray(cv2.imencode(".png", each)[1]).tobytes() for each in (picture, patched(picture))
+    )
+    half = changed[: len(changed) // 2]
+    upper = [patch for patch in PATCHES if patch[1] < 150]
+    for first, second in ((whole, half), (half, whole)):
+        comparison = compare_pictures(first, second, vocabulary)
+        assert comparison.match.verified and comparison.differences is not None
+        assert len(comparison.differences) == len(upper)
+        assert [note[:8] for note in comparison.notes] == [
+            "cut off:" if picture is half else "" for picture in (first, second)
+        ]
+        for patch in upper:
+            assert any(overlaps(patch, each.box) for each in comparison.differences), patch
+
+
+@pytest.mark.slow
+def test_differences_of_a_turned_picture_that_is_cut_off_are_in_pixels_of_all_of_it(
+    vocabulary: Vocabulary,
+) -> None:
+    picture = textured(3, 480, 360)
+    stored = picture[::-1, ::-1]  # EXIF orientation 3: so the upper part is missing
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(stored[..., ::-1])).save(
+        stream, "PNG", exif=exif.tobytes()
+    )
+    half = stream.getvalue()[: len(stream.getvalue()) // 2]
+    found = compare_pictures(half, patched(picture), vocabulary).differences
+    (lower,) = (patch for patch in PATCHES if patch[1] > 150)
+    assert found is not None and len(found) == 1 and overlaps(found[0].box, lower)
+
+
+@pytest.mark.slow
+def test_colours_with_alpha_and_grey_copies_are_compared(vocabulary: Vocabulary) -> None:
+    first = textured(3, 300, 240)
+    second = first.copy()
+    second[100:140, 120:170] = 255 - second[100:140, 120:170]
+    layers = np.dstack([second, np.full(second.shape[:2], 255, np.uint8)])
+    content = np.asarray(cv2.imencode(".png", layers)[1]).tobytes()
+    for query in (layers, content, cv2.cvtColor(second, cv2.COLOR_BGR2GRAY)):
+        found = compare_pictures(first, query, vocabulary).differences
+        assert found is not None and len(found) == 1
+        assert overlaps(found[0].box, (120, 100, 50, 40))
+
+
+@pytest.mark.slow
+def test_comparisons_that_say_the_same_are_equal(vocabulary: Vocabulary) -> None:
+    first = textured(3, 480, 360)
+    one, again = (compare_pictures(first, patched(first), vocabulary) for _ in range(2))
+    assert one == again and one.match.to_dict() == again.match.to_dict()
+    assert one != compare_pictures(first, first, vocabulary)
+
+
 def test_what_cannot_be_compared_is_an_error(vocabulary: Vocabulary) -> None:
     with pytest.raises(ImageError, match="there is no such file"):
         compare_pictures("absent.png", textured(1, 200, 200), vocabulary)
     with pytest.raises(ParameterError, match="tolerance"):
         compare_pictures(textured(1, 200, 200), textured(1, 200, 200), vocabulary, tolerance=-1)
+    for sensitivity in (0, 11, float("nan"), "2"):
+        with pytest.raises(ParameterError, match="sensitivity"):
+            compare_pictures(
+                textured(1, 200, 200),
+                textured(1, 200, 200),
+                vocabulary,
+                sensitivity=sensitivity,  # type: ignore[arg-type]
+            )

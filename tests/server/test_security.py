@@ -141,6 +141,7 @@ def test_paths_are_taken_below_allowed_folders_only(
         "allowed-not/a.png",
         "allowed/../allowed-not/a.png",
         "allowed/link.png",
+        "allowed/link.png#page=1",
         "allowed/folder/a.png",
         "allowed",
     ):
