@@ -16,6 +16,7 @@ import costs
 import inspection
 import reliability
 import scale
+import serve
 from collection import data_folder, development, small
 from report import circumstances, heading, save
 
@@ -26,6 +27,7 @@ PARTS = {
     "scale": scale,
     "compare": compare,
     "costs": costs,
+    "serve": serve,
     "cluster": cluster,
     "inspection": inspection,
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .cluster.cluster_index import ClusterIndex
     from .errors import (
         BovwError,
+        BusyError,
         ClusterError,
         EvaluationError,
         ImageError,
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AddReport",
     "BovwError",
+    "BusyError",
     "CheckReport",
     "ClusterError",
     "ClusterIndex",

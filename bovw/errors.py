@@ -15,6 +15,7 @@ BovwError
 │   └── ShardMissingError       no replica of a shard answers
 ├── EvaluationError         ground truth, a run or saved scores that cannot be used: file, line, why
 ├── IncompatibleError       features or vocabularies of two sides do not fit together
+├── BusyError               too much is waiting: ask again later
 ├── NetworkError            somebody's network that cannot be read or run, or makes no vectors
 ├── MissingLibraryError     a library that only some commands need is not installed
 └── ParameterError          an argument outside its range (also a ValueError)
@@ -28,6 +29,7 @@ from typing import Any
 
 __all__ = [
     "BovwError",
+    "BusyError",
     "ClusterError",
     "EvaluationError",
     "ImageError",
@@ -283,6 +285,16 @@ class IncompatibleError(BovwError):
         ... except IncompatibleError as error:
         ...     print(str(error).rpartition("/")[2])
         photos.bovw: the index was made with max_side 1024, asked for is 77: make another index
+    """
+
+
+class BusyError(BovwError):
+    """As much is waiting for an answer as may; asking again later may help.
+
+    Example:
+        >>> from bovw import BovwError, BusyError
+        >>> issubclass(BusyError, BovwError)
+        True
     """
 
 

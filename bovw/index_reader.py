@@ -134,6 +134,11 @@ class IndexReader:
         return self._snapshot.manifest.features
 
     @property
+    def generation(self) -> int:
+        """Which generation is searched: it counts commits."""
+        return self._snapshot.manifest.generation
+
+    @property
     def picture_root(self) -> str:
         """The folder that pictures are stored relative to, as a path that can be opened."""
         return self._root_of(self._snapshot).folder
@@ -182,6 +187,27 @@ class IndexReader:
         snapshot = self._snapshot
         _, record = snapshot.find([name]).get(name, (0, None))
         return record and with_full_path(record, self._root_of(snapshot).full)
+
+    def page(self, first: int, count: int) -> list[ImageRecord]:
+        """Some of the `records`, of which `first` come before; what lies before is not read."""
+        snapshot = self._snapshot
+        full_path = self._root_of(snapshot).opener()
+        images = snapshot.live_images[first : first + count].tolist()
+        return [with_full_path(snapshot.record(image), full_path) for image in images]
+
+    def record_of_key(self, key: str) -> ImageRecord | None:
+        """The image whose id has a SHA-256 that begins with these 16 hexadecimal digits; with a
+        path that can be opened, or None if there is none.
+        """
+        snapshot = self._snapshot
+        record = snapshot.find_key(key)
+        return record and with_full_path(record, self._root_of(snapshot).full)
+
+    def record_of_file(self, path: Path) -> ImageRecord | None:
+        """The image of a picture file, with a path that can be opened; None if there is none. The
+        file need not be there.
+        """
+        return self.record(self._root_of(self._snapshot).stored(path_text("path", path)))
 
     def info(self) -> IndexInfo:
         """What the index is, in numbers."""

@@ -80,6 +80,14 @@ def test_costs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_serve(tmp_path: Path) -> None:
+    figures = report_of("serve", tmp_path)["figures"]
+    assert [line["failed"] for line in figures["clients"].values()] == [0, 0, 0]
+    assert figures["overload"]["answered"] and figures["overload"]["refused"]
+    assert figures["hostile"]["failed"] == 0
+
+
+@pytest.mark.slow
 def test_without_the_development_pictures_there_is_nothing_to_do(tmp_path: Path) -> None:
     done = benchmarks("accuracy", "--work", str(tmp_path / "work"), data=str(tmp_path))
     assert done.returncode == 0 and "nothing to do" in done.stdout

@@ -15,7 +15,7 @@ import typer
 
 from ..errors import printable
 from ..version import __version__
-from . import cluster, experiments, indexing, keeping, overview, searching, similar
+from . import cluster, experiments, indexing, keeping, overview, searching, serving, similar
 from .console import INTERRUPTED, explained, fail, talkative
 from .interrupts import listen
 from .options import EXAMPLES, SETTINGS, Command
@@ -63,6 +63,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("similar", similar.similar, "Find the images that look like a picture as a whole."),
     ("compare", searching.compare, "Is a picture in another, and where do they differ?"),
     ("map", overview.map_index, "Lay the images of an index out: what looks alike lies near."),
+    ("serve", serving.serve, "Serve a page and an API over HTTP."),
     ("list", keeping.list_images, "List the images of an index."),
     ("info", keeping.info, "Say what an index is, in numbers."),
     ("check", keeping.check, "Say whether an index is sound."),

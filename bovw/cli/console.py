@@ -113,15 +113,16 @@ def parsed_box(text: str | None) -> tuple[int, int, int, int] | None:
     return x, y, width, height
 
 
-def parsed_limits(texts: list[str], strict: bool = False) -> Limits:
+def parsed_limits(texts: list[str], strict: bool = False, base: Limits | None = None) -> Limits:
     """What pictures may cost, from NAME=NUMBER texts; the defaults for what is not named.
 
     Args:
         strict: whether pictures that are cut off are refused.
+        base: other defaults.
     """
     from ..pictures.limits import COSTS, LIMITS
 
-    limits = replace(LIMITS, strict=strict)
+    limits = replace(base or LIMITS, strict=strict)
     for text in texts:
         name, _, number = text.partition("=")
         try:

@@ -49,6 +49,7 @@ __all__ = [
     "VerifyOption",
     "WaitOption",
     "WordsOption",
+    "nearest_index",
     "option",
     "writable",
 ]
@@ -75,6 +76,11 @@ EXAMPLES = {
         bovw search scans --csv -k 1 > found.csv        all pictures of a folder
         bovw search --crop poster.jpg --thorough        look harder if nothing is certain
         bovw search --exit-code photo.jpg > /dev/null || echo new
+        """,
+    "serve": """
+        bovw serve                                      the index here, for this machine only
+        bovw serve --index a.bovw --index b.bovw --experiments evaluations
+        BOVW_TOKEN=... bovw serve --host 0.0.0.0        for others, too
         """,
     "similar": """
         bovw similar photo.jpg                          copies, and other views

@@ -5,18 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any, Protocol
 
 import typer
 
 from ..errors import ParameterError, printable
-from ..pictures.fragments import file_of
 from ..reporting import Failure
 from ..search.comparison import Comparison
 from ..search.match import Match, transform_text, verdict
-from ..search.result import SearchResult
+from ..search.result import SearchResult, answer_facts, is_gone_file
 from ..similarity.result import SimilarImage
 from .console import voice, warn
 
@@ -82,10 +80,7 @@ class JsonAnswers:
 
     def show(self, result: SearchResult) -> None:
         """Print the answer to a query; matches whose files are not there any more say so."""
-        facts = result.to_dict()
-        for each, match in zip(facts["matches"], result.matches, strict=True):
-            each.update({"gone": True} if is_gone(match) else {})
-        typer.echo(json.dumps(facts, allow_nan=False))
+        typer.echo(json.dumps(answer_facts(result), allow_nan=False))
 
     def fail(self, failure: Failure) -> None:
         """Print why there is none."""
@@ -165,7 +160,7 @@ def is_sure(match: Match) -> bool:
 
 def is_gone(match: Match | SimilarImage) -> bool:
     """Whether the file of an image is not there any more."""
-    return bool(match.path) and not os.path.lexists(file_of(match.path))
+    return is_gone_file(match.path)
 
 
 def sisters_text(match: Match) -> str:

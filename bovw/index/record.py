@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ __all__ = [
     "FileStamp",
     "ImageRecord",
     "as_text",
+    "image_key",
     "parse_record",
     "record_facts",
     "record_line",
@@ -143,6 +145,13 @@ def require_metadata(metadata: object) -> dict[str, Any]:
             f"metadata: {len(text):,} bytes as JSON are more than {METADATA_BYTES:,}"
         )
     return dict(json.loads(text))
+
+
+def image_key(name: str) -> str:
+    """16 hexadecimal digits that stand for an id where it cannot be written, as in a URL: the first
+    8 bytes of its SHA-256.
+    """
+    return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def as_text(value: Any) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,9 @@ from .record import ImageRecord
 from .segment import COUNT_TYPES, LiveSegment, Segment, id_hashes
 
 __all__ = ["Snapshot", "deletion_files", "newest_snapshot", "opened_snapshot"]
+
+# What `record.image_key` gives.
+IMAGE_KEY = re.compile("[0-9a-f]{16}")
 
 
 class Snapshot:
@@ -48,6 +53,11 @@ class Snapshot:
         self.document_frequencies = np.sum(documents, axis=0)
         counts = [np.zeros(0, np.int64), *(live.feature_counts for live in live_segments)]
         self.feature_counts = np.concatenate(counts)
+
+    @cached_property
+    def live_images(self) -> NDArray[np.int64]:
+        """(live images,) their numbers, in the order in which they were added."""
+        return np.flatnonzero(self.alive)
 
     def locate(self, image: int) -> tuple[Segment, int]:
         """The segment and the ordinal in it of an image of the collection."""
@@ -104,7 +114,7 @@ class Snapshot:
 
     def live_records(self) -> Iterator[tuple[int, ImageRecord]]:
         """The live images with their records, in the order in which they were added."""
-        return ((image, self.record(image)) for image in np.flatnonzero(self.alive).tolist())
+        return ((image, self.record(image)) for image in self.live_images.tolist())
 
     def incomplete_records(
         self, embeddings: Sequence[Embedding] = ()
@@ -134,6 +144,17 @@ class Snapshot:
                     if record.id == ids[row]:
                         found[record.id] = first + ordinal, record
         return found
+
+    def find_key(self, key: str) -> ImageRecord | None:
+        """The first live image of an `image_key`; None if there is none, or it is no key."""
+        if not IMAGE_KEY.fullmatch(key):
+            return None
+        hashes = np.frombuffer(bytes.fromhex(key), "<u8").astype(np.uint64)
+        for first, segment in zip(self.first_image.tolist(), self.segments, strict=False):
+            for ordinal in segment.with_hashes(hashes)[1].tolist():
+                if self.alive[first + ordinal]:
+                    return segment.record(ordinal)
+        return None
 
     def geometry_of(
         self, images: NDArray[np.int64], features: NDArray[np.int64]

@@ -14,7 +14,15 @@ from ..features.encoding import EncodedImage, encode
 from ..features.vocabulary import Vocabulary
 from ..geometry.certainty import is_certain
 from ..geometry.difference import Difference, aligned, differences
-from ..pictures.reading import Box, Source, load_colour_picture, name_of, source_content
+from ..pictures.reading import (
+    LIMITS,
+    Box,
+    Limits,
+    Source,
+    load_colour_picture,
+    name_of,
+    source_content,
+)
 from ..pictures.working import working_area, working_unit
 from .match import (
     CandidateFit,
@@ -88,6 +96,7 @@ def compare_pictures(
     sensitivity: float = 1.0,
     mirror_too: bool = True,
     false_alarms: float = 0.01,
+    limits: Limits = LIMITS,
 ) -> Comparison:
     """Compare two pictures: find the second in the first as a search in an index of the first alone
     would, lay it onto the first, and look for differences.
@@ -102,6 +111,8 @@ def compare_pictures(
             (docs/compare.md).
         mirror_too: whether the second is tried mirrored as well.
         false_alarms: see `SearchOptions`.
+        limits: what each picture may cost, but for the time: nothing here can end a decoder that
+            hangs.
 
     Raises:
         ImageError: a picture cannot be read.
@@ -122,13 +133,13 @@ def compare_pictures(
     require_types(Vocabulary | None, vocabulary=vocabulary)
     require_types(bool, mirror_too=mirror_too)
     vocabulary = vocabulary or Vocabulary.shipped()
-    name, one, other = name_of(first), source_content(first), source_content(second)
-    image = extract_query(one, vocabulary.spec, mirrored=False)
-    query = extract_query(other, vocabulary.spec, mirrored=mirror_too)
+    name, one, other = name_of(first), source_content(first, limits), source_content(second, limits)
+    image = extract_query(one, vocabulary.spec, mirrored=False, limits=limits)
+    query = extract_query(other, vocabulary.spec, mirrored=mirror_too, limits=limits)
     match = match_pictures(image, query, vocabulary, false_alarms)
     found = None
     if match.verified and match.homography is not None:
-        found = find_differences(one, other, match.homography, tolerance, sensitivity)
+        found = find_differences(one, other, match.homography, tolerance, sensitivity, limits)
     notes = (note_of(image), note_of(query))
     return Comparison(replace(match, id=name, path=name), found, notes)
 
@@ -198,11 +209,12 @@ def find_differences(
     homography: NDArray[np.float64],
     tolerance: int,
     sensitivity: float = 1.0,
+    limits: Limits = LIMITS,
 ) -> list[Difference]:
     """The differences of two pictures that a homography maps, second to first, in pixels of the
     first, where both have any.
     """
-    one, other = (load_colour_picture(source, DETAIL) for source in (first, second))
+    one, other = (load_colour_picture(source, DETAIL, limits) for source in (first, second))
     units = [max(picture.box[2:]) / max(picture.pixels.shape[:2]) for picture in (one, other)]
     # what is missing of a picture that is cut off is not compared
     to_one, from_other = (

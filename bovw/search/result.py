@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..geometry.transform import corners_of
+from ..pictures.fragments import file_of
 from ..pictures.reading import NAMELESS, Box
 from ..report.html import MARKS, Figure, result_html
 from ..report.rendering import render
@@ -15,7 +16,7 @@ from .match import Match, transform_text, verdict
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["SearchResult", "figure_of"]
+__all__ = ["SearchResult", "answer_facts", "figure_of", "is_gone_file"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,21 @@ class SearchResult:
     def _repr_html_(self) -> str:
         """How notebooks show it."""
         return str(render("notebook.html", heading=self.query, content=self.html()))
+
+
+def answer_facts(result: SearchResult) -> dict[str, Any]:
+    """The answer to a query as JSON values, as whoever asks from outside gets it: matches whose
+    files are not there any more say so.
+    """
+    facts = result.to_dict()
+    for each, match in zip(facts["matches"], result.matches, strict=True):
+        each.update({"gone": True} if is_gone_file(match.path) else {})
+    return facts
+
+
+def is_gone_file(path: str) -> bool:
+    """Whether the file of an image is not there any more; an image without one lacks nothing."""
+    return bool(path) and not os.path.lexists(file_of(path))
 
 
 def figure_of(rank: int, match: Match) -> Figure:

@@ -25,7 +25,7 @@ from ..reporting import Failure
 from . import process
 from .process import Work
 
-__all__ = ["Work", "run_in_processes"]
+__all__ = ["Chunk", "Pool", "Work", "run_in_processes"]
 
 # Seconds between two looks at the time that the processes take.
 TICK = 0.25
@@ -154,6 +154,11 @@ class Pool:
             if begun:
                 self.hand_out(waiting)
                 waiting.extendleft(reversed(self.listen()))
+
+    def start(self) -> None:
+        """Start all processes now, instead of when there is work for them. Raises BovwError."""
+        while len(self.workers) < self.jobs:
+            self.workers.append(Worker(self.work, self.seconds))
 
     def hand_out(self, waiting: deque[Chunk]) -> None:
         """Give chunks to the processes that have none or few, and start processes while there are

@@ -28,8 +28,7 @@ from bovw.cluster.building import create_cluster  # noqa: E402
 from bovw.cluster.config import ClusterConfig  # noqa: E402
 from bovw.cluster.machines import RayReplicas, change_cluster  # noqa: E402
 from bovw.pictures.limits import LIMITS  # noqa: E402
-from tests.helpers.pictures import textured  # noqa: E402
-from tests.promises.test_hostile import endless_jpeg  # noqa: E402
+from tests.helpers.pictures import endless_jpeg, textured  # noqa: E402
 from tests.promises.test_parts import told  # noqa: E402
 
 SHARDS, REPLICAS = 3, 2

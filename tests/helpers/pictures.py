@@ -5,11 +5,14 @@ Points are pixels, x right and y down, the centre of the first pixel being (0, 0
 
 from __future__ import annotations
 
+import io
 from math import cos, radians, sin
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Pixels = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
@@ -108,3 +111,18 @@ def crop_query(
 def corners(width: float, height: float) -> Matrix:
     """Centres of the corner pixels (4, 2): top left, top right, bottom right, bottom left."""
     return np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float64)
+
+
+def encoded(pixels: NDArray[Any], ending: str = ".png") -> bytes:
+    return cv2.imencode(ending, pixels)[1].tobytes()
+
+
+def endless_jpeg() -> bytes:
+    """A small JPEG file that takes minutes to decode: its last scan, which changes nothing, is
+    there 100,000 times.
+    """
+    stream = io.BytesIO()
+    Image.new("L", (2000, 2000), 90).save(stream, "JPEG", progressive=True)
+    whole = stream.getvalue()
+    scan = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + 100_000 * scan + whole[-2:]

@@ -7,20 +7,17 @@ pictures of the default run.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from bovw import (
     FeatureSpec,
@@ -35,7 +32,7 @@ from bovw.cli.console import parsed_limits
 from bovw.errors import ParameterError
 from bovw.pictures.reading import read_picture
 from tests.fuzz.pictures import fuzz, mutant, png
-from tests.helpers.pictures import corners, textured
+from tests.helpers.pictures import corners, encoded, endless_jpeg, textured
 
 PICTURES = int(os.environ.get("BOVW_PICTURES", "120"))
 CROP = SearchOptions(crop=True)
@@ -60,21 +57,6 @@ def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
-
-
-def encoded(pixels: NDArray[Any], ending: str = ".png") -> bytes:
-    return cv2.imencode(ending, pixels)[1].tobytes()
-
-
-def endless_jpeg() -> bytes:
-    """A small JPEG file that takes minutes to decode: its last scan, which changes nothing, is
-    there 100,000 times.
-    """
-    stream = io.BytesIO()
-    Image.new("L", (2000, 2000), 90).save(stream, "JPEG", progressive=True)
-    whole = stream.getvalue()
-    scan = whole[whole.rindex(b"\xff\xda") : -2]
-    return whole[:-2] + 100_000 * scan + whole[-2:]
 
 
 # --- every bad thing at once
