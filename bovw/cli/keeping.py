@@ -25,6 +25,7 @@ from .console import (
     say,
     say_passed_over,
 )
+from .opening import opened_searcher
 from .options import (
     CORES,
     DRY,
@@ -127,9 +128,7 @@ def merge(path: IndexOption = INDEX_NAME, wait: WaitOption = False) -> None:
 
 def info(path: IndexOption = INDEX_NAME, as_json: JsonOption = False) -> None:
     """Say what an index is: images, features, segments, bytes, vocabulary, generation."""
-    from ..image_index import ImageIndex
-
-    with ImageIndex.open(path) as source:
+    with opened_searcher(path, None) as source:
         facts = info_facts(source.info())
     if as_json:
         typer.echo(json.dumps(facts))
@@ -153,10 +152,9 @@ def list_images(
     ] = False,
 ) -> None:
     """List the images of an index."""
-    from ..image_index import ImageIndex
     from ..index.record import record_facts
 
-    with ImageIndex.open(path) as source:
+    with opened_searcher(path, None) as source:
         for record in source.records():
             if as_json:
                 typer.echo(json.dumps(record_facts(record)))

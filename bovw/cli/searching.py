@@ -22,6 +22,7 @@ from .console import (
     parsed_pairs,
     warn,
 )
+from .opening import opened_searcher
 from .options import (
     FEATURES,
     HOW,
@@ -146,7 +147,6 @@ def search(
     root: RootOption = None,
 ) -> None:
     """Find the images that show the same thing as a picture or, with --crop, that contain it."""
-    from ..image_index import ImageIndex
     from ..report.html import Page, failure_html
     from ..search.options import SearchOptions
     from .output import answers_as, is_sure, write_drawing
@@ -172,7 +172,7 @@ def search(
     wanted, found = parsed_pairs("--where", where), False
     require_drawing(draw, len(names))
     with (
-        ImageIndex.open(path, picture_root=root) as source,
+        opened_searcher(path, root) as source,
         Page(report, report_title(names)) if report else nullcontext() as page,
     ):
         detail(f"{path}: {len(source):,} images")

@@ -34,6 +34,12 @@ def test_the_life_of_a_cluster(tmp_path: Path, vocabulary: Vocabulary) -> None:
     status = json.loads(run("cluster", "status", "c.toml", "--json", cwd=tmp_path).stdout)
     assert (status["images"], [shard["answers"] for shard in status["shards"]]) == (4, [True, True])
     assert run("cluster", "check", "c.toml", cwd=tmp_path).stdout == "c.toml: sound\n"
+    cv2.imwrite(str(tmp_path / "query.png"), textured(2, 160, 120)[10:100, 20:140])
+    found = run("search", "--index", "c.toml", "--crop", "--json", "query.png", cwd=tmp_path)
+    (match, *_) = json.loads(found.stdout)["matches"]
+    assert match["verified"] and match["id"] == "photos/2.png"
+    listed = run("list", "--index", "c.toml", cwd=tmp_path).stdout.splitlines()
+    assert sorted(Path(path).name for path in listed) == ["0.png", "1.png", "2.png", "4.png"]
     largest = max(
         (path for path in (tmp_path / "store").rglob("*") if path.is_file()),
         key=lambda path: path.stat().st_size,

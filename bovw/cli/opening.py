@@ -1,0 +1,34 @@
+"""What a command asks: an index or, named by its TOML file, a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ParameterError
+
+if TYPE_CHECKING:
+    from ..cluster.cluster_index import ClusterIndex
+    from ..image_index import ImageIndex
+
+__all__ = ["opened_searcher"]
+
+
+def opened_searcher(path: Path, root: Path | None) -> ImageIndex | ClusterIndex:
+    """The index in a folder or, at the path of a .toml file, the cluster of that.
+
+    Args:
+        root: where the pictures of an index are now.
+    """
+    if path.suffix != ".toml" or path.is_dir():
+        from ..image_index import ImageIndex
+
+        return ImageIndex.open(path, picture_root=root)
+    from ..cluster.cluster_index import ClusterIndex
+    from ..cluster.config import read_config
+    from ..cluster.machines import opened_replicas
+
+    if root is not None:
+        raise ParameterError("--root: the file of a cluster says where its pictures are")
+    config = read_config(path)
+    return ClusterIndex(config, opened_replicas(config))
