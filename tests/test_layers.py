@@ -80,7 +80,7 @@ def test_rooms_import_from_earlier_rooms_only() -> None:
 def test_no_room_has_circles_and_each_fits_on_a_page() -> None:
     for room in ROOMS:
         modules = [module for module in MODULES if module.split(".")[0] == room]
-        assert len(modules) <= 17, room  # 16 beside the docstring of the room
+        assert len(modules) <= 20, room
         order = TopologicalSorter({module: imports_of(module) & set(modules) for module in modules})
         assert len(list(order.static_order())) == len(modules)
         for module in modules:
