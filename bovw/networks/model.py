@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NetworkError
+from .declared import declared
 from .embedder import Embedder
 from .recipe import Recipe, beside, from_options, prepare
 
 __all__ = [
     "VECTORS",
     "OnnxNetwork",
+    "RuntimeSession",
     "Session",
     "content_of",
     "load_embedder",
@@ -70,22 +72,24 @@ class RuntimeSession:
 
 
 class OpencvSession:
-    """A network that OpenCV runs. It says nothing of its input.
+    """A network that OpenCV runs.
 
     Attributes:
-        inputs: one, of which nothing is known.
+        inputs: shape and type of each input, as the file has them.
         outputs: the names of the outputs.
     """
 
     def __init__(self, path: str) -> None:
+        self.inputs, self.outputs = declared(path)
         self.net = cv2.dnn.readNetFromONNX(path)
-        self.inputs: dict[str, tuple[list[Any], str]] = {"": ([None] * 4, "tensor(float)")}
-        self.outputs = list(self.net.getUnconnectedOutLayersNames())
 
     def run(self, values: Mapping[str, NDArray[Any]], output: str) -> NDArray[Any]:
         """One of its outputs."""
-        for blob in values.values():
-            self.net.setInput(blob)
+        for name, blob in values.items():
+            shape = self.inputs[name][0]
+            if any(isinstance(n, int) and n != m for n, m in zip(shape, blob.shape, strict=True)):
+                raise ValueError(f"it takes {shape}")  # OpenCV would run it all the same
+            self.net.setInput(blob, name)
         return np.asarray(self.net.forward(output))
 
 

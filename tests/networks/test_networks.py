@@ -4,8 +4,11 @@ does with it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -24,7 +27,9 @@ from bovw import (
     TextEncoder,
     load_embedder,
 )
+from bovw.networks.declared import declared
 from bovw.networks.embedder import as_int8
+from bovw.networks.model import RuntimeSession, opened_session
 from bovw.networks.recipe import Recipe, fitted, from_options, prepare
 from tests.helpers.command import run
 from tests.helpers.networks import mean_colours, save_network, text_network
@@ -53,27 +58,44 @@ def test_layout_and_size_are_read_from_the_model(tmp_path: Path, layout: str) ->
     assert usual == pytest.approx(expected.tolist(), abs=1e-4)
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("kind", [1, 2])  # float, uint8
 def test_opencv_runs_what_onnxruntime_would(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, kind: int
 ) -> None:
-    from onnx import TensorProto, helper
-
-    nodes = [
-        helper.make_node("GlobalAveragePool", ["pixels"], ["means"]),
-        helper.make_node("Flatten", ["means"], ["embedding"]),
-    ]
-    model = save_network(
-        tmp_path / "model.onnx",
-        nodes,
-        [("pixels", TensorProto.FLOAT, [1, 3, 224, 224])],
-        [("embedding", [1, 3])],
-    )
-    expected = load_embedder("colour", model).vector(textured(1, 90, 60))
+    model = mean_colours(tmp_path / "model.onnx", layout, kind)
+    embedder = load_embedder("colour", model)
+    expected = embedder.vector(textured(1, 90, 60))
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    other = tmp_path / "again.onnx"
-    other.write_bytes(model.read_bytes())  # another path, or the open session would be asked
-    found = load_embedder("colour", other).vector(textured(1, 90, 60))
-    assert found == pytest.approx(expected, abs=1e-4)
+    opened_session.cache_clear()
+    try:
+        other = load_embedder("colour", model)
+        found = other.vector(textured(1, 90, 60))
+        with pytest.raises(NetworkError, match="it takes"):
+            load_embedder("colour", model, {"size": "8"})
+    finally:
+        opened_session.cache_clear()
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert other.fingerprint == embedder.fingerprint
+
+
+@pytest.mark.parametrize("make", [mean_colours, text_network])
+def test_what_a_file_declares_is_what_onnxruntime_says(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    model = make(tmp_path / "model.onnx")
+    session = RuntimeSession(str(model))
+    assert declared(model) == (session.inputs, session.outputs)
+
+
+@given(st.binary(max_size=60), st.integers(0, 400))
+def test_what_is_no_network_declares_nothing_and_does_no_harm(noise: bytes, at: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = mean_colours(Path(folder) / "model.onnx")
+        content = path.read_bytes()
+        path.write_bytes(content[:at] + noise + content[at + len(noise) :])
+        with contextlib.suppress(ValueError):
+            declared(path)
 
 
 def test_whole_numbers_are_shown_as_they_are(tmp_path: Path) -> None:
