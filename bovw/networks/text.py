@@ -49,7 +49,7 @@ class TextEncoder:
         path = os.path.abspath(self.model)
         name = os.fspath(self.model)
         session = opened_session(path, content_of(name))
-        tokens = self.tokens(text)
+        tokens, mask = self.tokens(text)
         values = {}
         for input_name, (shape, kind) in session.inputs.items():
             length = shape[-1] if isinstance(shape[-1], int) else len(tokens)
@@ -57,7 +57,7 @@ class TextEncoder:
             if input_name == "input_ids" or len(session.inputs) == 1:
                 row = filled(tokens, length)
             elif input_name == "attention_mask":
-                row = filled([1] * len(tokens), length)
+                row = filled(mask, length)
             else:
                 raise NetworkError(f"{name}: wants {input_name}, which no text has")
             values[input_name] = np.array([row], number)
@@ -69,8 +69,10 @@ class TextEncoder:
             raise NetworkError(f"{name}: cannot be run: {reason}") from error
         return require_vector(name, pooled(name, found, Recipe()))
 
-    def tokens(self, text: str) -> list[int]:
-        """The numbers of the tokens of a text."""
+    def tokens(self, text: str) -> tuple[list[int], list[int]]:
+        """The numbers of the tokens of a text, and 1 for each that is of the text, 0 for what the
+        tokenizer fills up with. A long text is cut before the token that ends it.
+        """
         try:
             from tokenizers import Tokenizer
         except ImportError:
@@ -79,9 +81,12 @@ class TextEncoder:
             ) from None
         try:
             tokenizer = Tokenizer.from_file(os.fspath(self.tokenizer))
+            if tokenizer.truncation is None:
+                tokenizer.enable_truncation(TOKENS)
+            encoding = tokenizer.encode(text)
         except Exception as error:  # the library raises plain exceptions
             raise NetworkError(f"{os.fspath(self.tokenizer)}: is no tokenizer: {error}") from error
-        return list(tokenizer.encode(text).ids[:TOKENS])
+        return list(encoding.ids), list(encoding.attention_mask)
 
 
 def filled(tokens: list[int], length: int) -> list[int]:

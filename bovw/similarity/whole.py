@@ -111,14 +111,14 @@ def whole_of_picture(
         ParameterError: a measure needs an embedder that is not there.
     """
     spec = collection.snapshot.manifest.features
+    content, name = source_content(query, limits), name_of(query)
+    path = "" if name in NAMELESS else name
+    picture = load_picture(content, spec.max_side, box, limits)
     networks = {
         name: embedder_for(embedding_of(collection, name), embedders)
         for name in weights
         if name not in MEASURES
     }
-    content, name = source_content(query, limits), name_of(query)
-    path = "" if name in NAMELESS else name
-    picture = load_picture(content, spec.max_side, box, limits)
     detailed = "words" in weights or ("vlad" in weights and spec.kind == "rootsift")
     # a single pixel has no features: looking for some takes most of the time
     features = extract(picture if detailed else replace(picture, gray=picture.gray[:1, :1]), spec)

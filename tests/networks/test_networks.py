@@ -307,6 +307,14 @@ def test_a_text_has_the_vector_of_its_words(tmp_path: Path) -> None:
     text = TextEncoder(model, tmp_path / "tokenizer.json")
     assert text.vector("green") == pytest.approx([-1, 2, -1])
     assert text.vector("green blue") == pytest.approx([-1, 0.5, 0.5])
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        "$A blue", special_tokens=[("blue", 2)]
+    )
+    tokenizer.enable_padding(length=4, pad_id=1)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    assert text.tokens("green") == ([1, 2, 1, 1], [1, 1, 0, 0])
+    tokens, mask = text.tokens("red " * 200)
+    assert (len(tokens), tokens[-1], sum(mask)) == (77, 2, 77)  # what ends it is kept
     with pytest.raises(NetworkError, match="is no tokenizer"):
         TextEncoder(model, model).vector("green")
 
