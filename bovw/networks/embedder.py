@@ -13,9 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import NetworkError, ParameterError
 
-__all__ = ["Embedder", "as_int8", "is_embedder_name", "require_vector"]
+__all__ = ["TAKEN", "Embedder", "as_int8", "is_embedder_name", "require_vector"]
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+# What `--by` means without any network: the ways to ask, and what is compared.
+TAKEN = frozenset(("search", "matches", "fused", "vlad", "colour", "shape", "hash", "words"))
 # Vectors of more numbers are outputs of the wrong kind.
 MOST_NUMBERS = 16_384
 
@@ -25,7 +27,8 @@ class Embedder:
     """Makes a vector of a picture: two pictures are alike if their vectors point alike.
 
     Attributes:
-        name: what users call it: a letter, then at most 31 letters a-z, digits and _.
+        name: what users call it: a letter, then at most 31 letters a-z, digits and _. It is not
+            one that `find_similar` knows by itself, such as colour.
         function: from the colours of a picture, (h, w, 3) uint8 BGR, upright, to a vector (d,) of
             finite numbers. To work in several processes it must be a function of a module, or an
             object that can be pickled.
@@ -40,7 +43,7 @@ class Embedder:
         >>> from bovw import Embedder
         >>> def mean_colour(pixels):
         ...     return pixels.mean(axis=(0, 1))
-        >>> Embedder("colour", mean_colour, version="1").width
+        >>> Embedder("tint", mean_colour, version="1").width
         3
     """
 
@@ -54,6 +57,10 @@ class Embedder:
             raise ParameterError(
                 f"embedder: {self.name!r} is no name: a letter a-z, then letters, digits and _, "
                 "32 in all at most"
+            )
+        if self.name in TAKEN:
+            raise ParameterError(
+                f"embedder: {self.name} is what bovw compares itself, take another name"
             )
         if type(self.side) is not int or not 16 <= self.side <= 4096:
             raise ParameterError(f"side: {self.side!r} is not a whole number in 16..4096")

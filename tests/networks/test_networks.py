@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,9 +29,10 @@ from bovw import (
     load_embedder,
 )
 from bovw.networks.declared import declared
-from bovw.networks.embedder import as_int8
+from bovw.networks.embedder import TAKEN, as_int8
 from bovw.networks.model import RuntimeSession, opened_session
 from bovw.networks.recipe import Recipe, fitted, from_options, prepare
+from bovw.similarity.mixture import MEASURES
 from tests.helpers.command import run
 from tests.helpers.networks import mean_colours, save_network, text_network
 from tests.helpers.pictures import textured
@@ -46,13 +48,13 @@ def one_colour(blue: int, green: int, red: int) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_layout_and_size_are_read_from_the_model(tmp_path: Path, layout: str) -> None:
     model = mean_colours(tmp_path / "model.onnx", layout)
-    embedder = load_embedder("colour", model, PLAIN)
+    embedder = load_embedder("tint", model, PLAIN)
     assert embedder.width == 3
     assert embedder.vector(one_colour(10, 20, 30)) == pytest.approx([30, 20, 10])
-    assert load_embedder("colour", model, {**PLAIN, "colours": "BGR"}).vector(
+    assert load_embedder("tint", model, {**PLAIN, "colours": "BGR"}).vector(
         one_colour(10, 20, 30)
     ) == pytest.approx([10, 20, 30])
-    usual = load_embedder("colour", model).vector(one_colour(10, 20, 30))
+    usual = load_embedder("tint", model).vector(one_colour(10, 20, 30))
     means, deviations = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     expected = (np.array([30, 20, 10]) / 255 - means) / deviations
     assert usual == pytest.approx(expected.tolist(), abs=1e-4)
@@ -64,15 +66,15 @@ def test_opencv_runs_what_onnxruntime_would(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, kind: int
 ) -> None:
     model = mean_colours(tmp_path / "model.onnx", layout, kind)
-    embedder = load_embedder("colour", model)
+    embedder = load_embedder("tint", model)
     expected = embedder.vector(textured(1, 90, 60))
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     opened_session.cache_clear()
     try:
-        other = load_embedder("colour", model)
+        other = load_embedder("tint", model)
         found = other.vector(textured(1, 90, 60))
         with pytest.raises(NetworkError, match="it takes"):
-            load_embedder("colour", model, {"size": "8"})
+            load_embedder("tint", model, {"size": "8"})
     finally:
         opened_session.cache_clear()
     assert found == pytest.approx(expected, abs=1e-3)
@@ -98,19 +100,25 @@ def test_what_is_no_network_declares_nothing_and_does_no_harm(noise: bytes, at: 
             declared(path)
 
 
+def test_a_name_that_means_something_else_is_refused() -> None:
+    assert {*MEASURES, "fused", "search"} <= TAKEN
+    with pytest.raises(ParameterError, match="take another name"):
+        Embedder("colour", mean_colour, "1")
+
+
 def test_whole_numbers_are_shown_as_they_are(tmp_path: Path) -> None:
     model = mean_colours(tmp_path / "model.onnx", "NHWC", kind=2)  # uint8
-    assert load_embedder("colour", model).vector(one_colour(10, 20, 30)) == pytest.approx(
+    assert load_embedder("tint", model).vector(one_colour(10, 20, 30)) == pytest.approx(
         [30, 20, 10]
     )
 
 
 def test_the_output_is_chosen_by_name(tmp_path: Path) -> None:
     model = mean_colours(tmp_path / "model.onnx")
-    chosen = load_embedder("colour", model, {**PLAIN, "output": "other"})
+    chosen = load_embedder("tint", model, {**PLAIN, "output": "other"})
     assert chosen.vector(one_colour(10, 20, 30)) == pytest.approx([-30, -20, -10])
     with pytest.raises(NetworkError, match="no output 'absent', but other, embedding"):
-        load_embedder("colour", model, {"output": "absent"})
+        load_embedder("tint", model, {"output": "absent"})
 
 
 def test_tokens_and_maps_become_vectors(tmp_path: Path) -> None:
@@ -143,14 +151,14 @@ def test_a_config_beside_the_model_says_how_it_is_asked(tmp_path: Path) -> None:
         "image_std": [0.25, 0.25, 0.25],
     }
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
-    found = load_embedder("colour", model)
+    found = load_embedder("tint", model)
     assert found.vector(one_colour(255, 255, 255)) == pytest.approx([2, 2, 2])
-    without = load_embedder("colour", model, {"mean": "0", "std": "1"})
+    without = load_embedder("tint", model, {"mean": "0", "std": "1"})
     assert without.vector(one_colour(255, 255, 255)) == pytest.approx([1, 1, 1])
     assert without.fingerprint != found.fingerprint
     (tmp_path / "preprocessor_config.json").write_text("[]")
     with pytest.raises(NetworkError, match=r"preprocessor_config\.json: cannot be used"):
-        load_embedder("colour", model)
+        load_embedder("tint", model)
 
 
 @given(
@@ -274,35 +282,42 @@ def test_an_index_keeps_vectors_and_refuses_those_of_another_network(
     paths = [tmp_path / f"{number}.png" for number in range(4)]
     for number, path in enumerate(paths):
         cv2.imwrite(str(path), textured(number, 120, 90))
-    ours = Embedder("colour", mean_colour, "1")
+    ours = Embedder("tint", mean_colour, "1")
     with ImageIndex.create("i.bovw") as index:
         index.add(paths[:2])
         assert index.info().embeddings == ()
         index.add(paths[2], embedders=[ours], jobs=1)
-        assert index.info().embeddings == ("colour",)
-        rows = index._snapshot.optional("embedding_colour")
+        assert index.info().embeddings == ("tint",)
+        rows = index._snapshot.optional("embedding_tint")
         assert rows.known.tolist() == [False, False, True]
         assert rows.values[2].tolist() == as_int8(mean_colour(textured(2, 120, 90))).tolist()
         with pytest.raises(IncompatibleError, match="another version"):
-            index.add(paths[3], embedders=[Embedder("colour", mean_colour, "2")])
+            index.add(paths[3], embedders=[Embedder("tint", mean_colour, "2")])
         with pytest.raises(ParameterError, match="vectors of colour"):
             index.add([], complete=True)
         assert index.add([], complete=True, embedders=[ours]).changed == 2
         index.merge()
-        assert index._snapshot.optional("embedding_colour").known.all()
+        assert index._snapshot.optional("embedding_tint").known.all()
         report = index.add(paths[3], embedders=[ours, Embedder("grey", grey_only, "1")])
         assert "grey: fails with ValueError" in report.failed[0].reason
     with ImageIndex.open("i.bovw") as index:
-        assert len(index) == 3 and index.info().embeddings == ("colour",)
-        assert index._snapshot.optional("embedding_colour").known.all()
+        assert len(index) == 3 and index.info().embeddings == ("tint",)
+        assert index._snapshot.optional("embedding_tint").known.all()
 
 
-def test_a_text_has_the_vector_of_its_words(tmp_path: Path) -> None:
+def colour_tokenizer(path: Path) -> Any:
+    """A tokenizer of three words, written to a file."""
     tokenizers = pytest.importorskip("tokenizers")
     words = tokenizers.models.WordLevel({"red": 0, "green": 1, "blue": 2}, unk_token="red")
     tokenizer = tokenizers.Tokenizer(words)
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    tokenizer.save(str(path))
+    return tokenizer
+
+
+def test_a_text_has_the_vector_of_its_words(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer = colour_tokenizer(tmp_path / "tokenizer.json")
     model = text_network(tmp_path / "text.onnx")
     text = TextEncoder(model, tmp_path / "tokenizer.json")
     assert text.vector("green") == pytest.approx([-1, 2, -1])
@@ -323,11 +338,43 @@ def test_the_command_takes_a_network(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     cv2.imwrite(str(tmp_path / "photos" / "a.png"), textured(1, 120, 90))
     mean_colours(tmp_path / "model.onnx")
-    done = run("index", "photos", "--embed", "colour=model.onnx", cwd=tmp_path)
+    done = run("index", "photos", "--embed", "tint=model.onnx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads(run("info", "--json", cwd=tmp_path).stdout)["embeddings"] == "colour"
-    wrong = run("index", "photos", "--embed", "colour=absent.onnx", cwd=tmp_path)
+    assert json.loads(run("info", "--json", cwd=tmp_path).stdout)["embeddings"] == "tint"
+    wrong = run("index", "photos", "--embed", "tint=absent.onnx", cwd=tmp_path)
     assert (wrong.returncode, wrong.stderr) == (
         1,
         "bovw: error: absent.onnx: there is no such file\n",
     )
+
+
+def test_the_command_finds_by_a_network_with_a_picture_an_id_and_words(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for name, colour in (("red", (60, 60, 200)), ("green", (60, 200, 60)), ("teal", (90, 190, 60))):
+        cv2.imwrite(str(tmp_path / "photos" / f"{name}.png"), one_colour(*colour))
+    cv2.imwrite(str(tmp_path / "query.png"), one_colour(60, 210, 60))
+    mean_colours(tmp_path / "model.onnx")
+    text_network(tmp_path / "text.onnx")
+    colour_tokenizer(tmp_path / "tokenizer.json")
+    network = ["--embed", "tint=model.onnx"]
+    assert run("index", "photos", *network, cwd=tmp_path).returncode == 0
+
+    def first(*arguments: str) -> str:
+        done = run("similar", *arguments, "--by", "tint", "-k1", "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return str(json.loads(done.stdout)["matches"][0]["id"])
+
+    assert first("query.png", *network) == "photos/green.png"
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    assert first("photos/green.png") == "photos/teal.png"  # by its id: nothing is read
+    words = ["--text-model", "text.onnx", "--tokenizer", "tokenizer.json"]
+    assert first("--text", "red", *words) == "photos/red.png"
+
+    for arguments, said in (
+        (["query.png"], "takes its network (--embed tint=MODEL.onnx)"),
+        (["query.png", *network, "--embed-with", "colours=BGR"], "of the same asked in another"),
+        (["absent.png", *network], "absent.png: there is no such file"),
+    ):
+        failed = run("similar", *arguments, "--by", "tint", cwd=tmp_path)
+        assert failed.returncode in (1, 2)
+        assert said in failed.stderr
