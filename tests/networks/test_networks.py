@@ -293,7 +293,7 @@ def test_an_index_keeps_vectors_and_refuses_those_of_another_network(
         assert rows.values[2].tolist() == as_int8(mean_colour(textured(2, 120, 90))).tolist()
         with pytest.raises(IncompatibleError, match="another version"):
             index.add(paths[3], embedders=[Embedder("tint", mean_colour, "2")])
-        with pytest.raises(ParameterError, match="vectors of colour"):
+        with pytest.raises(ParameterError, match="vectors of tint"):
             index.add([], complete=True)
         assert index.add([], complete=True, embedders=[ours]).changed == 2
         index.merge()
