@@ -15,7 +15,8 @@ Declared = tuple[dict[str, tuple[list[Any], str]], list[str]]
 KINDS = {1: "float", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 11: "double"}
 # Numbers of the fields that are read, by the message that has them (onnx.proto).
 GRAPH, INITIALIZER, INPUT, OUTPUT, TENSOR_NAME = 7, 5, 11, 12, 8
-VALUE_NAME, VALUE_TYPE, TENSOR_TYPE, ELEMENT, SHAPE, DIMENSION, NUMBER, LETTER = 1, 2, 1, 1, 2, 1, 1, 2
+VALUE_NAME, VALUE_TYPE, TENSOR_TYPE, ELEMENT, SHAPE = 1, 2, 1, 1, 2
+DIMENSION, NUMBER, LETTER = 1, 1, 2
 
 
 def declared(path: str | os.PathLike[str]) -> Declared:
