@@ -13,6 +13,7 @@ import accuracy
 import cluster
 import compare
 import costs
+import duplicates
 import inspection
 import reliability
 import scale
@@ -26,6 +27,7 @@ PARTS = {
     "scale": scale,
     "compare": compare,
     "costs": costs,
+    "duplicates": duplicates,
     "cluster": cluster,
     "inspection": inspection,
 }
