@@ -13,6 +13,7 @@ import accuracy
 import cluster
 import compare
 import costs
+import duplicates
 import inspection
 import reliability
 import scale
@@ -28,6 +29,7 @@ PARTS = {
     "compare": compare,
     "costs": costs,
     "serve": serve,
+    "duplicates": duplicates,
     "cluster": cluster,
     "inspection": inspection,
 }

@@ -19,6 +19,15 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .cluster.cluster_index import ClusterIndex
+    from .duplicates.finding import find_duplicates
+    from .duplicates.options import DuplicateOptions
+    from .duplicates.relation import Relation
+    from .duplicates.report import (
+        DuplicateGroup,
+        DuplicateImage,
+        DuplicateReport,
+        GroupMember,
+    )
     from .errors import (
         BovwError,
         BusyError,
@@ -84,6 +93,10 @@ __all__ = [
     "Comparison",
     "Damage",
     "Difference",
+    "DuplicateGroup",
+    "DuplicateImage",
+    "DuplicateOptions",
+    "DuplicateReport",
     "Embedder",
     "Evaluation",
     "EvaluationError",
@@ -91,6 +104,7 @@ __all__ = [
     "FeatureSpec",
     "FileStamp",
     "GroundTruth",
+    "GroupMember",
     "ImageCluster",
     "ImageClusters",
     "ImageError",
@@ -114,6 +128,7 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "Query",
+    "Relation",
     "RemoveReport",
     "SearchOptions",
     "SearchRequest",
@@ -137,6 +152,7 @@ __all__ = [
     "draw_match",
     "evaluate",
     "evaluate_modes",
+    "find_duplicates",
     "find_similar",
     "find_similar_to_text",
     "labelled_truth",
@@ -152,6 +168,10 @@ __all__ = [
 
 HOMES = {
     "cluster.cluster_index": ("ClusterIndex",),
+    "duplicates.finding": ("find_duplicates",),
+    "duplicates.options": ("DuplicateOptions",),
+    "duplicates.relation": ("Relation",),
+    "duplicates.report": ("DuplicateGroup", "DuplicateImage", "DuplicateReport", "GroupMember"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "evaluation.run": ("evaluate",),
     "evaluation.scores": ("Evaluation", "SetScores"),

@@ -39,6 +39,8 @@ ROOMS = [
     "image_index",
     "similarity",
     "overview",
+    "pairs",
+    "duplicates",
     "evaluation",
     "experiments",
     "server",

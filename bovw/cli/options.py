@@ -93,6 +93,13 @@ EXAMPLES = {
         bovw map --picture map.jpg --csv map.csv
         bovw map --by colour --tune tune.html
         """,
+    "duplicates": """
+        bovw duplicates                                 all groups, and what would be kept
+        bovw duplicates --kind exact --csv > same.csv   files of the same bytes
+        bovw duplicates --reference originals --report copies.html
+        bovw duplicates --delete-script remove.sh       read it; nothing is deleted before it runs
+        bovw duplicates --against archive.bovw          which images does the archive have?
+        """,
     "list": """
         bovw list --json
         bovw list -0 | xargs -0 ls -l

@@ -66,5 +66,5 @@ def orientations(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def packed(signs: NDArray[np.bool_]) -> NDArray[np.uint64]:
     """Hashes (n,) from bits (n, 8, 8)."""
-    packed_bits = np.packbits(signs.reshape(len(signs), -1), axis=1, bitorder="little")
+    packed_bits = np.packbits(signs.reshape(len(signs), KEPT * KEPT), axis=1, bitorder="little")
     return packed_bits.view("<u8").ravel().astype(np.uint64)

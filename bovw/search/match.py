@@ -35,6 +35,7 @@ __all__ = [
     "describe_match",
     "find_instances",
     "matches_of",
+    "pairs_of",
     "rows_of_matches",
     "transform_text",
     "verdict",

@@ -15,7 +15,7 @@ from .collection import Collection
 from .postings import MATCH_DISTANCE, close_postings
 from .weighting import cosine, votes
 
-__all__ = ["SIGMA", "Hits", "VoteTable", "cosine_scores", "least_of", "scan"]
+__all__ = ["SIGMA", "Hits", "VoteTable", "cosine_scores", "least_of", "scan", "without_crowds"]
 
 SIGMA = 16.0
 # Postings after which what they gave is put into narrow types.

@@ -1,0 +1,3 @@
+"""Which images of an index are copies of one another: groups around what is kept. Read `finding`
+first.
+"""
