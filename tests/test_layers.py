@@ -133,7 +133,7 @@ def test_few_modules_import_scikit_learn_and_scipy() -> None:
         for module, path in MODULES.items()
         if re.search(r"^ *from (sklearn|scipy)", path.read_text(), re.MULTILINE)
     }
-    overview = {f"overview.{name}" for name in ("grid", "partition", "projection")}
+    overview = {f"overview.{name}" for name in ("grid", "matches", "partition", "projection")}
     assert users == {"features.training"} | overview
 
 

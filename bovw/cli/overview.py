@@ -42,15 +42,6 @@ __all__ = ["cluster", "map_index"]
 
 # A heading of help.
 ALIKE = "What is alike"
-ByOption = Annotated[
-    str,
-    option(
-        ALIKE,
-        "What is compared: fused, vlad, colour, shape, hash, an embedding, or a mixture, such as "
-        "vlad=1,colour=.5.",
-        value="NAMES",
-    ),
-]
 CsvOption = Annotated[
     Path | None,
     option(OUTPUT, "Write a table of the images here.", "--csv", value="FILE", callback=writable),
@@ -62,7 +53,14 @@ SHEET_MOST, PICTURE_MOST = 100, 10_000
 def cluster(
     context: typer.Context,
     path: IndexOption = INDEX_NAME,
-    by: ByOption = "fused",
+    by: Annotated[
+        str,
+        option(
+            ALIKE,
+            "What is compared, as for `bovw similar`; or matches: images that verify one another.",
+            value="NAMES",
+        ),
+    ] = "fused",
     count: Annotated[
         int | None, option(ALIKE, "So many clusters at most.", value="N", min=1)
     ] = None,
@@ -111,9 +109,16 @@ def cluster(
 
     limits, name = parsed_limits(limit), parsed_label(label)
     with ImageIndex.open(path, picture_root=root) as source, Failures(None) as failures:
-        found = cluster_images(
-            source, by=by, count=count, distance=distance, confident=confident, least=least
-        )
+        with progress() as bar:
+            found = cluster_images(
+                source,
+                by=by,
+                count=count,
+                distance=distance,
+                confident=confident,
+                least=least,
+                progress=bar,
+            )
         for each in found.clusters:
             names = [shown_name(record) for record in each.records]
             if as_json:
@@ -181,7 +186,14 @@ def write_sheets(
 
 def map_index(
     path: IndexOption = INDEX_NAME,
-    by: ByOption = "fused",
+    by: Annotated[
+        str,
+        option(
+            ALIKE,
+            "What is compared, as for `bovw similar`: fused, colour, vlad=1,colour=.5, ...",
+            value="NAMES",
+        ),
+    ] = "fused",
     method: Annotated[
         str,
         option(

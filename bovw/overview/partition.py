@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .components import SEED, one_thread, principal
 
-__all__ = ["LINKAGE_MOST", "SHARE", "cluster_vectors"]
+__all__ = ["LINKAGE_MOST", "SHARE", "cluster_vectors", "ordered"]
 
 # Average linkage keeps the distances of all pairs: 8 bytes each, 400 MB for so many vectors.
 LINKAGE_MOST = 10_000

@@ -180,7 +180,7 @@ def test_alone_it_says_what_it_can_do(folder: Path) -> None:
     done = run("evaluate", cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     names = [line.split()[0] for line in done.stdout.rpartition("Commands:\n")[2].splitlines()]
-    assert names == ["self", "truth", "run", "sweep", "compare"]
+    assert names == ["self", "truth", "run", "sweep", "compare", "labels", "modes", "cifar"]
 
 
 @pytest.mark.slow
