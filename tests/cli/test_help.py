@@ -99,7 +99,7 @@ def test_version_is_asked_for_as_everywhere() -> None:
 def test_a_shell_completes_names_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_BOVW_COMPLETE", "complete_bash")
     for words, expected in (
-        ("bovw se", "search"),
+        ("bovw sea", "search"),
         ("bovw search --sco", "--scoring"),
         ("bovw search --scoring h", "hamming"),
         ("bovw evaluate sw", "sweep"),
