@@ -15,17 +15,7 @@ import typer
 
 from ..errors import printable
 from ..version import __version__
-from . import (
-    cluster,
-    duplicates,
-    experiments,
-    indexing,
-    keeping,
-    overview,
-    searching,
-    serving,
-    similar,
-)
+from . import cluster, experiments, indexing, keeping, overview, searching, serving, similar
 from .console import INTERRUPTED, explained, fail, talkative
 from .interrupts import listen
 from .options import EXAMPLES, SETTINGS, Command
@@ -72,7 +62,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("search", searching.search, "Find the images that show or contain what a picture shows."),
     ("similar", similar.similar, "Find the images that look like a picture as a whole."),
     ("compare", searching.compare, "Is a picture in another, and where do they differ?"),
-    ("duplicates", duplicates.duplicates, "Group images that are copies of one another."),
+    ("duplicates", similar.duplicates, "Group images that are copies of one another."),
     ("map", overview.map_index, "Lay the images of an index out: what looks alike lies near."),
     ("serve", serving.serve, "Serve a page and an API over HTTP."),
     ("list", keeping.list_images, "List the images of an index."),
