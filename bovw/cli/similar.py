@@ -243,7 +243,7 @@ def duplicates(
     as_csv: Annotated[bool, option(OUTPUT, "As CSV, one line an image.", "--csv")] = False,
     report: Annotated[
         Path | None,
-        option(OUTPUT, "Write a page with the pictures here.", value="HTML", callback=writable),
+        option(OUTPUT, "Write a page with the pictures here.", value="HTML"),
     ] = None,
     delete_script: Annotated[
         Path | None,
@@ -251,7 +251,6 @@ def duplicates(
             OUTPUT,
             "Write a shell script here that would remove what need not be kept. Read it first.",
             value="FILE",
-            callback=writable,
         ),
     ] = None,
     root: RootOption = None,
@@ -266,6 +265,8 @@ def duplicates(
     from ..image_index import ImageIndex
 
     try:
+        for file in (report, delete_script):
+            writable(file)
         if as_json and as_csv:
             raise ParameterError("--json, --csv: take one of them")
         options = DuplicateOptions(

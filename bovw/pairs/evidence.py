@@ -63,7 +63,7 @@ SURE_SHARE, SURE_TRIMMED = 0.21, 0.97
 # Blur, noise and strong compression move features: fewer will do if all pixels agree.
 LEAST_SHARE, LEAST_CORRELATION = 0.04, 0.997
 # Fewer features than this prove nothing.
-LEAST_INLIERS = 8
+LEAST_INLIERS = 6
 # Where hashes differ in so few bits it will do that the pixels agree roughly; else as above.
 SURE_BITS, HASH_CORRELATION = 5, 0.9
 # Up to so many false alarms, two images show the same thing.
