@@ -34,7 +34,7 @@ def find_duplicates(
     options: DuplicateOptions | None = None,
     *,
     against: IndexReader | None = None,
-    progress: Progress = lambda _stage, _done, _total: None,
+    progress: Progress | None = None,
 ) -> DuplicateReport:
     """Group the images of an index that are copies of one another, or of parts of one another.
 
@@ -77,7 +77,7 @@ def find_duplicates(
     pairs, asking = dict[tuple[int, int], Evidence](), 0
     storage = index._storage if against is None else None
     if options.kind != "exact":
-        pairs, asking = all_pairs(stock, contents, options, storage, progress)
+        pairs, asking = all_pairs(stock, contents, options, storage, progress or silent)
     grouping = Grouping(stock, contents, options, pairs)
     groups = grouping.groups()
     if storage and grouping.tested:
@@ -89,6 +89,10 @@ def find_duplicates(
         pairs=grouping.agreeing,
         notes=notes_of(stock, options),
     )
+
+
+def silent(stage: str, done: int, total: int) -> None:  # noqa: ARG001
+    """Tell nobody."""
 
 
 def require_alike(index: IndexReader, other: IndexReader) -> None:

@@ -56,6 +56,18 @@ class Relation:
         inliers: features that agree under that; 0 where the hashes alone say so.
         bits: in how many bits their hashes differ; 64 where that is not known.
         correlation: of their pixels, -1 to 1; None where it is not known.
+
+    Example:
+        >>> import cv2
+        >>> from bovw import ImageIndex, find_duplicates
+        >>> photo = cv2.imread("photos/carcassonne-walls.jpg")
+        >>> with ImageIndex.in_memory() as index:
+        ...     items = [("large", photo, None), ("small", photo[::2, ::2], None)]
+        ...     report = index.add_images(items)
+        ...     (group,) = find_duplicates(index).groups
+        >>> relation = group.members[0].relation
+        >>> relation.term, round(relation.scale, 2), relation.mirrored
+        ('resized', 0.5, False)
     """
 
     term: Term

@@ -23,6 +23,17 @@ class DuplicateImage:
         sha256: of its content, hexadecimal.
         reference: whether it is one that others are measured against, and stays in any case.
         protected: whether it stays for another reason (see `DuplicateOptions.protect`).
+
+    Example:
+        >>> import cv2
+        >>> from bovw import ImageIndex, find_duplicates
+        >>> photo = cv2.imread("photos/carcassonne-walls.jpg")
+        >>> with ImageIndex.in_memory() as index:
+        ...     items = [("large", photo, None), ("small", photo[::2, ::2], None)]
+        ...     report = index.add_images(items)
+        ...     (group,) = find_duplicates(index).groups
+        >>> group.kept.id, group.kept.size
+        ('large', (1024, 768))
     """
 
     id: str
@@ -65,6 +76,18 @@ class GroupMember:
     Attributes:
         image: it.
         relation: what it is to that one.
+
+    Example:
+        >>> import cv2
+        >>> from bovw import ImageIndex, find_duplicates
+        >>> photo = cv2.imread("photos/carcassonne-walls.jpg")
+        >>> with ImageIndex.in_memory() as index:
+        ...     items = [("large", photo, None), ("small", photo[::2, ::2], None)]
+        ...     report = index.add_images(items)
+        ...     (group,) = find_duplicates(index).groups
+        >>> (member,) = group.members
+        >>> member.image.id, member.role
+        ('small', 'copy')
     """
 
     image: DuplicateImage
@@ -86,6 +109,17 @@ class DuplicateGroup:
         kept: the best of them.
         members: the others, each with its relation to `kept`.
         related: numbers, from 1 on, of other groups that a chain of agreements leads to.
+
+    Example:
+        >>> import cv2
+        >>> from bovw import ImageIndex, find_duplicates
+        >>> photo = cv2.imread("photos/carcassonne-walls.jpg")
+        >>> with ImageIndex.in_memory() as index:
+        ...     items = [("large", photo, None), ("small", photo[::2, ::2], None)]
+        ...     report = index.add_images(items)
+        ...     (group,) = find_duplicates(index).groups
+        >>> group.kept.id, [member.image.id for member in group.members]
+        ('large', ['small'])
     """
 
     kept: DuplicateImage
