@@ -91,7 +91,7 @@ def find_duplicates(
     )
 
 
-def silent(stage: str, done: int, total: int) -> None:  # noqa: ARG001
+def silent(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
 
 
