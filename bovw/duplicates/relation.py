@@ -56,6 +56,11 @@ class Relation:
         inliers: features that agree under that; 0 where the hashes alone say so.
         bits: in how many bits their hashes differ; 64 where that is not known.
         correlation: of their pixels, -1 to 1; None where it is not known.
+
+    Example:
+        >>> from bovw import Relation
+        >>> Relation("crop of", scale=0.5, share_of_kept=0.4).text()
+        'crop of (40 %), 0.5 x'
     """
 
     term: Term

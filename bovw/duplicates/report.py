@@ -23,6 +23,11 @@ class DuplicateImage:
         sha256: of its content, hexadecimal.
         reference: whether it is one that others are measured against, and stays in any case.
         protected: whether it stays for another reason (see `DuplicateOptions.protect`).
+
+    Example:
+        >>> from bovw import DuplicateImage
+        >>> DuplicateImage("a", "photos/a.jpg", (640, 480), 90_000, 0, "").name
+        'photos/a.jpg'
     """
 
     id: str
@@ -65,6 +70,12 @@ class GroupMember:
     Attributes:
         image: it.
         relation: what it is to that one.
+
+    Example:
+        >>> from bovw import DuplicateImage, GroupMember, Relation
+        >>> image = DuplicateImage("a", "photos/a.jpg", (640, 480), 90_000, 0, "")
+        >>> GroupMember(image, Relation("identical")).role
+        'copy'
     """
 
     image: DuplicateImage
@@ -86,6 +97,14 @@ class DuplicateGroup:
         kept: the best of them.
         members: the others, each with its relation to `kept`.
         related: numbers, from 1 on, of other groups that a chain of agreements leads to.
+
+    Example:
+        >>> from bovw import DuplicateGroup, DuplicateImage, GroupMember, Relation
+        >>> kept = DuplicateImage("a", "photos/a.jpg", (640, 480), 90_000, 0, "")
+        >>> half = DuplicateImage("b", "photos/b.jpg", (320, 240), 30_000, 0, "")
+        >>> group = DuplicateGroup(kept, [GroupMember(half, Relation("resized", scale=0.5))])
+        >>> [member.relation.text() for member in group.removable]
+        ['0.5 x']
     """
 
     kept: DuplicateImage
