@@ -48,6 +48,7 @@ def test_accuracy(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark
 def test_reliability(tmp_path: Path) -> None:
     figures = report_of("reliability", tmp_path)["figures"]
     negatives = {line["index"]: line for line in figures["negatives"]}
@@ -60,6 +61,7 @@ def test_reliability(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark
 def test_scale(tmp_path: Path) -> None:
     rows = report_of("scale", tmp_path)["figures"]
     assert [row["images"] for row in rows] == [60, 200]
@@ -67,6 +69,7 @@ def test_scale(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark
 def test_compare(tmp_path: Path) -> None:
     figures = report_of("compare", tmp_path)["figures"]
     skipped = {system["name"]: system["skipped"] for system in figures["systems"]}
@@ -75,11 +78,13 @@ def test_compare(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark
 def test_costs(tmp_path: Path) -> None:
     assert report_of("costs", tmp_path)["figures"]["build_ms"]["encode"] > 0
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark
 def test_serve(tmp_path: Path) -> None:
     figures = report_of("serve", tmp_path)["figures"]
     assert [line["failed"] for line in figures["clients"].values()] == [0, 0, 0]
@@ -94,6 +99,7 @@ def test_without_the_development_pictures_there_is_nothing_to_do(tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark
 def test_inspection(tmp_path: Path) -> None:
     figures = report_of("inspection", tmp_path)["figures"]
     assert figures["references"] == 2 and figures["wall_ms"]["p99"] >= figures["wall_ms"]["median"]
