@@ -120,6 +120,7 @@ def require_vector(name: str, found: ArrayLike) -> NDArray[np.float32]:
 
 def as_int8(vector: NDArray[np.floating]) -> NDArray[np.int8]:
     """A vector (d,) in whole numbers: at the length that makes its largest 127."""
-    largest = float(np.abs(vector).max(initial=0))
-    scaled = vector * (127 / largest) if largest else vector
+    exact = np.asarray(vector, np.float64)
+    largest = float(np.abs(exact).max(initial=0))
+    scaled = exact / largest * 127 if largest else exact
     return np.asarray(np.rint(scaled), np.int8)
