@@ -91,7 +91,5 @@ class LocalParts:
 def stored_features(collection: Collection, image: int) -> StoredFeatures:
     """The features of an image of a collection, by its number."""
     segment, ordinal = collection.snapshot.locate(image)
-    features = np.arange(*segment.feature_starts[ordinal : ordinal + 2].tolist())
     words, signatures = segment.encoding_of(ordinal)
-    position, scale, angle = segment.geometry(features, np.full(len(features), ordinal))
-    return StoredFeatures(words, signatures, position, scale, angle)
+    return StoredFeatures(words, signatures, *segment.geometry_of_image(ordinal))

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,13 +138,9 @@ def update_shard(
     *,
     jobs: int = 0,
     limits: Limits = LIMITS,
-    progress: Callable[[int], None] | None = None,
 ) -> ShardReport:
     """Do what is to be done with a shard, and store it. What an earlier attempt has stored or left
     on this machine is not done again.
-
-    Args:
-        progress: called with how many pictures are done.
     """
     store, folder = opened_store(config.store), work_folder(config, task)
     resume(store, config, task, folder)
@@ -161,9 +157,8 @@ def update_shard(
             report.failed += done.failed
             report.entry = entry_of(store, folder, index)
             store.put(progress_key(task), json.dumps(vars(report.entry)).encode())
-            if progress:
-                progress(min(first + STORED_AFTER, len(task.add)))
-        report.entry = entry_of(store, folder, index)
+        if not task.add:
+            report.entry = entry_of(store, folder, index)
     return report
 
 

@@ -75,10 +75,10 @@ class ClusterIndex:
         return cls(config, replicas or LocalReplicas(config))
 
     def _read_vocabulary(self, manifest: ClusterManifest) -> Vocabulary:
-        """The vocabulary of a generation."""
+        """The vocabulary of a generation, which each shard has; nothing else of one is fetched."""
         cache = Path(self.config.cache)
-        folder = cache / "shards" / manifest.shards[0].listing
-        pull_index(self._store, manifest.shards[0].listing, folder, cache)
+        folder = cache / "vocabularies" / manifest.vocabulary
+        pull_index(self._store, manifest.shards[0].listing, folder, cache, "vocabulary/")
         return Vocabulary.load(folder / "vocabulary")
 
     def __enter__(self) -> Self:

@@ -88,11 +88,12 @@ def push_index(store: Store, folder: Path) -> str:
     return put_object(store, json.dumps(listing, sort_keys=True).encode())
 
 
-def pull_index(store: Store, listing: str, folder: Path, cache: Path) -> None:
+def pull_index(store: Store, listing: str, folder: Path, cache: Path, part: str = "") -> None:
     """Make the folder of an index from the store.
 
     Args:
         listing: its name.
+        part: with only those of its files whose names begin so.
         folder: appears whole; nothing happens if it is there.
         cache: what is fetched stays here for other generations, which share it by links.
 
@@ -105,6 +106,8 @@ def pull_index(store: Store, listing: str, folder: Path, cache: Path) -> None:
     temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     try:
         for file, sha256 in files.items():
+            if not file.startswith(part):
+                continue
             target = temporary / file
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(cached(store, sha256, cache), target)

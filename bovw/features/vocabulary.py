@@ -103,7 +103,7 @@ class Vocabulary:
         return WordSearch(words, self._rounded(self.cells, finer), finer)
 
     @cached_property
-    def _directions(self) -> NDArray[np.float32]:
+    def directions(self) -> NDArray[np.float32]:
         """The projection as whole numbers up to 127, to be multiplied with: (d, 64)."""
         whole = np.rint(self.projection * (127 / np.abs(self.projection).max()))
         return np.ascontiguousarray(whole.T)
@@ -160,7 +160,7 @@ class Vocabulary:
         """
         points = np.repeat(self.quantise(descriptors), words.shape[1], axis=0)
         rest = self.quantised_words(words.ravel())
-        sides = np.subtract(points, rest, out=rest) @ self._directions
+        sides = np.subtract(points, rest, out=rest) @ self.directions
         packed = np.packbits(sides > 0, axis=1, bitorder="little")
         signatures = np.ascontiguousarray(packed).view("<u8").reshape(words.shape)
         return signatures.astype(np.uint64, copy=False)

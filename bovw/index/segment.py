@@ -259,6 +259,13 @@ class Segment:
         scale = np.exp2(shapes[:, 0] / SCALE_STEPS - SCALE_OCTAVES) * side
         return positions[:, 0] + 1j * positions[:, 1], scale, shapes[:, 1] * (2 * np.pi / 256)
 
+    def geometry_of_image(
+        self, ordinal: int
+    ) -> tuple[NDArray[np.complex128], NDArray[np.float64], NDArray[np.float64]]:
+        """Where the features of one image are, as `geometry`."""
+        features = np.arange(*self.feature_starts[ordinal : ordinal + 2].tolist())
+        return self.geometry(features, np.full(len(features), ordinal))
+
     def read_postings(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The postings of words first .. last - 1 as (word, feature).
 

@@ -20,20 +20,21 @@ from .embedder import Embedder
 from .recipe import Recipe, beside, from_options, prepare
 
 __all__ = [
-    "VECTORS",
     "OnnxNetwork",
     "RuntimeSession",
     "Session",
+    "asked",
     "content_of",
     "load_embedder",
     "opened_session",
     "pooled",
+    "usual_output",
 ]
 
 # Names of outputs that are the vector of a whole picture or text, best first.
 VECTORS = ("image_embeds", "text_embeds", "embedding", "embeddings", "pooler_output", "features")
-# A file of more bytes is no single ONNX file.
-MOST_BYTES = 2**31
+# What a network gets whose input is of one of these types; else float32.
+INPUTS = {"tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
 class Session(Protocol):
@@ -136,18 +137,10 @@ class OnnxNetwork:
         """The vector (d,) of a picture (h, w, 3) BGR. Raises NetworkError."""
         session = opened_session(self.path, self.content)
         name, recipe, kind = self.input_of(session)
-        blob: NDArray[Any] = prepare(colours, recipe)
-        if kind == "tensor(float16)":
-            blob = blob.astype(np.float16)
-        elif kind == "tensor(uint8)":
-            plain = replace(recipe, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-            blob = prepare(colours, plain).astype(np.uint8)
-        output = self.output_of(session)
-        try:
-            found = session.run({name: blob}, output)
-        except Exception as error:  # whatever the two raise
-            reason = " ".join(str(error).split())[:200]
-            raise NetworkError(f"{self.path}: cannot be run on {blob.shape}: {reason}") from error
+        if kind == "tensor(uint8)":
+            recipe = replace(recipe, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+        blob = prepare(colours, recipe).astype(INPUTS.get(kind, np.float32), copy=False)
+        found = asked(session, self.path, {name: blob}, self.output_of(session))
         return pooled(self.path, found, recipe)
 
     def input_of(self, session: Session) -> tuple[str, Recipe, str]:
@@ -177,8 +170,25 @@ class OnnxNetwork:
                     f"{self.path}: has no output {self.recipe.output!r}, but {names}"
                 )
             return self.recipe.output
-        named = [name for name in VECTORS if name in session.outputs]
-        return (named or session.outputs)[0]
+        return usual_output(session)
+
+
+def usual_output(session: Session) -> str:
+    """The name of the output that is called like a vector, or of the first."""
+    named = [name for name in VECTORS if name in session.outputs]
+    return (named or session.outputs)[0]
+
+
+def asked(
+    session: Session, path: str, values: Mapping[str, NDArray[Any]], output: str
+) -> NDArray[Any]:
+    """An output of a network. Raises NetworkError if it cannot be run on these values."""
+    try:
+        return session.run(values, output)
+    except Exception as error:  # whatever the two libraries raise
+        shapes = ", ".join(str(value.shape) for value in values.values())
+        reason = " ".join(str(error).split())[:200]
+        raise NetworkError(f"{path}: cannot be run on {shapes}: {reason}") from error
 
 
 def pooled(path: str, found: NDArray[Any], recipe: Recipe) -> NDArray[np.float32]:

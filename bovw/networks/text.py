@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MissingLibraryError, NetworkError
 from .embedder import require_vector
-from .model import VECTORS, content_of, opened_session, pooled
+from .model import asked, content_of, opened_session, pooled, usual_output
 from .recipe import Recipe
 
 __all__ = ["TextEncoder"]
@@ -61,12 +60,7 @@ class TextEncoder:
             else:
                 raise NetworkError(f"{name}: wants {input_name}, which no text has")
             values[input_name] = np.array([row], number)
-        named = [each for each in VECTORS if each in session.outputs]
-        try:
-            found: NDArray[Any] = session.run(values, (named or session.outputs)[0])
-        except Exception as error:  # whatever the library raises
-            reason = " ".join(str(error).split())[:200]
-            raise NetworkError(f"{name}: cannot be run: {reason}") from error
+        found = asked(session, name, values, usual_output(session))
         return require_vector(name, pooled(name, found, Recipe()))
 
     def tokens(self, text: str) -> tuple[list[int], list[int]]:

@@ -79,8 +79,7 @@ def encoded(
     segment: Segment, ordinal: int, words: NDArray[np.int32], signatures: NDArray[np.uint64]
 ) -> EncodedImage:
     """An image of a segment with its geometry."""
-    features = np.arange(*segment.feature_starts[ordinal : ordinal + 2].tolist())
-    position, scale, angle = segment.geometry(features, np.full(len(features), ordinal))
+    position, scale, angle = segment.geometry_of_image(ordinal)
     width, height = segment.sizes[ordinal].tolist()
     return EncodedImage(
         words=words[:, None],
@@ -110,8 +109,7 @@ def mirrored_encoding(stored: EncodedImage, vocabulary: Vocabulary) -> EncodedIm
         bitorder="little",
     )
     # whole numbers, whose sums are exact in double precision, in whatever order
-    directions = np.rint(vocabulary.projection * (127 / np.abs(vocabulary.projection).max()))
-    directions = directions.astype(np.float64)
+    directions = vocabulary.directions.T.astype(np.float64)
     sides = (bits * 2.0 - 1) @ (directions[:, MIRRORED] @ directions.T)
     packed = np.packbits(sides > 0, axis=1, bitorder="little")
     signatures = np.ascontiguousarray(packed).view("<u8").reshape(-1, 1)
