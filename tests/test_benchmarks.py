@@ -104,3 +104,12 @@ def test_inspection(tmp_path: Path) -> None:
     figures = report_of("inspection", tmp_path)["figures"]
     assert figures["references"] == 2 and figures["wall_ms"]["p99"] >= figures["wall_ms"]["median"]
     assert max(figures["memory_mb"]) - figures["memory_mb"][0] < 20
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark
+def test_duplicates(tmp_path: Path) -> None:
+    figures = report_of("duplicates", tmp_path)["figures"]
+    for name in ("default", "--thorough"):
+        assert min(figures[name]["recall"].values()) >= 0.5 and figures[name]["wrong"] == 0
+        assert figures["groups"][name]["wrong"] == 0 < figures["groups"][name]["groups"]
