@@ -1,0 +1,265 @@
+"""The innermost loops of a search, compiled: `_kernel.c`, called by ctypes.
+
+It is built when bovw is installed where there is a C compiler, and nothing is missing without it:
+whoever calls this has a way of its own, with the same results to the bit, that takes longer.
+`BOVW_KERNEL=0` leaves it out. The calls release the interpreter's lock, so that the cores that
+OpenCV may use for the features of a query work on its words, too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .opencv import cv2
+
+__all__ = ["WORDS", "close_postings", "is_there", "nearest_words", "signatures", "supports"]
+
+T = TypeVar("T")
+
+# What this module calls; another one may be left over from an older installation.
+VERSION = 1
+# Words that lie side by side in memory.
+WORDS = 8
+# Close postings that there is room for at first: this share of all, and so many more.
+ROOM_SHARE, ROOM = 16, 256
+# What a thread is worth starting for: points to find words for, signatures, postings.
+LEAST_POINTS, LEAST_SIGNED, LEAST_SCANNED = 128, 1024, 1 << 17
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled library; None if there is none for this machine, or it is not wanted."""
+    if os.environ.get("BOVW_KERNEL") == "0" or sys.byteorder != "little":
+        return None
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name(f"_kernel{suffix}")
+        if path.is_file():
+            try:
+                found = ctypes.CDLL(str(path))
+                version = found.bovw_kernel_version
+            except (OSError, AttributeError):
+                continue
+            version.restype = ctypes.c_int64
+            if version() == VERSION:
+                return found
+    return None
+
+
+def is_there() -> bool:
+    """Whether the compiled loops can be called."""
+    return library() is not None
+
+
+def function(name: str) -> Any:
+    """A function of the library, which returns int64."""
+    found = getattr(library(), name)
+    found.restype = ctypes.c_int64
+    return found
+
+
+def address(array: NDArray[Any], dtype: type[np.generic]) -> ctypes.c_void_p:
+    """Where the numbers of an array are, which must be of this type and lie in a row."""
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        raise TypeError(f"an array of {array.dtype} is no contiguous one of {dtype}")
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def shares_of(weights: NDArray[np.integer], least: int) -> list[tuple[int, int]]:
+    """Divide items into as many runs of about the same weight as OpenCV may use threads, each of a
+    weight of `least` if there are several: the first of each, and the first after it.
+    """
+    ends = np.cumsum(weights)
+    total = int(ends[-1]) if len(ends) else 0
+    runs = max(1, min(cv2.getNumThreads(), total // max(least, 1)))
+    cuts = np.searchsorted(ends, total * np.arange(1, runs) / runs) + 1
+    bounds = [0, *cuts.tolist(), len(weights)]
+    return [(first, last) for first, last in pairwise(bounds) if first < last] or [(0, 0)]
+
+
+def in_threads(task: Callable[[int, int], T], shares: list[tuple[int, int]]) -> list[T]:
+    """What a task gives for each share of its items, all at the same time."""
+    if len(shares) == 1:
+        return [task(*shares[0])]
+    with ThreadPoolExecutor(len(shares)) as pool:
+        return list(pool.map(task, *zip(*shares, strict=True)))
+
+
+def nearest_words(
+    points: NDArray[np.int16],
+    words: NDArray[np.int16],
+    norms: NDArray[np.int32],
+    factor: int,
+    first_words: NDArray[np.int64],
+    visited: NDArray[np.int64],
+    count: int,
+) -> NDArray[np.int32]:
+    """The `count` words of the highest closeness, `factor * point @ word - norm`, among those of
+    the cells that each point visits, best first; ties go to lower words: (n, count) int32.
+
+    Args:
+        points: (n, d), d even.
+        words: (blocks, d / 2, WORDS, 2), those of a cell from a block of its own on.
+        norms: (blocks * WORDS,), below 2^30.
+        first_words: (C + 1,) of each cell, and the number of words.
+        visited: (n, v) different cells, which hold at least `count` words.
+    """
+    cells = len(first_words) - 1
+    blocks = np.concatenate(([0], np.cumsum(-(-np.diff(first_words) // WORDS)))).astype(np.int64)
+    search = function("bovw_nearest_words")
+    best = np.full((len(points), count), -(1 << 31) + 1, np.int32)
+    found = np.zeros((len(points), count), np.int32)
+
+    def visit(first: int, last: int) -> None:
+        cell = visited[first:last].ravel()
+        order = np.argsort(cell.astype(np.uint16), kind="stable")
+        visitors = (order // max(visited.shape[1], 1)).astype(np.int32)
+        bounds = np.concatenate(([0], np.cumsum(np.bincount(cell, minlength=cells))))
+        search(
+            address(points[first:last], np.int16),
+            ctypes.c_int64(points.shape[1]),
+            address(words, np.int16),
+            address(norms, np.int32),
+            ctypes.c_int32(factor),
+            address(blocks, np.int64),
+            address(first_words, np.int64),
+            ctypes.c_int64(cells),
+            address(visitors, np.int32),
+            address(bounds, np.int64),
+            ctypes.c_int64(count),
+            address(best[first:last], np.int32),
+            address(found[first:last], np.int32),
+        )
+
+    in_threads(visit, shares_of(np.ones(len(points), np.int64), LEAST_POINTS))
+    return found
+
+
+def signatures(
+    points: NDArray[np.int16],
+    words: NDArray[np.uint8],
+    directions: NDArray[np.int16],
+    near: NDArray[np.int32],
+) -> NDArray[np.uint64]:
+    """On which side of the words `near` (n, k) each of n points lies along 64 directions: (n, k)
+    uint64, where bit j says whether (point - word) @ direction j > 0.
+
+    Args:
+        points: (n, d), d even.
+        words: (W, d).
+        directions: (d, 64), whole numbers up to 127.
+    """
+    sign = function("bovw_sign")
+    dimension, bits = directions.shape
+    pairs = directions.reshape(dimension // 2, 2, bits).transpose(0, 2, 1)
+    laid_out = np.ascontiguousarray(pairs)
+    result = np.empty(near.shape, np.uint64)
+
+    def run(first: int, last: int) -> None:
+        sign(
+            address(points[first:last], np.int16),
+            ctypes.c_int64(last - first),
+            ctypes.c_int64(dimension),
+            address(words, np.uint8),
+            address(laid_out, np.int16),
+            address(near[first:last], np.int32),
+            ctypes.c_int64(near.shape[1]),
+            address(result[first:last], np.uint64),
+        )
+
+    in_threads(run, shares_of(np.full(len(points), near.shape[1]), LEAST_SIGNED))
+    return result
+
+
+def close_postings(
+    postings: NDArray[np.uint64],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    signatures: NDArray[np.uint64],
+    limit: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """The postings of some lists whose signatures differ from one signature a list in at most
+    `limit` bits: the number of the list, the posting, in how many bits; list after list.
+
+    Args:
+        postings: (p,) the signatures of all postings.
+        starts, lengths: (n,) the lists, which must lie within them.
+        signatures: (n,).
+    """
+    scan = function("bovw_close_postings")
+
+    def look(
+        first: int, last: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+        room = int(lengths[first:last].sum()) // ROOM_SHARE + ROOM
+        while True:
+            number, posting = np.empty(room, np.int64), np.empty(room, np.int64)
+            distance = np.empty(room, np.uint8)
+            count = scan(
+                address(postings, np.uint64),
+                address(starts[first:last], np.int64),
+                address(lengths[first:last], np.int64),
+                address(signatures[first:last], np.uint64),
+                ctypes.c_int64(last - first),
+                ctypes.c_int64(limit),
+                ctypes.c_int64(room),
+                address(number, np.int64),
+                address(posting, np.int64),
+                address(distance, np.uint8),
+            )
+            if count <= room:
+                return number[:count] + first, posting[:count], distance[:count]
+            room = count
+
+    found = in_threads(look, shares_of(lengths, LEAST_SCANNED))
+    if len(found) == 1:
+        return found[0]
+    number, posting, distance = zip(*found, strict=True)
+    return np.concatenate(number), np.concatenate(posting), np.concatenate(distance)
+
+
+def supports(
+    columns: Sequence[NDArray[np.float32]],
+    weight: NDArray[np.float64],
+    tolerances: NDArray[np.float32],
+    seeds: NDArray[np.int64],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """The sums of the weights of the matches first[h] .. last[h] - 1 that agree with the similarity
+    that match seeds[h] implies: (h,). What it is to agree says `verification.Implied.inliers`.
+
+    Args:
+        columns: of the matches (n,): ln of the scale, cosine and sine of the turn, real and
+            imaginary part of the similarity, x and y in the query, x and y in the image, and the
+            square of the miss that it allows.
+        weight: (n,).
+        tolerances: of ln of the scale, the least cosine of the turn, and the square of the slope.
+    """
+    run = function("bovw_supports")
+    sums = np.empty(len(seeds), np.float64)
+    pointers = (ctypes.c_void_p * len(columns))(
+        *(address(each, np.float32).value for each in columns)
+    )
+    run(
+        pointers,
+        address(weight, np.float64),
+        address(tolerances, np.float32),
+        address(seeds, np.int64),
+        address(first, np.int64),
+        address(last, np.int64),
+        ctypes.c_int64(len(seeds)),
+        address(sums, np.float64),
+    )
+    return sums
