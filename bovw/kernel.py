@@ -2,8 +2,7 @@
 
 It is built when bovw is installed where there is a C compiler, and nothing is missing without it:
 whoever calls this has a way of its own, with the same results to the bit, that takes longer.
-`BOVW_KERNEL=0` leaves it out. The calls release the interpreter's lock, so that the cores that
-OpenCV may use for the features of a query work on its words, too.
+`BOVW_KERNEL=0` leaves it out. The calls release the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import starts_of
 from .opencv import cv2
 
 __all__ = ["WORDS", "close_postings", "is_there", "nearest_words", "signatures", "supports"]
@@ -34,8 +34,9 @@ VERSION = 1
 WORDS = 8
 # Close postings that there is room for at first: this share of all, and so many more.
 ROOM_SHARE, ROOM = 16, 256
-# What a thread is worth starting for: points to find words for, signatures, postings.
-LEAST_POINTS, LEAST_SIGNED, LEAST_SCANNED = 128, 1024, 1 << 17
+# Postings that a thread is worth starting for: some milliseconds of them. Shorter work is not
+# divided: on a busy machine a thread may wait longer for its turn than the work takes.
+LEAST_SCANNED = 1 << 23
 
 
 @cache
@@ -76,16 +77,15 @@ def address(array: NDArray[Any], dtype: type[np.generic]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def shares_of(weights: NDArray[np.integer], least: int) -> list[tuple[int, int]]:
-    """Divide items into as many runs of about the same weight as OpenCV may use threads, each of a
-    weight of `least` if there are several: the first of each, and the first after it.
+def shares_of(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Divide posting lists among as many threads as OpenCV may use and they are worth: the first of
+    each, and the first after it.
     """
-    ends = np.cumsum(weights)
-    total = int(ends[-1]) if len(ends) else 0
-    runs = max(1, min(cv2.getNumThreads(), total // max(least, 1)))
-    cuts = np.searchsorted(ends, total * np.arange(1, runs) / runs) + 1
-    bounds = [0, *cuts.tolist(), len(weights)]
-    return [(first, last) for first, last in pairwise(bounds) if first < last] or [(0, 0)]
+    ends = starts_of(lengths)
+    total = int(ends[-1])
+    threads = max(1, min(cv2.getNumThreads(), total // LEAST_SCANNED))
+    cuts = np.searchsorted(ends, total * np.arange(1, threads) / threads)
+    return list(pairwise([0, *cuts.tolist(), len(lengths)]))
 
 
 def in_threads(task: Callable[[int, int], T], shares: list[tuple[int, int]]) -> list[T]:
@@ -116,33 +116,28 @@ def nearest_words(
         visited: (n, v) different cells, which hold at least `count` words.
     """
     cells = len(first_words) - 1
-    blocks = np.concatenate(([0], np.cumsum(-(-np.diff(first_words) // WORDS)))).astype(np.int64)
-    search = function("bovw_nearest_words")
+    blocks = starts_of(-(-np.diff(first_words) // WORDS))
+    cell = visited.ravel()
+    order = np.argsort(cell.astype(np.uint16), kind="stable")
+    visitors = (order // max(visited.shape[1], 1)).astype(np.int32)
+    bounds = starts_of(np.bincount(cell, minlength=cells))
     best = np.full((len(points), count), -(1 << 31) + 1, np.int32)
     found = np.zeros((len(points), count), np.int32)
-
-    def visit(first: int, last: int) -> None:
-        cell = visited[first:last].ravel()
-        order = np.argsort(cell.astype(np.uint16), kind="stable")
-        visitors = (order // max(visited.shape[1], 1)).astype(np.int32)
-        bounds = np.concatenate(([0], np.cumsum(np.bincount(cell, minlength=cells))))
-        search(
-            address(points[first:last], np.int16),
-            ctypes.c_int64(points.shape[1]),
-            address(words, np.int16),
-            address(norms, np.int32),
-            ctypes.c_int32(factor),
-            address(blocks, np.int64),
-            address(first_words, np.int64),
-            ctypes.c_int64(cells),
-            address(visitors, np.int32),
-            address(bounds, np.int64),
-            ctypes.c_int64(count),
-            address(best[first:last], np.int32),
-            address(found[first:last], np.int32),
-        )
-
-    in_threads(visit, shares_of(np.ones(len(points), np.int64), LEAST_POINTS))
+    function("bovw_nearest_words")(
+        address(points, np.int16),
+        ctypes.c_int64(points.shape[1]),
+        address(words, np.int16),
+        address(norms, np.int32),
+        ctypes.c_int32(factor),
+        address(blocks, np.int64),
+        address(first_words, np.int64),
+        ctypes.c_int64(cells),
+        address(visitors, np.int32),
+        address(bounds, np.int64),
+        ctypes.c_int64(count),
+        address(best, np.int32),
+        address(found, np.int32),
+    )
     return found
 
 
@@ -160,25 +155,20 @@ def signatures(
         words: (W, d).
         directions: (d, 64), whole numbers up to 127.
     """
-    sign = function("bovw_sign")
     dimension, bits = directions.shape
     pairs = directions.reshape(dimension // 2, 2, bits).transpose(0, 2, 1)
     laid_out = np.ascontiguousarray(pairs)
     result = np.empty(near.shape, np.uint64)
-
-    def run(first: int, last: int) -> None:
-        sign(
-            address(points[first:last], np.int16),
-            ctypes.c_int64(last - first),
-            ctypes.c_int64(dimension),
-            address(words, np.uint8),
-            address(laid_out, np.int16),
-            address(near[first:last], np.int32),
-            ctypes.c_int64(near.shape[1]),
-            address(result[first:last], np.uint64),
-        )
-
-    in_threads(run, shares_of(np.full(len(points), near.shape[1]), LEAST_SIGNED))
+    function("bovw_sign")(
+        address(points, np.int16),
+        ctypes.c_int64(len(points)),
+        ctypes.c_int64(dimension),
+        address(words, np.uint8),
+        address(laid_out, np.int16),
+        address(near, np.int32),
+        ctypes.c_int64(near.shape[1]),
+        address(result, np.uint64),
+    )
     return result
 
 
@@ -222,7 +212,7 @@ def close_postings(
                 return number[:count] + first, posting[:count], distance[:count]
             room = count
 
-    found = in_threads(look, shares_of(lengths, LEAST_SCANNED))
+    found = in_threads(look, shares_of(lengths))
     if len(found) == 1:
         return found[0]
     number, posting, distance = zip(*found, strict=True)
