@@ -10,23 +10,18 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import starts_of
-from .opencv import cv2
 
 __all__ = ["WORDS", "close_postings", "is_there", "nearest_words", "signatures", "supports"]
-
-T = TypeVar("T")
 
 # What this module calls; another one may be left over from an older installation.
 VERSION = 1
@@ -34,9 +29,6 @@ VERSION = 1
 WORDS = 8
 # Close postings that there is room for at first: this share of all, and so many more.
 ROOM_SHARE, ROOM = 16, 256
-# Postings that a thread is worth starting for: some milliseconds of them. Shorter work is not
-# divided: on a busy machine a thread may wait longer for its turn than the work takes.
-LEAST_SCANNED = 1 << 23
 
 
 @cache
@@ -75,25 +67,6 @@ def address(array: NDArray[Any], dtype: type[np.generic]) -> ctypes.c_void_p:
     if array.dtype != dtype or not array.flags.c_contiguous:
         raise TypeError(f"an array of {array.dtype} is no contiguous one of {dtype}")
     return ctypes.c_void_p(array.ctypes.data)
-
-
-def shares_of(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Divide posting lists among as many threads as OpenCV may use and they are worth: the first of
-    each, and the first after it.
-    """
-    ends = starts_of(lengths)
-    total = int(ends[-1])
-    threads = max(1, min(cv2.getNumThreads(), total // LEAST_SCANNED))
-    cuts = np.searchsorted(ends, total * np.arange(1, threads) / threads)
-    return list(pairwise([0, *cuts.tolist(), len(lengths)]))
-
-
-def in_threads(task: Callable[[int, int], T], shares: list[tuple[int, int]]) -> list[T]:
-    """What a task gives for each share of its items, all at the same time."""
-    if len(shares) == 1:
-        return [task(*shares[0])]
-    with ThreadPoolExecutor(len(shares)) as pool:
-        return list(pool.map(task, *zip(*shares, strict=True)))
 
 
 def nearest_words(
@@ -188,35 +161,25 @@ def close_postings(
         signatures: (n,).
     """
     scan = function("bovw_close_postings")
-
-    def look(
-        first: int, last: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-        room = int(lengths[first:last].sum()) // ROOM_SHARE + ROOM
-        while True:
-            number, posting = np.empty(room, np.int64), np.empty(room, np.int64)
-            distance = np.empty(room, np.uint8)
-            count = scan(
-                address(postings, np.uint64),
-                address(starts[first:last], np.int64),
-                address(lengths[first:last], np.int64),
-                address(signatures[first:last], np.uint64),
-                ctypes.c_int64(last - first),
-                ctypes.c_int64(limit),
-                ctypes.c_int64(room),
-                address(number, np.int64),
-                address(posting, np.int64),
-                address(distance, np.uint8),
-            )
-            if count <= room:
-                return number[:count] + first, posting[:count], distance[:count]
-            room = count
-
-    found = in_threads(look, shares_of(lengths))
-    if len(found) == 1:
-        return found[0]
-    number, posting, distance = zip(*found, strict=True)
-    return np.concatenate(number), np.concatenate(posting), np.concatenate(distance)
+    room = int(lengths.sum()) // ROOM_SHARE + ROOM
+    while True:
+        number, posting = np.empty(room, np.int64), np.empty(room, np.int64)
+        distance = np.empty(room, np.uint8)
+        count = scan(
+            address(postings, np.uint64),
+            address(starts, np.int64),
+            address(lengths, np.int64),
+            address(signatures, np.uint64),
+            ctypes.c_int64(len(lengths)),
+            ctypes.c_int64(limit),
+            ctypes.c_int64(room),
+            address(number, np.int64),
+            address(posting, np.int64),
+            address(distance, np.uint8),
+        )
+        if count <= room:
+            return number[:count], posting[:count], distance[:count]
+        room = count
 
 
 def supports(

@@ -16,7 +16,6 @@ from bovw import Vocabulary, kernel
 from bovw.features.local import extract
 from bovw.features.word_search import WordSearch
 from bovw.geometry.verification import Implied, Tolerances
-from bovw.opencv import cv2
 from bovw.pictures.reading import load_picture
 from tests.helpers.command import run
 from tests.helpers.matching import joined, matches_through, similarity
@@ -90,10 +89,7 @@ def test_close_postings(lengths: list[int], limit: int, seed: int) -> None:
     ]
     expected = [each for each in expected if each[2] <= limit]
     with pytest.MonkeyPatch.context() as patch:
-        # threads as for long lists, and less room than most have
-        patch.setattr(kernel, "LEAST_SCANNED", 100)
-        patch.setattr(kernel, "ROOM", 1)
-        patch.setattr(cv2, "getNumThreads", lambda: 3)
+        patch.setattr(kernel, "ROOM", 1)  # less than most find
         found = kernel.close_postings(postings, starts, sizes, own, limit)
     assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
 

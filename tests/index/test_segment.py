@@ -194,6 +194,7 @@ def test_votes_are_the_best_of_each_feature_whatever_the_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
     monkeypatch.setattr(scanning, "CHUNK", chunk)
+    monkeypatch.setattr(scanning, "LEAST_SCANNED", chunk)  # and with threads
     directory = Directory(tmp_path)
     images = [image(seed, 150) for seed in range(8)]
     live_segments = [
