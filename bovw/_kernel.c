@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -15,6 +17,8 @@
 #define SIGNATURE_BITS 64
 /* So many lists before its turn, the memory is asked for a list. */
 #define AHEAD 8
+/* Pages that tell whether the others are in memory. */
+#define SAMPLED 32
 /* Matches that are looked at together. */
 #define CHUNK 256
 
@@ -301,4 +305,31 @@ void bovw_supports(
 #endif
     for (int64_t n = 0; n < count; n++)
         sums[n] = support(matches, weight, tolerances, seeds[n], first[n], last[n]);
+}
+
+/* Ask for the pages of some ranges of memory at once, if most of a sample are not there. Returns
+ * whether it did. */
+int64_t bovw_read_ahead(
+    const char *memory, const int64_t *starts, const int64_t *lengths, int64_t count)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const int64_t step = count / SAMPLED + 1;
+    int64_t looked_at = 0, missing = 0;
+    for (int64_t n = 0; n < count; n += step) {
+        unsigned char there = 1;
+        uintptr_t first = ((uintptr_t)memory + (uintptr_t)starts[n]) / page * page;
+        if (mincore((void *)first, page, (void *)&there) == 0) {
+            looked_at++;
+            missing += !(there & 1);
+        }
+    }
+    if (missing * 10 < looked_at + 1)
+        return 0;
+    for (int64_t n = 0; n < count; n++) {
+        uintptr_t start = (uintptr_t)memory + (uintptr_t)starts[n];
+        uintptr_t first = start / page * page;
+        if (lengths[n] > 0)
+            madvise((void *)first, start + (uintptr_t)lengths[n] - first, MADV_WILLNEED);
+    }
+    return 1;
 }

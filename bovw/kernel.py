@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 
 from .arrays import starts_of
 
-__all__ = ["WORDS", "close_postings", "is_there", "nearest_words", "signatures", "supports"]
+__all__ = [
+    "WORDS",
+    "close_postings",
+    "is_there",
+    "nearest_words",
+    "read_ahead",
+    "signatures",
+    "supports",
+]
 
 # What this module calls; another one may be left over from an older installation.
 VERSION = 1
@@ -216,3 +224,29 @@ def supports(
         address(sums, np.float64),
     )
     return sums
+
+
+def read_ahead(
+    array: NDArray[Any], starts: NDArray[np.integer], lengths: NDArray[np.integer] | int
+) -> bool:
+    """Ask the system for the pages of some runs of rows of a mapped array, all at once, unless they
+    are in memory: read one by one, each would be waited for. Does nothing without the kernel.
+
+    Args:
+        starts, lengths: (n,) the runs, which must lie within the array.
+
+    Returns:
+        Whether it asked.
+    """
+    if not is_there() or not array.flags.c_contiguous or not len(starts):
+        return False
+    row = array.strides[0]
+    first = np.ascontiguousarray(starts * row, np.int64)
+    size = np.ascontiguousarray(np.broadcast_to(lengths * row, first.shape), np.int64)
+    asked = function("bovw_read_ahead")(
+        ctypes.c_void_p(array.ctypes.data),
+        address(first, np.int64),
+        address(size, np.int64),
+        ctypes.c_int64(len(first)),
+    )
+    return bool(asked)

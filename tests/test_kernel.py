@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sysconfig
 from pathlib import Path
@@ -150,3 +151,20 @@ def test_a_compiled_file_of_another_version_is_left_alone(monkeypatch: pytest.Mo
     finally:
         monkeypatch.undo()
         kernel.library.cache_clear()
+
+
+@compiled
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system cannot be told to forget")
+def test_only_what_is_not_in_memory_is_read_ahead(tmp_path: Path) -> None:
+    file = tmp_path / "numbers.npy"
+    np.save(file, np.arange(1 << 18, dtype=np.uint64))
+    numbers = np.load(file, mmap_mode="r")
+    starts = np.arange(0, len(numbers) - 100, 5000)
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    kernel.read_ahead(numbers, starts, 100)  # whether they are gone is for the system to say
+    assert numbers[starts + 99].tolist() == (starts + 99).tolist()
+    assert not kernel.read_ahead(numbers, starts, 100)
+    assert not kernel.read_ahead(numbers, starts[:0], 100)
+    assert not kernel.read_ahead(numbers[::2], starts // 2, 1)

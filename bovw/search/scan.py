@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernel
 from ..arrays import lexicographic_order, ranges, rank_in_groups
 from ..features.encoding import EncodedImage
 from ..index.segment import Segment
@@ -97,6 +98,8 @@ def scan(collection: Collection, variants: Sequence[EncodedImage]) -> list[Hits]
         return without_crowds(hits[kept])
 
     counts = [segment.word_counts[words] for segment in snapshot.segments]
+    for segment, count in zip(snapshot.segments, counts, strict=True):
+        kernel.read_ahead(segment.posting_signatures, segment.word_starts[words], count)
     total = sum(int(each.sum()) for each in counts)
     threads = max(1, min(cv2.getNumThreads(), total // LEAST_SCANNED))
     pieces = [
