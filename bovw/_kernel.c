@@ -323,7 +323,7 @@ int64_t bovw_read_ahead(
             missing += !(there & 1);
         }
     }
-    if (missing * 10 < looked_at + 1)
+    if (missing * 2 < looked_at + 1)
         return 0;
     for (int64_t n = 0; n < count; n++) {
         uintptr_t start = (uintptr_t)memory + (uintptr_t)starts[n];
