@@ -25,7 +25,7 @@ from .problems import JsonAnswer, ProblemError, sentence
 from .settings import FORM_BYTES
 from .tasks import CompareTask, PictureTask, SearchTask, SourceFile
 
-__all__ = ["PROBLEMS", "picture_url", "received", "router"]
+__all__ = ["PROBLEMS", "picture_url", "pictured", "received", "router", "validated"]
 
 router = APIRouter(prefix="/api/v1", tags=["ask"])
 # Fields of a form at most, so that nobody sends thousands.
@@ -123,6 +123,20 @@ def chosen(server: Hosted, picture: Picture, what: str) -> SourceFile | str:
     return allowed_file(server, picture.path or "")
 
 
+async def pictured(
+    server: Hosted, body: Picture, uploads: Mapping[str, Upload]
+) -> tuple[SourceFile | str, str | None]:
+    """The picture that is asked with, a file or the key of an image; and the key of an upload.
+    Raises ProblemError, ParameterError or OutputError.
+    """
+    if "picture" not in uploads:
+        return chosen(server, body, "picture"), body.query
+    if any(named_by(body)):
+        raise ParameterError("picture: give a file or one of image, query and path")
+    key, file = await kept(server, uploads["picture"])
+    return file, key
+
+
 def allowed_file(server: Hosted, path: str) -> SourceFile:
     """A file on the server, which must lie below a folder that is allowed, whatever links say.
     Raises ProblemError.
@@ -157,14 +171,8 @@ async def search(request: Request) -> JsonAnswer:
     server.searching.require_room()  # before any work is done on what was sent
     fields, uploads = await received(request, "picture")
     body = validated(SearchBody, fields)
-    index, options, key = server.index_name(body.index), body.options(), body.query
-    query: SourceFile | str
-    if "picture" in uploads:
-        if any(named_by(body)):
-            raise ParameterError("picture: give a file or one of image, query and path")
-        key, query = await kept(server, uploads["picture"])
-    else:
-        query = chosen(server, body, "picture")
+    index, options = server.index_name(body.index), body.options()
+    query, key = await pictured(server, body, uploads)
     task = SearchTask(
         index, query, options, body.box, body.where, server.settings.limits, body.correspondences
     )
@@ -228,6 +236,7 @@ async def compare(request: Request) -> Response:
         sources[1],
         body.tolerance,
         body.sensitivity,
+        body.box,
         body.mirror,
         body.false_alarms,
         server.settings.limits,

@@ -26,6 +26,7 @@ from .cache import FolderCache
 from .metrics import Metrics
 from .problems import ProblemError
 from .settings import ServerSettings
+from .surveys import Surveys
 from .tasks import PictureTask, Shelf, SourceFile, Task, perform, require_unchanged
 
 __all__ = ["SIDES", "Hosted", "hosted", "jpeg"]
@@ -34,8 +35,8 @@ __all__ = ["SIDES", "Hosted", "hosted", "jpeg"]
 SIDES = (320, 1600)
 # Requests for pictures that may wait: a page of a collection asks for many.
 PICTURES_WAITING = 256
-# The share of the cache that uploaded queries may take.
-QUERIES = 0.2
+# The shares of the cache that uploaded queries and what surveys found may take.
+QUERIES, SURVEYS = 0.2, 0.2
 
 
 class Hosted:
@@ -46,6 +47,7 @@ class Hosted:
         metrics: what it did.
         thumbnails: pictures made small, by what they were made from.
         queries: uploaded queries, by the hash of their content.
+        surveys: what is worked out about whole collections.
         names: of the indexes.
     """
 
@@ -58,11 +60,13 @@ class Hosted:
         for name in self.names:
             self.index(name)
         self.thumbnails = FolderCache(
-            settings.cache / "thumbnails", round(settings.cache_bytes * (1 - QUERIES))
+            settings.cache / "thumbnails", round(settings.cache_bytes * (1 - QUERIES - SURVEYS))
         )
         self.queries = FolderCache(
             settings.cache / "queries", round(settings.cache_bytes * QUERIES)
         )
+        findings = FolderCache(settings.cache / "surveys", round(settings.cache_bytes * SURVEYS))
+        self.surveys = Surveys(Shelf(paths, settings.picture_root), findings)
         work = Work(partial(perform, shelf=Shelf(paths, settings.picture_root)))
         seconds = settings.limits.seconds
         self.searching = Service(work, settings.jobs, seconds, settings.waiting)
@@ -70,11 +74,13 @@ class Hosted:
         self.showing = Service(pictures, max(1, settings.jobs // 2), seconds, PICTURES_WAITING)
         self.metrics.show_processes("search", lambda: self.searching.unfinished)
         self.metrics.show_processes("picture", lambda: self.showing.unfinished)
+        self.metrics.show_processes("survey", lambda: self.surveys.unfinished)
         # one writer at a time; an index has no more
         self.writing = asyncio.Lock()
 
     def close(self) -> None:
-        """Finish what was begun, and end the processes."""
+        """Finish what was begun, but for surveys, and end the processes."""
+        self.surveys.close()
         self.searching.close()
         self.showing.close()
 
@@ -93,6 +99,11 @@ class Hosted:
         if name not in self.names:
             raise ProblemError(404, f"there is no index {name!r}: {', '.join(self.names)}")
         return name
+
+    @property
+    def total(self) -> int:
+        """How many images all indexes have."""
+        return sum(len(self.index(name)) for name in self.names)
 
     def record(self, index: str | None, key: str) -> ImageRecord:
         """An image of an index. Raises ProblemError."""

@@ -39,6 +39,8 @@ __all__ = [
     "Shelf",
     "SourceFile",
     "Task",
+    "file_of_key",
+    "named",
     "perform",
     "require_unchanged",
 ]
@@ -162,7 +164,7 @@ class CompareTask:
 
     Attributes:
         first, second: pictures, or (index, key) of an image.
-        tolerance, sensitivity, mirror_too, false_alarms, limits: as for `compare_pictures`.
+        tolerance, sensitivity, box, mirror_too, false_alarms, limits: as for `compare_pictures`.
         drawing: "match" draws what agrees, "differences" what differs; empty for the JSON.
     """
 
@@ -170,6 +172,7 @@ class CompareTask:
     second: SourceFile | tuple[str, str]
     tolerance: int
     sensitivity: float
+    box: Box | None
     mirror_too: bool
     false_alarms: float
     limits: Limits
@@ -190,6 +193,7 @@ class CompareTask:
                 shelf.vocabulary,
                 tolerance=self.tolerance,
                 sensitivity=self.sensitivity,
+                box=self.box,
                 mirror_too=self.mirror_too,
                 false_alarms=self.false_alarms,
                 limits=self.limits,

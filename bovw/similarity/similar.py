@@ -23,7 +23,7 @@ from .neighbours import cosines, nearest
 from .result import SimilarImage, SimilarResult
 from .whole import Whole, column_of, whole_of_image, whole_of_picture, whole_of_vector
 
-__all__ = ["find_similar", "find_similar_to_text"]
+__all__ = ["find_similar", "find_similar_to_image", "find_similar_to_text"]
 
 # From rows of a column (n, ...) and that of a query to the similarities (n,).
 Compare = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float32]]
@@ -92,6 +92,29 @@ def find_similar(
         whole = whole_of_picture(
             collection, index.vocabulary, query, weights, embedders, box, limits
         )
+    clock.lap("read")
+    return compared(index, collection, whole, weights, k, where, clock)
+
+
+def find_similar_to_image(
+    index: IndexReader,
+    name: str,
+    by: str | Mapping[str, float] = "fused",
+    *,
+    k: int = 10,
+    where: Mapping[str, Any] | None = None,
+) -> SimilarResult:
+    """Find the images that look like an image of the index, which is left out: `find_similar` with
+    its id, which is taken for one even if there is such a file.
+
+    Raises: as `find_similar`; ParameterError if the index has no such image.
+    """
+    clock, collection = Clock(), index._open_collection
+    weights = weights_of(collection, by)
+    opener = index._root_of(collection.snapshot).opener()
+    whole = whole_of_image(collection, name, weights, opener)
+    if whole is None:
+        raise ParameterError(f"query: the index has no image {name!r:.60}")
     clock.lap("read")
     return compared(index, collection, whole, weights, k, where, clock)
 

@@ -1,16 +1,15 @@
-"use strict";
 // The map of a collection: pan, zoom, hover, click. All lengths in the world are in cells of the
 // grid; a thumbnail is one cell large until it is as large on the screen as it is sharp.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const sheets = [...document.querySelectorAll("img.sheet")];
 const canvas = document.getElementById("canvas");
 const context = canvas.getContext("2d", { alpha: false });
 const tip = document.getElementById("tip");
-const count = data.x.length;
-const names = data.names.map((name) => name.toLowerCase());
-const shown = new Float64Array(2 * count); // where each thumbnail is now: between map and grid
-const matched = new Uint8Array(count).fill(1);
+const ROOM = 4; // the map has so many times the area of the grid
+let data, sheets, count = 0, names = [];
+let places; // of the map, in cells
+let shown; // where each thumbnail is now: between map and grid
+let matched; // by the name that is looked for
+let hooks = { sharp: 0, closer: () => null, told: () => {} };
 const view = { scale: 1, left: 0, top: 0 }; // pixels of a cell; the world at the upper left corner
 const GAP = 0.06, FLIGHT = 500, DOT = 5;
 let width = 0, height = 0, ratio = 1;
@@ -22,16 +21,33 @@ const still = document.createElement("canvas"), then = { scale: 0, left: 0, top:
 const PATIENCE = 20, REST = 120; // milliseconds
 let cost = 0, resting = 0, moving = false;
 
+function range(values) {
+  let low = Infinity, high = -Infinity;
+  for (const value of values) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  return [low, high];
+}
+
+function spread() { // positions of any unit in cells
+  const [left, right] = range(data.x), [top, bottom] = range(data.y);
+  const most = Math.max(right - left, bottom - top); // all may lie on a line, or in one place
+  const across = Math.max(right - left, most / 4) + 1e-9, down = Math.max(bottom - top, most / 4) + 1e-9;
+  const unit = Math.sqrt(ROOM * count / (across * down));
+  places = { x: data.x.map((x) => (x - left) * unit), y: data.y.map((y) => (y - top) * unit) };
+}
+
 function layout() {
   const smooth = blend * blend * (3 - 2 * blend);
   for (let i = 0; i < count; i++) {
-    shown[2 * i] = data.x[i] + (data.column[i] - data.x[i]) * smooth;
-    shown[2 * i + 1] = data.y[i] + (data.row[i] - data.y[i]) * smooth;
+    shown[2 * i] = places.x[i] + (data.column[i] - places.x[i]) * smooth;
+    shown[2 * i + 1] = places.y[i] + (data.row[i] - places.y[i]) * smooth;
   }
 }
 
 function side() { // of a thumbnail, in pixels of the page
-  const sharp = data.side / ratio;
+  const sharp = (hooks.sharp || data.side) / ratio;
   return blend === 1 ? view.scale * (1 - GAP) : Math.min(view.scale, Math.max(sharp, 64));
 }
 
@@ -92,7 +108,10 @@ function drawAll() {
     if (x < -half || y < -half || x > width + half || y > height + half) continue;
     const w = data.width[i] * unit, h = data.height[i] * unit;
     context.globalAlpha = matched[i] ? 1 : 0.1;
-    if (size < DOT || !source) {
+    const closer = unit * ratio > 1 && hooks.closer(i);
+    if (closer) {
+      context.drawImage(closer, x - w / 2, y - h / 2, w, h);
+    } else if (size < DOT || !source?.[Math.floor(i / (data.across * data.across))]) {
       context.fillStyle = data.colour[i];
       context.fillRect(x - w / 2, y - h / 2, Math.max(w, 2), Math.max(h, 2));
     } else {
@@ -117,16 +136,12 @@ function at(x, y) { // the picture that is seen at a place of the page, or -1
 }
 
 function fit() { // all of it
-  let low = [Infinity, Infinity], high = [-Infinity, -Infinity];
-  const xs = inGrid ? data.column : data.x, ys = inGrid ? data.row : data.y;
-  for (let i = 0; i < count; i++) {
-    low = [Math.min(low[0], xs[i]), Math.min(low[1], ys[i])];
-    high = [Math.max(high[0], xs[i]), Math.max(high[1], ys[i])];
-  }
   if (!count) return;
-  view.scale = Math.min(width / (high[0] - low[0] + 1.5), height / (high[1] - low[1] + 1.5), 2 * data.side);
-  view.left = (low[0] + high[0]) / 2 - width / view.scale / 2;
-  view.top = (low[1] + high[1]) / 2 - height / view.scale / 2;
+  const [left, right] = range(inGrid ? data.column : places.x);
+  const [top, bottom] = range(inGrid ? data.row : places.y);
+  view.scale = Math.min(width / (right - left + 1.5), height / (bottom - top + 1.5), 2 * data.side);
+  view.left = (left + right) / 2 - width / view.scale / 2;
+  view.top = (top + bottom) / 2 - height / view.scale / 2;
   plan();
 }
 
@@ -157,18 +172,30 @@ function tell(i, x, y) { // what a picture is, beside it
   const factor = Math.min(2, 256 / data.side);
   image.width = data.width[i] * factor;
   image.height = data.height[i] * factor;
-  image.getContext("2d").drawImage(sheets[Math.floor(i / (data.across * data.across))],
-    (place % data.across) * data.side, Math.floor(place / data.across) * data.side,
-    data.width[i], data.height[i], 0, 0, image.width, image.height);
+  const sheet = sheets[Math.floor(i / (data.across * data.across))];
+  image.hidden = !sheet;
+  if (sheet) image.getContext("2d").drawImage(sheet, (place % data.across) * data.side,
+    Math.floor(place / data.across) * data.side, data.width[i], data.height[i], 0, 0, image.width, image.height);
   tip.querySelector("b").textContent = data.names[i];
   tip.querySelector("span").textContent = data.facts[i];
   const link = tip.querySelector("a");
   link.hidden = !data.links[i];
   link.href = data.links[i] || "#";
+  hooks.told(i, tip);
   tip.classList.toggle("pinned", i === pinned);
   const box = tip.getBoundingClientRect();
   tip.style.left = `${Math.max(4, x + 16 + box.width > width ? x - 16 - box.width : x + 16)}px`;
   tip.style.top = `${Math.max(4, Math.min(y + 16, height - box.height - 4))}px`;
+}
+
+function pinMiddle() { // the picture that is nearest to the middle of the page
+  let best = -1, least = Infinity;
+  for (let i = 0; i < count; i++) {
+    const away = Math.hypot((shown[2 * i] - view.left) * view.scale - width / 2,
+      (shown[2 * i + 1] - view.top) * view.scale - height / 2);
+    if (matched[i] && away < least) [best, least] = [i, away];
+  }
+  pin(best, width / 2, height / 2);
 }
 
 function pin(i, x, y) {
@@ -226,6 +253,10 @@ canvas.addEventListener("wheel", (event) => {
 }, { passive: false });
 canvas.addEventListener("keydown", (event) => {
   const step = 60 / view.scale;
+  if (event.key === "Enter") {
+    pinMiddle();
+    return;
+  }
   const keys = {
     "+": () => zoom(1.25, width / 2, height / 2), "=": () => zoom(1.25, width / 2, height / 2),
     "-": () => zoom(0.8, width / 2, height / 2), "0": fit, Escape: () => pin(-1),
@@ -255,9 +286,22 @@ document.getElementById("find").addEventListener("input", (event) => {
 window.addEventListener("resize", resize);
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", plan);
 
-async function begin() {
+/** Show a map. `more` has hooks: `closer(i)` gives a larger picture than the sheets have, or null,
+    of `sharp` pixels; `told(i, tip)` fills in what the tip tells. Returns what draws anew. */
+export function begin(given, sheetsGiven, more = {}) {
+  [data, sheets, count] = [given, sheetsGiven, given.x.length];
+  hooks = { ...hooks, ...more };
+  names = data.names.map((name) => name.toLowerCase());
+  shown = new Float64Array(2 * count);
+  matched = new Uint8Array(count).fill(1);
+  spread();
   layout();
   resize();
+  shrinkSheets();
+  return plan;
+}
+
+async function shrinkSheets() {
   await Promise.all(sheets.map((sheet) => sheet.decode()));
   const made = [];
   for (const shrink of [1, 2, 4, 8]) {
@@ -270,5 +314,3 @@ async function begin() {
   levels = made;
   plan();
 }
-
-begin();
