@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 from numpy.typing import NDArray
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from ..duplicates.finding import find_duplicates
 from ..duplicates.options import DuplicateOptions
@@ -67,9 +67,7 @@ def or_none(value: Any) -> Any:
     return None if value == "" else value
 
 
-CountQuery = Annotated[
-    int | None, BeforeValidator(or_none), Query(ge=1, description="So many clusters at most.")
-]
+AtLeastOne = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -221,11 +219,15 @@ def clusters_survey(
     by: Annotated[
         str, Query(description=f"{ALIKE} Or matches: images that verify one another.")
     ] = "fused",
-    count: CountQuery = None,
-    distance: Annotated[
-        float | None,
+    count: Annotated[
+        AtLeastOne | None,
         BeforeValidator(or_none),
-        Query(ge=0, le=2, description="Join what is so far apart at most."),
+        Query(description="So many clusters at most."),
+    ] = None,
+    distance: Annotated[
+        Annotated[float, Field(ge=0, le=2)] | None,
+        BeforeValidator(or_none),
+        Query(description="Join what is so far apart at most."),
     ] = None,
     confident: Annotated[bool, Query(description="Only what lies dense.")] = False,
     least: Annotated[int, Query(ge=1, description="Smaller clusters are none.")] = 2,
@@ -241,9 +243,9 @@ def map_survey(
     by: Annotated[str, Query(description=ALIKE)] = "fused",
     method: Annotated[Method, Query(description="umap is an extra.")] = "tsne",
     neighbours: Annotated[
-        int | None,
+        AtLeastOne | None,
         BeforeValidator(or_none),
-        Query(ge=1, description="The perplexity of tsne (30), umap's number of neighbours (15)."),
+        Query(description="The perplexity of tsne (30), umap's number of neighbours (15)."),
     ] = None,
 ) -> MapSurvey:
     """What is asked of a map. Raises ProblemError."""

@@ -1,5 +1,5 @@
-"""Surveys of whole collections: work that may take minutes or hours, in the background, one after
-the other, in a process of its own. What they find is kept.
+"""Surveys of whole collections: work that may take minutes or hours, in the background, each in a
+process of its own, and those of a kind one after the other. What they find is kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -73,8 +74,18 @@ class Begun:
         """
         facts: dict[str, Any] = {"stage": "waiting", "done": 0, "total": 0}
         with suppress(OSError, ValueError):
-            facts.update(json.loads(read_text(self.told)).get(self.key, {}))
+            facts.update(json.loads(read_text(self.told)))
         return {**facts, "seconds": round(time.monotonic() - self.since, 1)}
+
+
+class Lane:
+    """Surveys of a kind that wait, and the thread that looks after one after the other."""
+
+    def __init__(self, work_off: Callable[[queue.Queue[Begun | None]], None]) -> None:
+        """Start it."""
+        self.waiting: queue.Queue[Begun | None] = queue.Queue()
+        self.thread = threading.Thread(target=work_off, args=(self.waiting,), daemon=True)
+        self.thread.start()
 
 
 class Surveys:
@@ -83,14 +94,12 @@ class Surveys:
     def __init__(self, shelf: Shelf, cache: FolderCache) -> None:
         """Args: the indexes; where findings are kept."""
         self._cache = cache
-        descriptor, self._told = tempfile.mkstemp(prefix="bovw-survey-")
-        os.close(descriptor)
-        self._work = Work(partial(surveyed, shelf=shelf, told=self._told))
+        self._told = tempfile.TemporaryDirectory(prefix="bovw-surveys-")
+        self._work = Work(partial(surveyed, shelf=shelf, folder=self._told.name))
         self._lock, self._ending = threading.Lock(), threading.Event()
         self._begun: dict[str, Begun] = {}
         self._held: OrderedDict[str, dict[str, Any] | BovwError] = OrderedDict()
-        self._waiting: queue.Queue[Begun | None] = queue.Queue()
-        self._thread: threading.Thread | None = None
+        self._lanes: dict[type[Survey], Lane] = {}
 
     @property
     def unfinished(self) -> int:
@@ -124,11 +133,11 @@ class Surveys:
                 return self._begun[key]
             if len(self._begun) > WAITING:
                 raise BusyError(f"{WAITING} surveys are waiting already: ask again later")
-            begun = self._begun[key] = Begun(key, survey, self._told)
-            self._waiting.put(begun)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work_off, daemon=True)
-                self._thread.start()
+            begun = self._begun[key] = Begun(key, survey, os.path.join(self._told.name, key))
+            lane = self._lanes.get(type(survey))
+            if lane is None:
+                lane = self._lanes[type(survey)] = Lane(self._work_off)
+            lane.waiting.put(begun)
         return begun
 
     def file(self, name: str) -> bytes | None:
@@ -136,20 +145,20 @@ class Surveys:
         return self._cache.read(name)
 
     def close(self) -> None:
-        """End the survey that is under way, and drop the rest."""
-        self._ending.set()
-        self._waiting.put(None)
-        if self._thread is not None:
-            self._thread.join()
+        """End the surveys that are under way, and drop the rest."""
+        with self._lock:
+            self._ending.set()
+        for lane in self._lanes.values():
+            lane.waiting.put(None)
+            lane.thread.join()
         for begun in self._begun.values():
             begun.future.set_exception(BusyError("the server is ending: ask again later"))
         self._begun.clear()
-        with suppress(OSError):
-            os.unlink(self._told)
+        self._told.cleanup()
 
-    def _work_off(self) -> None:
-        """The life of the thread that looks after surveys."""
-        while (begun := self._waiting.get()) is not None and not self._ending.is_set():
+    def _work_off(self, waiting: queue.Queue[Begun | None]) -> None:
+        """The life of the thread that looks after surveys of a kind."""
+        while (begun := waiting.get()) is not None and not self._ending.is_set():
             found: dict[str, Any] | BovwError
             try:
                 result = self._result(begun)
@@ -204,13 +213,14 @@ def read_text(path: str) -> str:
         return file.read()
 
 
-def surveyed(item: tuple[str, Survey], shelf: Shelf, told: str) -> Found | BovwError:
+def surveyed(item: tuple[str, Survey], shelf: Shelf, folder: str) -> Found | BovwError:
     """What a survey finds, or the error that keeps it from that; in a process of its own.
 
     Args:
-        told: the file that says how far it is.
+        folder: for the file that says how far it is.
     """
     key, survey = item
+    told = os.path.join(folder, key)
     os.nice(NICENESS)
     last = -inf
 
@@ -220,7 +230,7 @@ def surveyed(item: tuple[str, Survey], shelf: Shelf, told: str) -> Found | BovwE
             return
         last = time.monotonic()
         with suppress(OSError), open(told, "w", encoding="ascii") as file:
-            json.dump({key: {"stage": stage, "done": done, "total": total}}, file)
+            json.dump({"stage": stage, "done": done, "total": total}, file)
 
     progress("beginning", 0, 0)
     try:

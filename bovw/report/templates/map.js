@@ -265,6 +265,7 @@ canvas.addEventListener("keydown", (event) => {
   };
   if (!keys[event.key] || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
+  pin(-1);
   keys[event.key]();
   move();
 });

@@ -13,7 +13,7 @@ function go(pair) {
   const parameters = new URLSearchParams(location.search);
   if (pair) parameters.set("look", pair);
   else parameters.delete("look");
-  history.pushState(null, "", `${location.pathname}?${parameters}`);
+  history.pushState(null, "", parameters.size ? `?${parameters}` : location.pathname);
   show();
 }
 
@@ -38,7 +38,7 @@ async function show() {
       index,
       query: { source: sourceOf(member), size: [member.width, member.height], named: { image: member.key } },
       box: null,
-      title: `${member.image}: ${member.text}`,
+      title: `${member.image} (${member.text}) beside ${kept.image}`,
     });
   } catch (error) {
     find("#status").textContent = error.message;

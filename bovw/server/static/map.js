@@ -53,11 +53,9 @@ function loaded() {
 
 /** What the tip tells beside name and size. */
 function told(number) {
-  const { key, image } = images[number];
+  const { key } = images[number];
   const parameters = new URLSearchParams({ index: map.dataset.index, image: key });
-  const alike = find("#tip-alike");
-  alike.href = `/similar?${parameters}`;
-  find("#hits").textContent = image;
+  find("#tip-alike").href = `/similar?${parameters}`;
 }
 
 /** The sheets of tiny pictures; none if one is not kept any more: then there are colours. */

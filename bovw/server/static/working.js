@@ -17,7 +17,7 @@ const PAUSE = 500;
 function tell({ stage, done, total, seconds }) {
   const words = STAGES[stage] || "The images are being compared …";
   const share = total ? `: ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "";
-  find("#stage").textContent = `${words}${share}, ${counted(Math.round(seconds), "second")}.`;
+  find("#doing").textContent = `${words}${share}, ${counted(Math.round(seconds), "second")}.`;
   const bar = find("#progress");
   if (total) {
     bar.max = total;
@@ -43,5 +43,5 @@ watch().catch((error) => {
   find("#problem").hidden = false;
   find("#problem").textContent = error.message;
   find("#progress").hidden = true;
-  find("#stage").hidden = true;
+  find("#doing").hidden = true;
 });
