@@ -222,13 +222,13 @@ def surveyed(item: tuple[str, Survey], shelf: Shelf, folder: str) -> Found | Bov
     key, survey = item
     told = os.path.join(folder, key)
     os.nice(NICENESS)
-    last = -inf
+    last, before = -inf, ""
 
     def progress(stage: str, done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last < PAUSE and done < total:
+        nonlocal last, before
+        if stage == before and time.monotonic() - last < PAUSE and done < total:
             return
-        last = time.monotonic()
+        last, before = time.monotonic(), stage
         with suppress(OSError), open(told, "w", encoding="ascii") as file:
             json.dump({"stage": stage, "done": done, "total": total}, file)
 
