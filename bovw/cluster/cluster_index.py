@@ -31,6 +31,7 @@ from .manifest import ClusterManifest, read_latest
 from .objects import pull_index
 from .routing import LocalReplicas, Replicas, ask_all
 from .store import opened_store
+from .wholes import ShardWholes
 
 __all__ = ["ClusterIndex"]
 
@@ -138,12 +139,37 @@ class ClusterIndex:
         shards = range(self.config.shards)
         return ask_all(self._replicas, self.config, shards, next(self._turns), method, *arguments)
 
-    def _ask(self, method: str, *arguments: Any) -> list[Any]:
-        """What the shards answer. Raises ShardMissingError."""
-        answers, missing = self._ask_all(method, *arguments)
+    def asked(
+        self, manifest: ClusterManifest, method: str, *arguments: Any, every: bool = False
+    ) -> tuple[list[Any], str]:
+        """What the shards say of a generation, in their order; and a note that some are missing,
+        and what share of the images the others hold, or an empty one.
+
+        Args:
+            method, arguments: of `Shard`; the first argument, the generation, is put before them.
+            every: whether every shard must answer, even if partial answers are allowed.
+
+        Raises:
+            ShardMissingError: no replica of a shard answers, and all must.
+            ClusterError: no shard answers.
+        """
+        answers, missing = self._ask_all(method, manifest.generation, *arguments)
         for shard in sorted(missing):
-            raise missing[shard]
-        return [answers[shard] for shard in sorted(answers)]
+            if every or not self.config.partial:
+                raise missing[shard]
+        if not answers:
+            raise ClusterError("no shard answers: " + str(next(iter(missing.values()))))
+        note = ""
+        if missing:
+            held = sum(manifest.shards[shard].image_count for shard in answers)
+            names = ", ".join(map(str, sorted(missing)))
+            share = held / max(manifest.image_count, 1)
+            note = f"shards {names} are missing: {share:.0%} of the images were asked"
+        return [answers[shard] for shard in sorted(answers)], note
+
+    def wholes(self) -> ShardWholes:
+        """Its images as wholes, of the generation that is asked: what `find_similar` compares."""
+        return ShardWholes(self.manifest, self.vocabulary, self._root, self.asked)
 
     @property
     def _root(self) -> PictureRoot:
@@ -186,7 +212,7 @@ class ClusterIndex:
 
     def record(self, name: str) -> ImageRecord | None:
         """The image of an id, with a path that can be opened; None if there is none."""
-        for found in self._ask("find", self.manifest.generation, [name]):
+        for found in self.asked(self.manifest, "find", [name], every=True)[0]:
             if name in found:
                 return with_full_path(found[name], self._root.full)
         return None
@@ -301,26 +327,15 @@ class ShardParts:
         self, variants: Sequence[Variant], options: SearchOptions, clock: Clock
     ) -> list[PartAnswer]:
         """What each shard says of a query. Raises ShardMissingError."""
-        answers, missing = self.cluster._ask_all(
-            "answer", self.manifest.generation, list(variants), options, self.where
+        answers, self.note = self.cluster.asked(
+            self.manifest, "answer", list(variants), options, self.where
         )
         clock.lap("shards")
-        for shard in sorted(missing):
-            if not self.cluster.config.partial:
-                raise missing[shard]
-        if missing:
-            held = sum(self.manifest.shards[shard].image_count for shard in answers)
-            names = ", ".join(map(str, sorted(missing)))
-            share = held / max(self.image_count, 1)
-            self.note = f"shards {names} are missing: {share:.0%} of the images were asked"
-        if not answers:
-            raise ClusterError("no shard answers: " + str(next(iter(missing.values()))))
-        return [answers[shard] for shard in sorted(answers)]
+        return answers
 
     def features_of(self, ids: Sequence[str]) -> dict[str, StoredFeatures]:
         """The features of some images, by their ids."""
-        generation = self.manifest.generation
         found: dict[str, StoredFeatures] = {}
-        for each in self.cluster._ask("features_of", generation, list(ids)):
+        for each in self.cluster.asked(self.manifest, "features_of", list(ids), every=True)[0]:
             found.update(each)
         return found
