@@ -20,12 +20,13 @@ def opened_searcher(path: Path, root: Path | None) -> ImageIndex | ClusterIndex:
     Args:
         root: where the pictures of an index are now.
     """
-    if path.suffix != ".toml" or path.is_dir():
+    from ..cluster.config import is_cluster, read_config
+
+    if not is_cluster(path):
         from ..image_index import ImageIndex
 
         return ImageIndex.open(path, picture_root=root)
     from ..cluster.cluster_index import ClusterIndex
-    from ..cluster.config import read_config
     from ..cluster.machines import opened_replicas
 
     if root is not None:

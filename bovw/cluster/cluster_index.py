@@ -13,7 +13,14 @@ from typing import Any, Self
 
 from ..answers.answer import answer, notes_of
 from ..answers.parts import StoredFeatures
-from ..errors import ClusterError, ImageError, IndexClosedError, ParameterError, ShardMissingError
+from ..errors import (
+    ClusterError,
+    ImageError,
+    IndexClosedError,
+    ParameterError,
+    ShardMissingError,
+    path_text,
+)
 from ..features.local import FeatureSpec
 from ..features.vocabulary import Vocabulary
 from ..index.paths import PictureRoot
@@ -112,6 +119,35 @@ class ClusterIndex:
         """How pictures are extracted."""
         return self.manifest.features
 
+    @property
+    def generation(self) -> int:
+        """Which generation is asked: it counts commits."""
+        return self.manifest.generation
+
+    @property
+    def picture_root(self) -> str:
+        """The folder that pictures are stored relative to, on all machines."""
+        return self.config.picture_root
+
+    def newer(self) -> ClusterManifest | None:
+        """The newest generation, once a replica of each shard has it; None if it is the one that is
+        asked.
+
+        Raises:
+            ClusterError: it cannot be opened.
+        """
+        newest = read_latest(self._store)
+        if newest.generation == self.manifest.generation:
+            return None
+        _, missing = self._ask_all("open", newest.generation)
+        for error in missing.values():
+            raise error
+        return newest
+
+    def move_to(self, newer: ClusterManifest) -> None:
+        """Ask a generation that `newer` gave from now on."""
+        self._manifest = newer
+
     def refresh(self) -> bool:
         """Move on to the newest generation, once a replica of each shard has it. Returns whether
         there was a newer one.
@@ -119,14 +155,10 @@ class ClusterIndex:
         Raises:
             ClusterError: it cannot be opened; the cluster stays where it was.
         """
-        newest = read_latest(self._store)
-        if newest.generation == self.manifest.generation:
-            return False
-        _, missing = self._ask_all("open", newest.generation)
-        for error in missing.values():
-            raise error
-        self._manifest = newest
-        return True
+        newer = self.newer()
+        if newer:
+            self.move_to(newer)
+        return newer is not None
 
     def ready(self) -> dict[int, ShardMissingError]:
         """Have a replica of each shard open this generation; which shards do not, and why."""
@@ -197,24 +229,49 @@ class ClusterIndex:
 
     def records(self) -> Iterator[ImageRecord]:
         """The images, shard by shard, with paths that can be opened."""
-        generation, full_path = self.manifest.generation, self._root.opener()
-        for shard in range(self.config.shards):
-            for first in itertools.count(0, RECORDS):
-                found, missing = ask_all(
-                    *(self._replicas, self.config, [shard], next(self._turns)),
-                    *("records", generation, first, RECORDS),
-                )
-                for error in missing.values():
-                    raise error
-                yield from (with_full_path(record, full_path) for record in found[shard])
-                if len(found[shard]) < RECORDS:
-                    break
+        manifest = self.manifest
+        for first in range(0, manifest.image_count, RECORDS):
+            yield from self._page(manifest, first, RECORDS)
+
+    def page(self, first: int, count: int) -> list[ImageRecord]:
+        """Some of the `records`, of which `first` come before; what lies before is not read."""
+        return self._page(self.manifest, first, count)
+
+    def _page(self, manifest: ClusterManifest, first: int, count: int) -> list[ImageRecord]:
+        """Some of the images of a generation. Raises ShardMissingError."""
+        full_path, found = self._root.opener(), list[ImageRecord]()
+        last, shard_first = first + count, 0
+        for shard, entry in enumerate(manifest.shards):
+            low = max(first - shard_first, 0)
+            high = min(last - shard_first, entry.image_count)
+            shard_first += entry.image_count
+            if low >= high:
+                continue
+            answers, missing = ask_all(
+                *(self._replicas, self.config, [shard], next(self._turns)),
+                *("records", manifest.generation, low, high - low),
+            )
+            for error in missing.values():
+                raise error
+            found += [with_full_path(record, full_path) for record in answers[shard]]
+        return found
 
     def record(self, name: str) -> ImageRecord | None:
         """The image of an id, with a path that can be opened; None if there is none."""
         for found in self.asked(self.manifest, "find", [name], every=True)[0]:
             if name in found:
                 return with_full_path(found[name], self._root.full)
+        return None
+
+    def record_of_file(self, path: str | os.PathLike[str]) -> ImageRecord | None:
+        """See `IndexReader.record_of_file`."""
+        return self.record(self._root.stored(path_text("path", path)))
+
+    def record_of_key(self, key: str) -> ImageRecord | None:
+        """See `IndexReader.record_of_key`."""
+        for found in self.asked(self.manifest, "find_key", key, every=True)[0]:
+            if found is not None:
+                return with_full_path(found, self._root.full)
         return None
 
     def search(
@@ -299,6 +356,8 @@ class ClusterIndex:
             )
         except ImageError as error:
             return Failure(name_of(request.query), error.reason)
+        except ParameterError as error:  # its box
+            return Failure(name_of(request.query), str(error))
 
 
 class ShardParts:

@@ -124,6 +124,10 @@ class Shard:
         found = self.collection(generation).snapshot.find(ids)
         return {name: record for name, (_, record) in found.items()}
 
+    def find_key(self, generation: int, key: str) -> ImageRecord | None:
+        """The image whose id has a hash that begins so; None if it is not in this shard."""
+        return self.collection(generation).snapshot.find_key(key)
+
 
 def portable(answer: PartAnswer, options: SearchOptions) -> PartAnswer:
     """An answer that can leave its process: with the records, fits and matches of the candidates

@@ -15,7 +15,6 @@ from typing import Any
 from fastapi import Request, Response
 
 from ..errors import BovwError, ImageError, ParameterError
-from ..image_index import ImageIndex
 from ..index.record import ImageRecord
 from ..pictures.files import unreadable
 from ..pictures.fragments import file_of
@@ -26,7 +25,8 @@ from .cache import FolderCache
 from .metrics import Metrics
 from .problems import ProblemError
 from .settings import ServerSettings
-from .tasks import PictureTask, Shelf, SourceFile, Task, perform, require_unchanged
+from .shelf import Served, Shelf, source_of
+from .tasks import PictureTask, SourceFile, Task, perform, require_reachable, require_unchanged
 
 __all__ = ["SIDES", "Hosted", "hosted", "jpeg"]
 
@@ -52,9 +52,13 @@ class Hosted:
     def __init__(self, settings: ServerSettings) -> None:
         """Open everything. Raises BovwError."""
         self.settings, self.metrics = settings, Metrics()
-        paths = named_indexes(settings.indexes)
-        self.names = list(paths)
-        self._shelf = Shelf(paths, settings.picture_root)
+        root, seconds = settings.picture_root, settings.limits.seconds
+        places = {
+            name: source_of(path, root, seconds)
+            for name, path in named_indexes(settings.indexes).items()
+        }
+        self.names = list(places)
+        self._shelf = Shelf(places, root)
         for name in self.names:
             self.index(name)
         self.thumbnails = FolderCache(
@@ -63,8 +67,7 @@ class Hosted:
         self.queries = FolderCache(
             settings.cache / "queries", round(settings.cache_bytes * QUERIES)
         )
-        work = Work(partial(perform, shelf=Shelf(paths, settings.picture_root)))
-        seconds = settings.limits.seconds
+        work = Work(partial(perform, shelf=self._shelf.for_processes()))
         self.searching = Service(work, settings.jobs, seconds, settings.waiting)
         pictures = Work(partial(perform, shelf=Shelf({}, None)))
         self.showing = Service(pictures, max(1, settings.jobs // 2), seconds, PICTURES_WAITING)
@@ -78,9 +81,9 @@ class Hosted:
         self.searching.close()
         self.showing.close()
 
-    def index(self, name: str | None) -> ImageIndex:
-        """An index of a name, the first if that is None, at its newest generation. Raises
-        ProblemError.
+    def index(self, name: str | None) -> Served:
+        """An index or a cluster of a name, the first if that is None, at its newest generation.
+        Raises ProblemError.
         """
         index = self._shelf.index(self.index_name(name))
         self.metrics.show_index(self.index_name(name), index.generation, len(index))
@@ -94,12 +97,26 @@ class Hosted:
             raise ProblemError(404, f"there is no index {name!r}: {', '.join(self.names)}")
         return name
 
-    def record(self, index: str | None, key: str) -> ImageRecord:
+    async def record(self, index: str | None, key: str) -> ImageRecord:
         """An image of an index. Raises ProblemError."""
-        record = self.index(index).record_of_key(key)
+        record = await asyncio.to_thread(self.index(index).record_of_key, key)
         if record is None:
             raise ProblemError(404, f"the index has no image {key!r}")
         return record
+
+    async def record_with_file(self, index: str | None, key: str) -> ImageRecord:
+        """An image of an index that has a file on this machine. Raises ProblemError or
+        ImageError.
+        """
+        record = await self.record(index, key)
+        if record.file is None:
+            raise ImageError(record.id, "is an image without a file")
+        await asyncio.to_thread(require_reachable, self.index(index), record)
+        return record
+
+    def is_cluster(self, name: str) -> bool:
+        """Whether a name is that of a cluster."""
+        return self._shelf.is_cluster(name)
 
     async def done(self, service: Service, task: Task) -> Any:
         """The result of a task. Raises BovwError."""
@@ -153,7 +170,9 @@ class Hosted:
 
 
 def named_indexes(paths: Sequence[Path]) -> Mapping[str, Path]:
-    """Indexes by the names of their folders, which are told apart if need be."""
+    """Indexes and clusters by the names of their folders or files, which are told apart if need
+    be.
+    """
     named: dict[str, Path] = {}
     for path in paths:
         stem = Path(path).resolve().stem or "index"

@@ -72,7 +72,7 @@ async def list_indexes(request: Request) -> JsonAnswer:
             "kind": info.spec.kind,
             "vocabulary": info.vocabulary,
             "bytes": info.size_bytes,
-            "writable": server.settings.writable,
+            "writable": server.settings.writable and not server.is_cluster(name),
         }
 
     found = [await asyncio.to_thread(facts, name) for name in server.names]
@@ -100,7 +100,7 @@ async def list_images(
 async def show_image(request: Request, key: str, index: IndexQuery = None) -> JsonAnswer:
     """What is known of an image."""
     server = hosted(request)
-    return JsonAnswer(image_facts(server.index_name(index), server.record(index, key)))
+    return JsonAnswer(image_facts(server.index_name(index), await server.record(index, key)))
 
 
 @router.get("/images/{key}/thumbnail", response_class=Response, responses=PROBLEMS)
@@ -109,16 +109,15 @@ async def show_thumbnail(
 ) -> Response:
     """An image as a small JPEG file; `side` is 320 or 1600."""
     server = hosted(request)
-    return jpeg(await server.shown(server.record(index, key), side))
+    return jpeg(await server.shown(await server.record_with_file(index, key), side))
 
 
 @router.get("/images/{key}/file", response_class=Response, responses=PROBLEMS)
 async def send_file(request: Request, key: str, index: IndexQuery = None) -> Response:
     """The file of an image as it is, if it is what was indexed."""
     server = hosted(request)
-    record = server.record(index, key)
-    if record.file is None:
-        raise ImageError(record.id, "is an image without a file")
+    record = await server.record_with_file(index, key)
+    assert record.file is not None
     most = server.settings.limits.file_bytes
     file = await asyncio.to_thread(
         opened_file, file_of(record.path), max(most, record.file.size_bytes)
@@ -162,10 +161,12 @@ async def blocks_of(file: BinaryIO) -> AsyncIterator[bytes]:
             yield block
 
 
-def require_writable(server: Hosted) -> None:
-    """Raise ProblemError unless images may be added and removed."""
+def require_writable(server: Hosted, index: str) -> None:
+    """Raise ProblemError unless images may be added to an index and removed."""
     if not server.settings.writable:
         raise ProblemError(403, "this server changes nothing (start it with --writable)")
+    if server.is_cluster(index):
+        raise ProblemError(403, f"{index} is a cluster, which `bovw cluster` alone changes")
 
 
 @router.post("/images", openapi_extra=form_schema("picture"), responses=PROBLEMS, status_code=201)
@@ -174,11 +175,11 @@ async def add_image(request: Request, index: IndexQuery = None) -> JsonAnswer:
     The file is kept in the folder of `--upload-to`.
     """
     server = hosted(request)
-    require_writable(server)
+    name = server.index_name(index)
+    require_writable(server, name)
     folder = server.settings.upload_to
     if folder is None:
         raise ProblemError(403, "there is no folder for pictures (start it with --upload-to)")
-    name = server.index_name(index)
     fields, uploads = await received(request, "picture")
     if set(fields) - {"metadata"} or "picture" not in uploads:
         raise ParameterError("send a file, picture, and metadata if wanted")
@@ -219,8 +220,9 @@ def written(path: str, content: bytes) -> bool:
 async def remove_image(request: Request, key: str, index: IndexQuery = None) -> Response:
     """Remove an image from an index. No picture file is touched."""
     server = hosted(request)
-    require_writable(server)
-    task = RemoveTask(server.index_name(index), key)
+    name = server.index_name(index)
+    require_writable(server, name)
+    task = RemoveTask(name, key)
     async with server.writing:
         if not await server.done(server.searching, task):
             raise ProblemError(404, f"the index has no image {key!r}")

@@ -9,10 +9,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from ..cluster.cluster_index import ClusterIndex
 from ..report.rendering import environment
+from ..search.result import is_gone_file
 from .hosted import hosted
 from .images import image_facts
 from .security import COOKIE, cookie_of, is_token
+from .shelf import Served
 
 __all__ = ["message_page", "page", "router"]
 
@@ -63,18 +66,32 @@ async def show_collection(
     pages = max(1, -(-len(source) // PAGE))
     number = min(number, pages)
     first = (number - 1) * PAGE
-    records = await asyncio.to_thread(source.page, first, PAGE)
+    images = await asyncio.to_thread(images_of, name, source, first)
     return page(
         request,
         "browse.html",
         index=name,
         names=server.names,
-        images=[image_facts(name, record) for record in records],
+        images=images,
         page=number,
         pages=pages,
         first=first,
         total=len(source),
     )
+
+
+def images_of(name: str, source: Served, first: int) -> list[dict[str, Any]]:
+    """The images of a page of a collection, those of a cluster with whether this machine lacks
+    their files.
+    """
+    is_cluster = isinstance(source, ClusterIndex)
+    return [
+        {
+            **image_facts(name, record),
+            "unreachable": is_cluster and is_gone_file(record.path),
+        }
+        for record in source.page(first, PAGE)
+    ]
 
 
 @router.get("/api")

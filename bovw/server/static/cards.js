@@ -30,8 +30,9 @@ function card(match, state, go) {
       match.rotation === null ? null : element("p", {}, placeOf(match)),
       match.likeness === null ? null : element("p", {}, `likeness ${match.likeness.toFixed(2)} among nearly equal images`),
       match.gone ? element("p", { class: "problem" }, "Its file is gone") : null,
+      match.unreachable ? element("p", { class: "problem" }, "Its file is not reachable here") : null,
       element("p", { class: "path" }, ...pathOf(match.image), copyButton(match.image)),
-      element(
+      match.unreachable ? null : element(
         "p", { class: "ways" },
         way("Find this", { ...here, whole: "1" }, match), way("Find a part", here, match),
       ),
@@ -45,7 +46,7 @@ function way(words, parameters, match) {
 }
 
 function pictureOf(match) {
-  if (match.gone) return [];
+  if (match.gone || match.unreachable) return [];
   const parts = [element("img", { src: match.thumbnail, alt: "", loading: "lazy", decoding: "async" })];
   if (match.outline) {
     const points = match.outline.map(([x, y]) => `${x + 0.5},${y + 0.5}`).join(" ");
