@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,14 @@ from ..index.columns import Embedding
 from ..index_reader import IndexReader
 from ..search.collection import Collection
 from ..search.scan import cosine_scores
+from ..searcher import Searcher
 from .mixture import Mixture
 from .neighbours import cosines, nearest
 from .result import SimilarImage
 from .whole import Whole, column_of, whole_of_image
 
 __all__ = [
-    "InWholes",
+    "HasWholes",
     "LocalWholes",
     "PartMatches",
     "Wholes",
@@ -91,9 +92,8 @@ class Wholes(Protocol):
         """What each part says of a query."""
 
 
-@runtime_checkable
-class InWholes(Protocol):
-    """What has such a collection, and is no index."""
+class HasWholes(Searcher, Protocol):
+    """What answers queries, and has its images as such a collection: a cluster."""
 
     def wholes(self) -> Wholes:
         """Its present generation."""
@@ -140,7 +140,7 @@ class LocalWholes:
         return [compare_part(self.collection, whole, weights, k, where)]
 
 
-def wholes_of(index: IndexReader | InWholes) -> Wholes:
+def wholes_of(index: IndexReader | HasWholes) -> Wholes:
     """The collection of an index, or of a cluster, as its present generation has it."""
     return LocalWholes(index) if isinstance(index, IndexReader) else index.wholes()
 

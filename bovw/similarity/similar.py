@@ -14,7 +14,7 @@ from ..networks.text import TextEncoder
 from ..pictures.reading import LIMITS, Box, Limits, Source
 from ..search.query import Clock
 from .mixture import Mixture, mixture_of
-from .parts import InWholes, Wholes, wholes_of
+from .parts import HasWholes, Wholes, wholes_of
 from .result import SimilarResult
 from .whole import Whole, column_of, whole_of_picture, whole_of_vector
 
@@ -29,7 +29,7 @@ SILENT = {
 
 
 def find_similar(
-    index: IndexReader | InWholes,
+    index: IndexReader | HasWholes,
     query: Source,
     by: str | Mapping[str, float] = "fused",
     *,
@@ -91,7 +91,7 @@ def find_similar(
 
 
 def find_similar_to_text(
-    index: IndexReader | InWholes,
+    index: IndexReader | HasWholes,
     text: str,
     encoder: TextEncoder,
     by: str,

@@ -56,7 +56,7 @@ def test_similar_images_are_those_of_one_index_to_the_last_bit(
     place: Place, index: ImageIndex, by: str
 ) -> None:
     with ClusterIndex(place.config, LocalReplicas(place.config)) as cluster:
-        queries = {
+        queries: dict[str, Any] = {
             "picture": place.photos / "4.png",
             "blank": place.photos / "13.png",
             "id": "photos/2.png",
