@@ -20,7 +20,7 @@ from ..pictures.files import unreadable
 from ..pictures.fragments import file_of
 from ..reporting import Failure
 from ..workers.process import Work
-from ..workers.service import Service
+from ..workers.service import Place, Service
 from .cache import FolderCache
 from .metrics import Metrics
 from .problems import ProblemError
@@ -89,6 +89,10 @@ class Hosted:
         self.metrics.show_index(self.index_name(name), index.generation, len(index))
         return index
 
+    async def current(self, name: str | None) -> Served:
+        """As `index`, for a route: to open a new generation takes a while."""
+        return await asyncio.to_thread(self.index, name)
+
     def index_name(self, name: str | None) -> str:
         """The name of an index that is there. Raises ProblemError."""
         if name is None:
@@ -99,7 +103,8 @@ class Hosted:
 
     async def record(self, index: str | None, key: str) -> ImageRecord:
         """An image of an index. Raises ProblemError."""
-        record = await asyncio.to_thread(self.index(index).record_of_key, key)
+        source = await self.current(index)
+        record = await asyncio.to_thread(source.record_of_key, key)
         if record is None:
             raise ProblemError(404, f"the index has no image {key!r}")
         return record
@@ -111,16 +116,16 @@ class Hosted:
         record = await self.record(index, key)
         if record.file is None:
             raise ImageError(record.id, "is an image without a file")
-        await asyncio.to_thread(require_reachable, self.index(index), record)
+        await asyncio.to_thread(require_reachable, self.is_cluster(self.index_name(index)), record)
         return record
 
     def is_cluster(self, name: str) -> bool:
         """Whether a name is that of a cluster."""
         return self._shelf.is_cluster(name)
 
-    async def done(self, service: Service, task: Task) -> Any:
-        """The result of a task. Raises BovwError."""
-        result = await asyncio.wrap_future(service.submit(task))
+    async def done(self, service: Service, task: Task, place: Place | None = None) -> Any:
+        """The result of a task, for which a place may be kept. Raises BovwError."""
+        result = await asyncio.wrap_future(service.submit(task, place))
         if isinstance(result, BovwError):
             raise result
         if isinstance(result, Failure):

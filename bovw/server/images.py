@@ -89,7 +89,7 @@ async def list_images(
     """The images, in the order in which they were added; `total` says how many there are."""
     server = hosted(request)
     name = server.index_name(index)
-    source = server.index(name)
+    source = await server.current(name)
     records = await asyncio.to_thread(source.page, first, count)
     found = [image_facts(name, record) for record in records]
     facts = {"index": name, "generation": source.generation, "total": len(source), "first": first}
@@ -180,6 +180,7 @@ async def add_image(request: Request, index: IndexQuery = None) -> JsonAnswer:
     folder = server.settings.upload_to
     if folder is None:
         raise ProblemError(403, "there is no folder for pictures (start it with --upload-to)")
+    server.searching.require_room()
     fields, uploads = await received(request, "picture")
     if set(fields) - {"metadata"} or "picture" not in uploads:
         raise ParameterError("send a file, picture, and metadata if wanted")
@@ -189,8 +190,7 @@ async def add_image(request: Request, index: IndexQuery = None) -> JsonAnswer:
     ending = ending or os.path.splitext(upload.name)[1].lower()
     if ending not in ENDINGS:
         raise ImageError(upload.name, "is not an image of a known format")
-    path = os.path.join(folder, hashlib.sha256(upload.content).hexdigest()[:32] + ending)
-    fresh = await asyncio.to_thread(written, path, upload.content)
+    path, fresh = await asyncio.to_thread(written, folder, upload.content, ending)
     task = AddTask(name, SourceFile(path, upload.name), metadata, server.settings.limits)
     try:
         async with server.writing:
@@ -202,18 +202,19 @@ async def add_image(request: Request, index: IndexQuery = None) -> JsonAnswer:
     return JsonAnswer(image_facts(name, record), 201)
 
 
-def written(path: str, content: bytes) -> bool:
-    """Write an upload, named by its content. Returns whether it was not there yet. Raises
-    OutputError.
+def written(folder: os.PathLike[str], content: bytes, ending: str) -> tuple[str, bool]:
+    """Write an upload, named by its content. Returns its path, and whether it was not there yet.
+    Raises OutputError.
     """
+    path = os.path.join(folder, hashlib.sha256(content).hexdigest()[:32] + ending)
     try:
         with open(path, "xb") as file:
             file.write(content)
     except FileExistsError:
-        return False
+        return path, False
     except OSError as error:
         raise OutputError(path, f"cannot be written: {error.strerror}") from error
-    return True
+    return path, True
 
 
 @router.delete("/images/{key}", status_code=204, responses=PROBLEMS)
@@ -240,5 +241,5 @@ async def tell_metrics(request: Request) -> Response:
     """Figures in the text format of Prometheus."""
     server = hosted(request)
     for name in server.names:
-        server.index(name)
+        await server.current(name)
     return Response(generate_latest(server.metrics.registry), media_type=CONTENT_TYPE_LATEST)

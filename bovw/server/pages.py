@@ -49,7 +49,7 @@ def message_page(request: Request, status: int, title: str, hint: str = "") -> R
 async def show_search(request: Request) -> Response:
     """Ask, and see the answer."""
     server = hosted(request)
-    total = sum(len(server.index(name)) for name in server.names)
+    total = sum([len(await server.current(name)) for name in server.names])
     return page(request, "search.html", indexes=server.names, total=total)
 
 
@@ -62,7 +62,7 @@ async def show_collection(
     """A collection, page by page."""
     server = hosted(request)
     name = server.index_name(index)
-    source = server.index(name)
+    source = await server.current(name)
     pages = max(1, -(-len(source) // PAGE))
     number = min(number, pages)
     first = (number - 1) * PAGE

@@ -4,6 +4,7 @@ generation whenever it is asked.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ Served = ImageIndex | ClusterIndex
 Place = Path | ClusterConfig
 # How often somebody looks whether a cluster has moved on: its store may be far away.
 WATCH_SECONDS = 5.0
+# By so much the processes that search and decode stand back.
+NICENESS = 5
 
 
 def source_of(path: Path, picture_root: Path | None, seconds: float) -> Place:
@@ -71,7 +74,10 @@ class Shelf:
         return Shelf(places, self._picture_root)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """In a process of its own: open all now, so that the first who asks does not wait."""
+        """In a process of its own: open all now, so that the first who asks does not wait; and let
+        the server's process go first, which has to answer everybody.
+        """
+        os.nice(NICENESS)
         self.__dict__.update(state)
         for name in self._places:
             with suppress(BovwError):  # whoever asks for it is told

@@ -235,14 +235,14 @@ def file_of_key(index: Served, key: str, limits: Limits) -> SourceFile:
     record = index.record_of_key(key)
     if record is None or record.file is None:
         raise ImageError(key, "the index has no image of this key that has a file")
-    require_reachable(index, record)
+    require_reachable(isinstance(index, ClusterIndex), record)
     require_unchanged(record, limits)
     return SourceFile(record.path, record.path)
 
 
-def require_reachable(index: Served, record: ImageRecord) -> None:
+def require_reachable(of_cluster: bool, record: ImageRecord) -> None:
     """Raise ImageError if a picture of a cluster is not on this machine, which need not have it."""
-    if isinstance(index, ClusterIndex) and is_gone_file(record.path):
+    if of_cluster and is_gone_file(record.path):
         raise ImageError(record.path, "its file cannot be reached from this machine")
 
 
