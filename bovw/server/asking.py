@@ -97,9 +97,13 @@ def validated(model: type[Body], fields: Mapping[str, Any]) -> Body:
 
 async def kept(server: Hosted, upload: Upload) -> tuple[str, SourceFile]:
     """An uploaded picture as a file, and its key. Raises OutputError."""
-    key = hashlib.sha256(upload.content).hexdigest()[:32]
-    path = await asyncio.to_thread(server.queries.write, key, upload.content)
-    return key, SourceFile(os.fspath(path), upload.name)
+
+    def write() -> tuple[str, str]:
+        key = hashlib.sha256(upload.content).hexdigest()[:32]
+        return key, os.fspath(server.queries.write(key, upload.content))
+
+    key, path = await asyncio.to_thread(write)
+    return key, SourceFile(path, upload.name)
 
 
 def named_by(picture: Picture) -> list[bool]:
@@ -168,15 +172,14 @@ async def search(request: Request) -> JsonAnswer:
     of the index.
     """
     server = hosted(request)
-    server.searching.require_room()  # before any work is done on what was sent
-    fields, uploads = await received(request, "picture")
-    body = validated(SearchBody, fields)
-    index, options = server.index_name(body.index), body.options()
-    query, key = await pictured(server, body, uploads)
-    task = SearchTask(
-        index, query, options, body.box, body.where, server.settings.limits, body.correspondences
-    )
-    facts = await server.done(server.searching, task)
+    with server.searching.place() as place:
+        fields, uploads = await received(request, "picture")
+        body = validated(SearchBody, fields)
+        index, options = server.index_name(body.index), body.options()
+        query, key = await pictured(server, body, uploads)
+        limits = server.settings.limits
+        task = SearchTask(index, query, options, body.box, body.where, limits, body.correspondences)
+        facts = await server.done(server.searching, task, place)
     server.metrics.count_search(facts["seconds"])
     for match in facts["matches"]:
         match["thumbnail"] = picture_url(index, match["key"])
@@ -189,13 +192,13 @@ async def keep_query(request: Request) -> JsonAnswer:
     and `height`. It is kept until there are too many.
     """
     server = hosted(request)
-    server.showing.require_room()
-    _, uploads = await received(request, "picture")
-    if "picture" not in uploads:
-        raise ParameterError("picture: is missing")
-    key, file = await kept(server, uploads["picture"])
-    task = PictureTask(file, SIDES[0], server.settings.limits)
-    _, (width, height) = await server.done(server.showing, task)
+    with server.showing.place() as place:
+        _, uploads = await received(request, "picture")
+        if "picture" not in uploads:
+            raise ParameterError("picture: is missing")
+        key, file = await kept(server, uploads["picture"])
+        task = PictureTask(file, SIDES[0], server.settings.limits)
+        _, (width, height) = await server.done(server.showing, task, place)
     return JsonAnswer({"key": key, "name": file.name, "width": width, "height": height})
 
 
@@ -220,9 +223,20 @@ async def compare(request: Request) -> Response:
     second, x, y in the first), and the `width` and `height` of the first; with `draw`, a picture.
     """
     server = hosted(request)
-    server.searching.require_room()
-    fields, uploads = await received(request, "first", "second")
-    body = validated(CompareBody, fields)
+    with server.searching.place() as place:
+        fields, uploads = await received(request, "first", "second")
+        body = validated(CompareBody, fields)
+        task = await comparison(server, body, uploads)
+        result = await server.done(server.searching, task, place)
+    if isinstance(result, bytes):
+        return Response(result, media_type="image/png")
+    return JsonAnswer(result)
+
+
+async def comparison(
+    server: Hosted, body: CompareBody, uploads: Mapping[str, Upload]
+) -> CompareTask:
+    """What is to be compared, and how. Raises ProblemError, ParameterError or OutputError."""
     index = server.index_name(body.index)
     sources = list[SourceFile | tuple[str, str]]()
     for name, picture in (("first", body.first), ("second", body.second)):
@@ -231,7 +245,7 @@ async def compare(request: Request) -> Response:
         else:
             found = chosen(server, picture, name)
             sources.append((index, found) if isinstance(found, str) else found)
-    task = CompareTask(
+    return CompareTask(
         sources[0],
         sources[1],
         body.tolerance,
@@ -242,7 +256,3 @@ async def compare(request: Request) -> Response:
         server.settings.limits,
         body.draw,
     )
-    result = await server.done(server.searching, task)
-    if isinstance(result, bytes):
-        return Response(result, media_type="image/png")
-    return JsonAnswer(result)

@@ -15,19 +15,19 @@ from typing import Any
 from fastapi import Request, Response
 
 from ..errors import BovwError, ImageError, ParameterError
-from ..image_index import ImageIndex
 from ..index.record import ImageRecord
 from ..pictures.files import unreadable
 from ..pictures.fragments import file_of
 from ..reporting import Failure
 from ..workers.process import Work
-from ..workers.service import Service
+from ..workers.service import Place, Service
 from .cache import FolderCache
 from .metrics import Metrics
 from .problems import ProblemError
 from .settings import ServerSettings
+from .shelf import Served, Shelf, source_of
 from .surveys import Surveys
-from .tasks import PictureTask, Shelf, SourceFile, Task, perform, require_unchanged
+from .tasks import PictureTask, SourceFile, Task, perform, require_reachable, require_unchanged
 
 __all__ = ["SIDES", "Hosted", "hosted", "jpeg"]
 
@@ -54,9 +54,13 @@ class Hosted:
     def __init__(self, settings: ServerSettings) -> None:
         """Open everything. Raises BovwError."""
         self.settings, self.metrics = settings, Metrics()
-        paths = named_indexes(settings.indexes)
-        self.names = list(paths)
-        self._shelf = Shelf(paths, settings.picture_root)
+        root, seconds = settings.picture_root, settings.limits.seconds
+        places = {
+            name: source_of(path, root, seconds)
+            for name, path in named_indexes(settings.indexes).items()
+        }
+        self.names = list(places)
+        self._shelf = Shelf(places, root)
         for name in self.names:
             self.index(name)
         self.thumbnails = FolderCache(
@@ -66,9 +70,9 @@ class Hosted:
             settings.cache / "queries", round(settings.cache_bytes * QUERIES)
         )
         findings = FolderCache(settings.cache / "surveys", round(settings.cache_bytes * SURVEYS))
-        self.surveys = Surveys(Shelf(paths, settings.picture_root), findings)
-        work = Work(partial(perform, shelf=Shelf(paths, settings.picture_root)))
-        seconds = settings.limits.seconds
+        local = {name: place for name, place in places.items() if isinstance(place, Path)}
+        self.surveys = Surveys(Shelf(local, root), findings)
+        work = Work(partial(perform, shelf=self._shelf.for_processes()))
         self.searching = Service(work, settings.jobs, seconds, settings.waiting)
         pictures = Work(partial(perform, shelf=Shelf({}, None)))
         self.showing = Service(pictures, max(1, settings.jobs // 2), seconds, PICTURES_WAITING)
@@ -84,13 +88,17 @@ class Hosted:
         self.searching.close()
         self.showing.close()
 
-    def index(self, name: str | None) -> ImageIndex:
-        """An index of a name, the first if that is None, at its newest generation. Raises
-        ProblemError.
+    def index(self, name: str | None) -> Served:
+        """An index or a cluster of a name, the first if that is None, at its newest generation.
+        Raises ProblemError.
         """
         index = self._shelf.index(self.index_name(name))
         self.metrics.show_index(self.index_name(name), index.generation, len(index))
         return index
+
+    async def current(self, name: str | None) -> Served:
+        """As `index`, for a route: to open a new generation takes a while."""
+        return await asyncio.to_thread(self.index, name)
 
     def index_name(self, name: str | None) -> str:
         """The name of an index that is there. Raises ProblemError."""
@@ -100,21 +108,35 @@ class Hosted:
             raise ProblemError(404, f"there is no index {name!r}: {', '.join(self.names)}")
         return name
 
-    @property
-    def total(self) -> int:
+    async def total(self) -> int:
         """How many images all indexes have."""
-        return sum(len(self.index(name)) for name in self.names)
+        return sum([len(await self.current(name)) for name in self.names])
 
-    def record(self, index: str | None, key: str) -> ImageRecord:
+    async def record(self, index: str | None, key: str) -> ImageRecord:
         """An image of an index. Raises ProblemError."""
-        record = self.index(index).record_of_key(key)
+        source = await self.current(index)
+        record = await asyncio.to_thread(source.record_of_key, key)
         if record is None:
             raise ProblemError(404, f"the index has no image {key!r}")
         return record
 
-    async def done(self, service: Service, task: Task) -> Any:
-        """The result of a task. Raises BovwError."""
-        result = await asyncio.wrap_future(service.submit(task))
+    async def record_with_file(self, index: str | None, key: str) -> ImageRecord:
+        """An image of an index that has a file on this machine. Raises ProblemError or
+        ImageError.
+        """
+        record = await self.record(index, key)
+        if record.file is None:
+            raise ImageError(record.id, "is an image without a file")
+        await asyncio.to_thread(require_reachable, self.is_cluster(self.index_name(index)), record)
+        return record
+
+    def is_cluster(self, name: str) -> bool:
+        """Whether a name is that of a cluster."""
+        return self._shelf.is_cluster(name)
+
+    async def done(self, service: Service, task: Task, place: Place | None = None) -> Any:
+        """The result of a task, for which a place may be kept. Raises BovwError."""
+        result = await asyncio.wrap_future(service.submit(task, place))
         if isinstance(result, BovwError):
             raise result
         if isinstance(result, Failure):
@@ -164,7 +186,9 @@ class Hosted:
 
 
 def named_indexes(paths: Sequence[Path]) -> Mapping[str, Path]:
-    """Indexes by the names of their folders, which are told apart if need be."""
+    """Indexes and clusters by the names of their folders or files, which are told apart if need
+    be.
+    """
     named: dict[str, Path] = {}
     for path in paths:
         stem = Path(path).resolve().stem or "index"

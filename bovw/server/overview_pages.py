@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from ..cluster.cluster_index import ClusterIndex
+from ..search.result import is_gone_file
 from .hosted import Hosted, hosted
 from .images import IndexQuery, image_facts
 from .overviews import (
@@ -23,6 +25,7 @@ from .overviews import (
 )
 from .pages import page, pager, url_of
 from .problems import ProblemError
+from .shelf import Served
 from .surveys import Begun
 
 __all__ = ["router"]
@@ -56,13 +59,23 @@ async def show_collection(
     name = server.index_name(index)
     if cluster:
         return await show_cluster(request, survey, cluster, number)
-    source = server.index(name)
+    source = await server.current(name)
     pages = pager("/browse", {"index": name}, number, len(source), IMAGES)
-    records = await asyncio.to_thread(source.page, pages["first"], IMAGES)
-    images = [image_facts(name, record) for record in records]
+    images = await asyncio.to_thread(images_of, name, source, pages["first"])
     return page(
         request, "browse.html", **indexes(server, name), images=images, pager=pages, title=name
     )
+
+
+def images_of(name: str, source: Served, first: int) -> list[dict[str, Any]]:
+    """The images of a page of a collection, those of a cluster of machines with whether this
+    machine lacks their files.
+    """
+    is_cluster = isinstance(source, ClusterIndex)
+    return [
+        {**image_facts(name, record), "unreachable": is_cluster and is_gone_file(record.path)}
+        for record in source.page(first, IMAGES)
+    ]
 
 
 async def show_cluster(
@@ -72,14 +85,14 @@ async def show_cluster(
     server, name = hosted(request), survey.index
     found = await finding(server, survey, PATIENCE)
     if isinstance(found, Begun):
-        return working(request, survey, found, "/clusters", fields_of(survey))
+        return await working(request, survey, found, "/clusters", fields_of(survey))
     members = found["clusters"].get(cluster, found.get(cluster) if cluster == "alone" else None)
     if members is None:
         raise ProblemError(404, f"there is no cluster {cluster!r:.60}")
     fields = {**fields_of(survey), "cluster": cluster}
     pages = pager("/browse", fields, number, len(members), IMAGES)
     shown = members[pages["first"] : pages["first"] + IMAGES]
-    images = [{**each, "file": True} for each in more_of_cluster(name, shown)]
+    images = [{**each, "file": True, "unreachable": False} for each in more_of_cluster(name, shown)]
     back = url_of("/clusters", fields_of(survey))
     title = f"{name}: {'in no cluster' if cluster == 'alone' else cluster}"
     return page(
@@ -106,7 +119,7 @@ async def show_duplicates(
     fields["kind"] = None if options.kind == "all" else options.kind
     found = await finding(server, survey, PATIENCE)
     if isinstance(found, Begun):
-        return working(request, survey, found, "/duplicates", fields)
+        return await working(request, survey, found, "/duplicates", fields)
     pages = pager("/duplicates", fields, number, len(found["groups"]), GROUPS)
     shown = found["groups"][pages["first"] : pages["first"] + GROUPS]
     groups = [
@@ -140,7 +153,7 @@ async def show_clusters(
     fields = fields_of(survey)
     found = await finding(server, survey, PATIENCE)
     if isinstance(found, Begun):
-        return working(request, survey, found, "/clusters", fields)
+        return await working(request, survey, found, "/clusters", fields)
     pages = pager("/clusters", fields, number, len(found["clusters"]), CLUSTERS)
     shown = list(found["clusters"].items())[pages["first"] : pages["first"] + CLUSTERS]
     if found["alone"] and pages["number"] == pages["pages"]:
@@ -158,7 +171,7 @@ async def show_clusters(
         request,
         "clusters.html",
         **indexes(server, name),
-        ways={**ways_of(server, name), "matches": "images that verify one another"},
+        ways={**await ways_of(server, name), "matches": "images that verify one another"},
         survey=survey,
         found=found,
         sheets=sheets,
@@ -174,12 +187,12 @@ async def show_map(request: Request, survey: Annotated[MapSurvey, Depends(map_su
     fields = map_fields(survey)
     found = await finding(server, survey, PATIENCE)
     if isinstance(found, Begun):
-        return working(request, survey, found, "/map", fields)
+        return await working(request, survey, found, "/map", fields)
     return page(
         request,
         "map.html",
         **indexes(server, name),
-        ways=ways_of(server, name),
+        ways=await ways_of(server, name),
         survey=survey,
         found=found,
         data=url_of("/api/v1/map", fields),
@@ -191,9 +204,9 @@ def indexes(server: Hosted, name: str) -> dict[str, Any]:
     return {"index": name, "names": server.names}
 
 
-def ways_of(server: Hosted, name: str) -> dict[str, str]:
+async def ways_of(server: Hosted, name: str) -> dict[str, str]:
     """What can be compared in an index, in words: by its name."""
-    embeddings = server.index(name).info().embeddings
+    embeddings = (await server.current(name)).info().embeddings
     return {**ALIKE, **{each: f"{each} (network)" for each in embeddings}}
 
 
@@ -219,7 +232,7 @@ def map_fields(survey: MapSurvey) -> dict[str, Any]:
     }
 
 
-def working(
+async def working(
     request: Request, survey: AnySurvey, begun: Begun, place: str, fields: dict[str, Any]
 ) -> Response:
     """The page while a survey is under way, which goes on to its findings by itself."""
@@ -230,7 +243,7 @@ def working(
         202,
         here=place,
         **indexes(server, survey.index),
-        total=len(server.index(survey.index)),
+        total=len(await server.current(survey.index)),
         progress=begun.progress(),
         asked=url_of(f"/api/v1{place}", fields),
         kind=place.strip("/"),

@@ -19,7 +19,8 @@ from pydantic import BeforeValidator, Field
 from ..duplicates.finding import find_duplicates
 from ..duplicates.options import DuplicateOptions
 from ..duplicates.relation import Kind
-from ..errors import ImageError
+from ..errors import ImageError, ParameterError
+from ..image_index import ImageIndex
 from ..index.record import ImageRecord, image_key
 from ..overview.clusters import cluster_images
 from ..overview.maps import map_images
@@ -32,8 +33,9 @@ from .asking import PROBLEMS, picture_url
 from .hosted import Hosted, hosted, jpeg
 from .images import IndexQuery
 from .problems import JsonAnswer, ProblemError
+from .shelf import Shelf
 from .surveys import Begun, Found
-from .tasks import Shelf, require_unchanged
+from .tasks import require_unchanged
 
 __all__ = [
     "AnySurvey",
@@ -258,9 +260,14 @@ AnySurvey = DuplicatesSurvey | ClustersSurvey | MapSurvey
 
 async def finding(server: Hosted, survey: AnySurvey, wait: float) -> dict[str, Any] | Begun:
     """What a survey of the newest generation finds or, if that is not known in so many seconds,
-    the survey under way. Raises BovwError.
+    the survey under way. Raises BovwError; ParameterError for a cluster of machines.
     """
-    index = server.index(survey.index)
+    index = await server.current(survey.index)
+    if not isinstance(index, ImageIndex):
+        raise ParameterError(
+            f"{survey.index}: is a cluster of machines, and duplicates, clusters and maps are of "
+            "one index"
+        )
     content = (index._snapshot.manifest.segments, index.picture_root, survey)
     key = hashlib.sha256(repr(content).encode(errors="surrogateescape")).hexdigest()[:32]
     found = await asyncio.to_thread(server.surveys.found, key)

@@ -86,16 +86,21 @@ def message_page(request: Request, status: int, title: str, hint: str = "") -> R
 async def show_search(request: Request) -> Response:
     """Ask, and see the answer."""
     server = hosted(request)
-    return page(request, "search.html", indexes=server.names, total=server.total)
+    total = await server.total()
+    return page(request, "search.html", indexes=server.names, total=total)
 
 
 @router.get("/similar")
 async def show_similar(request: Request) -> Response:
     """Ask what looks like a picture."""
     server = hosted(request)
-    embeddings = {name: server.index(name).info().embeddings for name in server.names}
+    sources = {name: await server.current(name) for name in server.names}
     return page(
-        request, "similar.html", indexes=server.names, embeddings=embeddings, total=server.total
+        request,
+        "similar.html",
+        indexes=server.names,
+        embeddings={name: source.info().embeddings for name, source in sources.items()},
+        total=await server.total(),
     )
 
 

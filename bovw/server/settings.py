@@ -25,7 +25,8 @@ class ServerSettings:
     """What a server serves, and to whom.
 
     Attributes:
-        indexes: folders of indexes; the first is asked where none is named.
+        indexes: folders of indexes, and TOML files of clusters; the first is asked where none is
+            named.
         picture_root: where the pictures are now, if they have moved without their index.
         host: the address to listen at.
         port: 0 for any that is free.

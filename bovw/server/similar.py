@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from ..cluster.cluster_index import ClusterIndex
 from ..errors import ImageError
 from ..index.record import image_key
 from ..pictures.reading import Box, Limits
@@ -17,7 +18,8 @@ from .asking import PROBLEMS, picture_url, pictured, received, validated
 from .bodies import SimilarBody, body_schema
 from .hosted import hosted
 from .problems import JsonAnswer
-from .tasks import Shelf, SourceFile, file_of_key, named
+from .shelf import Served, Shelf
+from .tasks import SourceFile, file_of_key, named
 
 __all__ = ["router"]
 
@@ -52,29 +54,30 @@ class SimilarTask:
             if record is None:
                 raise ImageError(query, "the index has no image of this key")
             result = find_similar_to_image(index, record.id, self.by, **wanted)
-            return similar_facts(result, result.query, index.generation)
+            return similar_facts(result, result.query, index)
         if isinstance(query, str):
             query = file_of_key(index, query, self.limits)
         with named(query):
             result = find_similar(
                 index, query.path, self.by, box=self.box, limits=self.limits, **wanted
             )
-        return similar_facts(result, query.name, index.generation)
+        return similar_facts(result, query.name, index)
 
 
-def similar_facts(result: SimilarResult, name: str, generation: int) -> dict[str, Any]:
-    """What was found as JSON values.
+def similar_facts(result: SimilarResult, name: str, index: Served) -> dict[str, Any]:
+    """What was found in an index as JSON values.
 
     Args:
         name: of the query, as whoever asks knows it.
     """
+    lacking = "unreachable" if isinstance(index, ClusterIndex) else "gone"
     facts = {**result.to_dict(), "query": name}
     for each, match in zip(facts["matches"], result.matches, strict=True):
-        each.update({"gone": True} if is_gone_file(match.path) else {})
+        each.update({lacking: True} if is_gone_file(match.path) else {})
         each["key"] = image_key(match.id)
         each["width"], each["height"] = match.size
     width, height = result.size
-    return {**facts, "width": width, "height": height, "generation": generation}
+    return {**facts, "width": width, "height": height, "generation": index.generation}
 
 
 @router.post("/similar", openapi_extra=body_schema(SimilarBody, "picture"), responses=PROBLEMS)
@@ -89,13 +92,14 @@ async def find(request: Request) -> JsonAnswer:
     with again (`picture`), and the `generation` of the index.
     """
     server = hosted(request)
-    server.searching.require_room()
-    fields, uploads = await received(request, "picture")
-    body = validated(SimilarBody, fields)
-    index = server.index_name(body.index)
-    query, key = await pictured(server, body, uploads)
-    task = SimilarTask(index, query, body.by, body.box, body.k, body.where, server.settings.limits)
-    facts = await server.done(server.searching, task)
+    with server.searching.place() as place:
+        fields, uploads = await received(request, "picture")
+        body = validated(SimilarBody, fields)
+        index = server.index_name(body.index)
+        query, key = await pictured(server, body, uploads)
+        limits = server.settings.limits
+        task = SimilarTask(index, query, body.by, body.box, body.k, body.where, limits)
+        facts = await server.done(server.searching, task, place)
     server.metrics.count_search(facts["seconds"])
     for match in facts["matches"]:
         match["thumbnail"] = picture_url(index, match["key"])

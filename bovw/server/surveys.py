@@ -24,14 +24,14 @@ from ..reporting import Failure, Progress
 from ..workers.pool import Chunk, Pool
 from ..workers.process import Work
 from .cache import FolderCache
-from .tasks import Shelf
+from .shelf import Shelf
 
 __all__ = ["Begun", "Survey", "Surveys"]
 
 # Surveys that may wait, and findings that are held in memory.
 WAITING, HELD = 8, 4
-# How much a survey gives way to those who wait for an answer.
-NICENESS = 10
+# How much more a survey stands back than those who work for an answer.
+NICENESS = 5
 # Seconds between two words about how far it is.
 PAUSE = 0.5
 

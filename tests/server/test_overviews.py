@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 from bovw import ImageIndex
 from bovw.index.record import image_key
 from bovw.server.cache import FolderCache
+from bovw.server.shelf import Shelf
 from bovw.server.surveys import Found, Surveys
-from bovw.server.tasks import Shelf
 from tests.helpers.command import run
 
 from .conftest import Serve

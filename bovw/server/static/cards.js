@@ -44,8 +44,9 @@ function aboutImage(match, state) {
   const here = { index: state.index, image: match.key };
   return [
     match.gone ? element("p", { class: "problem" }, "Its file is gone") : null,
+    match.unreachable ? element("p", { class: "problem" }, "Its file is not reachable here") : null,
     element("p", { class: "path" }, ...pathOf(match.image), copyButton(match.image)),
-    element(
+    match.unreachable ? null : element(
       "p", { class: "ways" },
       way("Find this", "/", { ...here, whole: "1" }, match), way("Find a part", "/", here, match),
       way("Looks like this", "/similar", here, match),
@@ -77,7 +78,7 @@ function way(words, place, parameters, match) {
 }
 
 function pictureOf(match) {
-  if (match.gone) return [];
+  if (match.gone || match.unreachable) return [];
   const parts = [element("img", { src: match.thumbnail, alt: "", loading: "lazy", decoding: "async" })];
   if (match.outline) {
     const points = match.outline.map(([x, y]) => `${x + 0.5},${y + 0.5}`).join(" ");
