@@ -33,7 +33,7 @@ from .asking import PROBLEMS, picture_url
 from .hosted import Hosted, hosted, jpeg
 from .images import IndexQuery
 from .problems import JsonAnswer, ProblemError
-from .shelf import Shelf
+from .shelf import Served, Shelf
 from .surveys import Begun, Found
 from .tasks import require_unchanged
 
@@ -81,7 +81,7 @@ class DuplicatesSurvey:
 
     def run(self, shelf: Shelf, key: str, progress: Progress) -> Found:  # noqa: ARG002
         """The JSON of `bovw duplicates --json`. Raises BovwError."""
-        index = shelf.index(self.index)
+        index = one_index(shelf.index(self.index), self.index)
         return find_duplicates(index, self.options, progress=progress).to_dict(), {}
 
 
@@ -101,7 +101,7 @@ class ClustersSurvey:
         Raises BovwError.
         """
         found = cluster_images(
-            shelf.index(self.index),
+            one_index(shelf.index(self.index), self.index),
             by=self.by,
             count=self.count,
             distance=self.distance,
@@ -131,7 +131,7 @@ class MapSurvey:
         """The map. Its files are the sheets. Raises BovwError."""
         progress("map", 0, 0)
         found = map_images(
-            shelf.index(self.index),
+            one_index(shelf.index(self.index), self.index),
             by=self.by,
             method=self.method,
             neighbours=self.neighbours,
@@ -181,6 +181,15 @@ class MapSurvey:
                 require_unchanged(record, self.limits)
                 return record.path
         return ""
+
+
+def one_index(source: Served, name: str) -> ImageIndex:
+    """What is served under a name, as an index on this machine. Raises ParameterError."""
+    if isinstance(source, ImageIndex):
+        return source
+    raise ParameterError(
+        f"{name}: is a cluster of machines, and duplicates, clusters and maps are of one index"
+    )
 
 
 def brief(records: Sequence[ImageRecord]) -> list[dict[str, Any]]:
@@ -262,12 +271,7 @@ async def finding(server: Hosted, survey: AnySurvey, wait: float) -> dict[str, A
     """What a survey of the newest generation finds or, if that is not known in so many seconds,
     the survey under way. Raises BovwError; ParameterError for a cluster of machines.
     """
-    index = await server.current(survey.index)
-    if not isinstance(index, ImageIndex):
-        raise ParameterError(
-            f"{survey.index}: is a cluster of machines, and duplicates, clusters and maps are of "
-            "one index"
-        )
+    index = one_index(await server.current(survey.index), survey.index)
     content = (index._snapshot.manifest.segments, index.picture_root, survey)
     key = hashlib.sha256(repr(content).encode(errors="surrogateescape")).hexdigest()[:32]
     found = await asyncio.to_thread(server.surveys.found, key)
