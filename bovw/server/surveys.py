@@ -72,7 +72,8 @@ class Begun:
         """How far it is: the stage, how much of it is done and of how much, as far as it says; and
         the seconds since it was asked for.
         """
-        facts: dict[str, Any] = {"stage": "waiting", "done": 0, "total": 0}
+        stage = "beginning" if self.future.running() else "waiting"
+        facts: dict[str, Any] = {"stage": stage, "done": 0, "total": 0}
         with suppress(OSError, ValueError):
             facts.update(json.loads(read_text(self.told)))
         return {**facts, "seconds": round(time.monotonic() - self.since, 1)}
@@ -160,6 +161,7 @@ class Surveys:
         """The life of the thread that looks after surveys of a kind."""
         while (begun := waiting.get()) is not None and not self._ending.is_set():
             found: dict[str, Any] | BovwError
+            begun.future.set_running_or_notify_cancel()
             try:
                 result = self._result(begun)
                 if isinstance(result, BovwError):
