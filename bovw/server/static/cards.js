@@ -30,7 +30,7 @@ function card(match, state, go) {
       match.rotation === null ? null : element("p", {}, placeOf(match)),
       match.likeness === null ? null : element("p", {}, `likeness ${match.likeness.toFixed(2)} among nearly equal images`),
       match.gone ? element("p", { class: "problem" }, "Its file is gone") : null,
-      match.unreachable ? element("p", { class: "problem" }, "Its file is not reachable here") : null,
+      match.unreachable ? element("p", { class: "hint" }, "Its file is not reachable here") : null,
       element("p", { class: "path" }, ...pathOf(match.image), copyButton(match.image)),
       match.unreachable ? null : element(
         "p", { class: "ways" },
