@@ -44,7 +44,7 @@ function aboutImage(match, state) {
   const here = { index: state.index, image: match.key };
   return [
     match.gone ? element("p", { class: "problem" }, "Its file is gone") : null,
-    match.unreachable ? element("p", { class: "problem" }, "Its file is not reachable here") : null,
+    match.unreachable ? element("p", { class: "hint" }, "Its file is not reachable here") : null,
     element("p", { class: "path" }, ...pathOf(match.image), copyButton(match.image)),
     match.unreachable ? null : element(
       "p", { class: "ways" },
