@@ -23,7 +23,7 @@ from .overviews import (
     more_of_cluster,
     more_of_group,
 )
-from .pages import page, pager, url_of
+from .pages import WAYS, page, pager, url_of
 from .problems import ProblemError
 from .shelf import Served
 from .surveys import Begun
@@ -36,14 +36,6 @@ IMAGES, GROUPS, CLUSTERS, SHEET, MEMBERS = 96, 20, 20, 12, 60
 # Seconds to wait before a page says how far a survey is.
 PATIENCE = 1.5
 PageQuery = Annotated[int, Query(alias="page", ge=1, le=10**9)]
-# What is compared, in words.
-ALIKE = {
-    "fused": "all of these (fused)",
-    "vlad": "details (vlad)",
-    "colour": "colours",
-    "shape": "layout of edges (shape)",
-    "hash": "hashes",
-}
 
 
 @router.get("/browse")
@@ -207,7 +199,7 @@ def indexes(server: Hosted, name: str) -> dict[str, Any]:
 async def ways_of(server: Hosted, name: str) -> dict[str, str]:
     """What can be compared in an index, in words: by its name."""
     embeddings = (await server.current(name)).info().embeddings
-    return {**ALIKE, **{each: f"{each} (network)" for each in embeddings}}
+    return {**WAYS, **{each: f"{each} (network)" for each in embeddings}}
 
 
 def fields_of(survey: ClustersSurvey) -> dict[str, Any]:

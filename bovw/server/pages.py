@@ -15,7 +15,7 @@ from ..report.rendering import environment
 from .hosted import hosted
 from .security import COOKIE, cookie_of, is_token
 
-__all__ = ["message_page", "page", "pager", "router", "url_of"]
+__all__ = ["WAYS", "message_page", "page", "pager", "router", "url_of"]
 
 router = APIRouter(include_in_schema=False)
 TEMPLATES = Path(__file__).parent / "templates"
@@ -31,6 +31,14 @@ PLACES = (
     ("/experiments", "Experiments"),
     ("/api", "API"),
 )
+# What is compared of whole pictures, in words.
+WAYS = {
+    "fused": "details, colours, edges (fused)",
+    "vlad": "details (vlad)",
+    "colour": "colours",
+    "shape": "layout of edges (shape)",
+    "hash": "hashes: copies",
+}
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -99,6 +107,7 @@ async def show_similar(request: Request) -> Response:
         request,
         "similar.html",
         indexes=server.names,
+        ways={**WAYS, "words": "visual words"},
         embeddings={name: source.info().embeddings for name, source in sources.items()},
         total=await server.total(),
     )
