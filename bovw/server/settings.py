@@ -39,7 +39,7 @@ class ServerSettings:
         limits: what a picture may cost.
         jobs: processes that search.
         waiting: requests that may wait for one of them.
-        cache: the folder for thumbnails and uploaded queries.
+        cache: the folder for thumbnails, uploaded queries and what surveys found.
         cache_bytes: that it may hold.
         body_seconds: for a request to arrive.
         drain_seconds: for answers that are under way when the server is told to end.

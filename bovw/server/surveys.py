@@ -29,7 +29,7 @@ from .shelf import Shelf
 __all__ = ["Begun", "Survey", "Surveys"]
 
 # Surveys that may wait, and findings that are held in memory.
-WAITING, HELD = 8, 4
+WAITING, HELD = 8, 3
 # How much more a survey stands back than those who work for an answer.
 NICENESS = 5
 # Seconds between two words about how far it is.

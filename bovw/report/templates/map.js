@@ -12,6 +12,7 @@ let matched; // by the name that is looked for
 let hooks = { sharp: 0, closer: () => null, told: () => {} };
 const view = { scale: 1, left: 0, top: 0 }; // pixels of a cell; the world at the upper left corner
 const GAP = 0.06, FLIGHT = 500, DOT = 5;
+const NEAR = 48; // pixels from which on a picture is worth a larger one
 let width = 0, height = 0, ratio = 1;
 let inGrid = false, blend = 0, flight = 0, planned = 0;
 let pinned = -1, hovered = -1, moved = false;
@@ -108,7 +109,7 @@ function drawAll() {
     if (x < -half || y < -half || x > width + half || y > height + half) continue;
     const w = data.width[i] * unit, h = data.height[i] * unit;
     context.globalAlpha = matched[i] ? 1 : 0.1;
-    const closer = unit * ratio > 1 && hooks.closer(i);
+    const closer = size * ratio > Math.max(data.side, NEAR) && hooks.closer(i);
     if (closer) {
       context.drawImage(closer, x - w / 2, y - h / 2, w, h);
     } else if (size < DOT || !source?.[Math.floor(i / (data.across * data.across))]) {

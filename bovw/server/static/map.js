@@ -8,41 +8,53 @@ const map = find("#map");
 const SHARP = 320; // pixels of a thumbnail
 const LOADING = 6; // at a time
 const HELD = 400; // pictures at most
-const pictures = new Map(); // by their numbers: an image, or null while it is loaded or cannot be
+// By their numbers, those that were drawn last at the end: a picture, or null while it is loaded or
+// if it cannot be; and the drawing that it was part of last.
+const pictures = new Map();
 let images = [];
 let loading = 0;
-let wanted = [];
+let wanted = []; // by the drawing that is under way
+let drawing = 0;
+let drawn = true;
 let draw = () => {};
 
-/** A larger picture, if it is there; else it is loaded, after those that were wanted later. */
+/** A larger picture, if it is there; else it is loaded once all is drawn. */
 function closer(number) {
-  if (pictures.has(number)) {
-    const picture = pictures.get(number);
-    pictures.delete(number); // and is now the last to go
-    pictures.set(number, picture);
-    return picture;
+  if (drawn) {
+    drawn = false;
+    drawing += 1;
+    wanted = [];
+    queueMicrotask(() => { drawn = true; load(); });
   }
-  wanted.push(number);
-  load();
-  return null;
+  const held = pictures.get(number);
+  if (!held) {
+    wanted.push(number);
+    return null;
+  }
+  pictures.delete(number);
+  pictures.set(number, held);
+  held.drawing = drawing;
+  return held.picture;
 }
 
 function load() {
-  wanted = wanted.slice(-HELD);
-  while (loading < LOADING && wanted.length) {
+  while (loading < LOADING && wanted.length && hasRoom()) {
     const number = wanted.pop();
-    if (pictures.has(number)) continue;
-    pictures.set(number, null);
+    const held = { picture: null, drawing };
+    pictures.set(number, held);
     loading += 1;
     const picture = new Image();
-    picture.addEventListener("load", () => {
-      pictures.set(number, picture);
-      while (pictures.size > HELD) pictures.delete(pictures.keys().next().value);
-      loaded();
-    });
+    picture.addEventListener("load", () => { held.picture = picture; loaded(); });
     picture.addEventListener("error", loaded);
     picture.src = images[number].thumbnail;
   }
+}
+
+/** Whether one more can be held: the one goes that was not drawn for the longest time. */
+function hasRoom() {
+  if (pictures.size < HELD) return true;
+  const [number, held] = pictures.entries().next().value;
+  return held.drawing < drawing && pictures.delete(number);
 }
 
 function loaded() {
