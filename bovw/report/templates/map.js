@@ -182,8 +182,8 @@ function tell(i, x, y) { // what a picture is, beside it
   const link = tip.querySelector("a");
   link.hidden = !data.links[i];
   link.href = data.links[i] || "#";
-  hooks.told(i, tip);
   tip.classList.toggle("pinned", i === pinned);
+  hooks.told(i, tip);
   const box = tip.getBoundingClientRect();
   tip.style.left = `${Math.max(4, x + 16 + box.width > width ? x - 16 - box.width : x + 16)}px`;
   tip.style.top = `${Math.max(4, Math.min(y + 16, height - box.height - 4))}px`;

@@ -63,11 +63,21 @@ function loaded() {
   load();
 }
 
-/** What the tip tells beside name and size. */
-function told(number) {
-  const { key } = images[number];
+/** What the tip tells beside name and size: a link and, of a picture that is held, what is sharp. */
+function told(number, tip) {
+  const { key, thumbnail } = images[number];
   const parameters = new URLSearchParams({ index: map.dataset.index, image: key });
   find("#tip-alike").href = `/similar?${parameters}`;
+  tip.dataset.key = key;
+  if (!tip.classList.contains("pinned")) return;
+  const picture = new Image();
+  picture.addEventListener("load", () => {
+    if (tip.dataset.key !== key) return;
+    const canvas = tip.querySelector("canvas");
+    [canvas.width, canvas.height, canvas.hidden] = [picture.naturalWidth, picture.naturalHeight, false];
+    canvas.getContext("2d").drawImage(picture, 0, 0);
+  });
+  picture.src = thumbnail;
 }
 
 /** The sheets of tiny pictures; none if one is not kept any more: then there are colours. */
