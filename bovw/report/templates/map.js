@@ -14,7 +14,7 @@ const view = { scale: 1, left: 0, top: 0 }; // pixels of a cell; the world at th
 const GAP = 0.06, FLIGHT = 500, DOT = 5;
 const NEAR = 48; // pixels from which on a picture is worth a larger one
 let width = 0, height = 0, ratio = 1;
-let inGrid = false, blend = 0, flight = 0, planned = 0;
+let inGrid = false, blend = 0, flight = 0, planned = 0, stale = true;
 let pinned = -1, hovered = -1, moved = false;
 let levels = []; // the sheets in full, half, quarter size and so on: for what is seen from afar
 // While the view moves, the last drawing is moved with it if a new one would take too long.
@@ -59,7 +59,8 @@ function move() { // the view has changed, and may go on to change
   plan();
 }
 
-function plan() {
+function plan(marks = false) { // to draw all anew, or but the marks of what is pointed at
+  stale ||= !marks;
   if (!planned) planned = requestAnimationFrame(draw);
 }
 
@@ -81,13 +82,18 @@ function draw(now) {
       width * grown, height * grown);
     return;
   }
-  const begun = performance.now();
-  drawAll();
-  Object.assign(then, view);
-  still.width = canvas.width;
-  still.height = canvas.height;
-  still.getContext("2d", { alpha: false }).drawImage(canvas, 0, 0);
-  cost = performance.now() - begun;
+  if (stale) {
+    stale = false;
+    const begun = performance.now();
+    drawAll();
+    Object.assign(then, view);
+    still.width = canvas.width;
+    still.height = canvas.height;
+    still.getContext("2d", { alpha: false }).drawImage(canvas, 0, 0);
+    cost = performance.now() - begun;
+  } else {
+    context.drawImage(still, 0, 0, width, height);
+  }
   for (const i of [hovered, pinned]) {
     if (i < 0) continue;
     const unit = side() / data.side;
@@ -202,7 +208,7 @@ function pinMiddle() { // the picture that is nearest to the middle of the page
 function pin(i, x, y) {
   pinned = i;
   tell(i, x, y);
-  plan();
+  plan(true);
 }
 
 const touches = new Map();
@@ -215,7 +221,7 @@ canvas.addEventListener("pointermove", (event) => {
   const x = event.offsetX, y = event.offsetY, before = touches.get(event.pointerId);
   if (!before) {
     const found = at(x, y);
-    if (found !== hovered) plan();
+    if (found !== hovered) plan(true);
     hovered = found;
     canvas.style.cursor = found < 0 ? "grab" : "pointer";
     if (pinned < 0) tell(found, x, y);
@@ -244,7 +250,7 @@ canvas.addEventListener("pointercancel", (event) => touches.delete(event.pointer
 canvas.addEventListener("pointerleave", () => {
   hovered = -1;
   if (pinned < 0) tell(-1);
-  plan();
+  plan(true);
 });
 canvas.addEventListener("wheel", (event) => {
   event.preventDefault();
@@ -284,9 +290,10 @@ document.getElementById("find").addEventListener("input", (event) => {
   for (let i = 0; i < count; i++) hits += matched[i] = Number(names[i].includes(wanted));
   document.getElementById("hits").textContent = wanted ? `${hits.toLocaleString("en")} found` : "";
   pin(-1);
+  plan();
 });
 window.addEventListener("resize", resize);
-window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", plan);
+window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plan());
 
 /** Show a map. `more` has hooks: `closer(i)` gives a larger picture than the sheets have, or null,
     of `sharp` pixels; `told(i, tip)` fills in what the tip tells. Returns what draws anew. */
