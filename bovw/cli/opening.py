@@ -53,9 +53,12 @@ def opened_whole(path: Path, root: Path | None = None) -> ImageIndex:
     if not (is_cluster(path) and path.exists()):
         return opened_index(path, root)
     from ..cluster.gathering import gathered_index
+    from ..cluster.manifest import read_latest
+    from ..cluster.store import opened_store
 
     require_no_root(root)
-    return gathered_index(read_config(path))
+    config = read_config(path)
+    return gathered_index(config, read_latest(opened_store(config.store)))
 
 
 def require_no_root(root: Path | None) -> None:

@@ -23,6 +23,7 @@ from ..errors import (
 )
 from ..features.local import FeatureSpec
 from ..features.vocabulary import Vocabulary
+from ..image_index import ImageIndex
 from ..index.paths import PictureRoot
 from ..index.record import ImageRecord
 from ..index_reader import require_least, with_full_path
@@ -34,6 +35,7 @@ from ..search.ranking import PartAnswer
 from ..search.result import SearchResult
 from ..searcher import IndexInfo, SearchRequest
 from .config import ClusterConfig, read_config
+from .gathering import gathered_index
 from .manifest import ClusterManifest, read_latest
 from .objects import pull_index
 from .routing import LocalReplicas, Replicas, ask_all
@@ -171,7 +173,7 @@ class ClusterIndex:
         shards = range(self.config.shards)
         return ask_all(self._replicas, self.config, shards, next(self._turns), method, *arguments)
 
-    def asked(
+    def _asked(
         self, manifest: ClusterManifest, method: str, *arguments: Any, every: bool = False
     ) -> tuple[list[Any], str]:
         """What the shards say of a generation, in their order; and a note that some are missing,
@@ -201,12 +203,18 @@ class ClusterIndex:
 
     def wholes(self) -> ShardWholes:
         """Its images as wholes, of the generation that is asked: what `find_similar` compares."""
-        return ShardWholes(self.manifest, self.vocabulary, self._root, self.asked)
+        return ShardWholes(self.manifest, self.vocabulary, self._root, self._asked)
 
     @property
     def _root(self) -> PictureRoot:
         """Where the pictures are."""
         return PictureRoot(Path(self.config.cache), self.config.picture_root)
+
+    def gathered(self) -> ImageIndex:
+        """All images of the generation that is asked, as one index on this machine: for
+        `find_duplicates` and whatever else compares all with all. See `gathering.gathered_index`.
+        """
+        return gathered_index(self.config, self.manifest)
 
     def info(self) -> IndexInfo:
         """What the cluster is, in numbers; what its shards take on disk is not among them."""
@@ -258,7 +266,7 @@ class ClusterIndex:
 
     def record(self, name: str) -> ImageRecord | None:
         """The image of an id, with a path that can be opened; None if there is none."""
-        for found in self.asked(self.manifest, "find", [name], every=True)[0]:
+        for found in self._asked(self.manifest, "find", [name], every=True)[0]:
             if name in found:
                 return with_full_path(found[name], self._root.full)
         return None
@@ -269,7 +277,7 @@ class ClusterIndex:
 
     def record_of_key(self, key: str) -> ImageRecord | None:
         """See `IndexReader.record_of_key`."""
-        for found in self.asked(self.manifest, "find_key", key, every=True)[0]:
+        for found in self._asked(self.manifest, "find_key", key, every=True)[0]:
             if found is not None:
                 return with_full_path(found, self._root.full)
         return None
@@ -386,7 +394,7 @@ class ShardParts:
         self, variants: Sequence[Variant], options: SearchOptions, clock: Clock
     ) -> list[PartAnswer]:
         """What each shard says of a query. Raises ShardMissingError."""
-        answers, self.note = self.cluster.asked(
+        answers, self.note = self.cluster._asked(
             self.manifest, "answer", list(variants), options, self.where
         )
         clock.lap("shards")
@@ -395,6 +403,6 @@ class ShardParts:
     def features_of(self, ids: Sequence[str]) -> dict[str, StoredFeatures]:
         """The features of some images, by their ids."""
         found: dict[str, StoredFeatures] = {}
-        for each in self.cluster.asked(self.manifest, "features_of", list(ids), every=True)[0]:
+        for each in self.cluster._asked(self.manifest, "features_of", list(ids), every=True)[0]:
             found.update(each)
         return found

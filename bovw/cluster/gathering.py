@@ -15,18 +15,18 @@ from ..image_index import ImageIndex
 from ..index.manifest import Manifest, SegmentEntry, publish, read_latest
 from ..index.snapshot import deletion_files
 from ..storage.directory import Directory
-from . import manifest as manifests
 from .config import ClusterConfig
+from .manifest import ClusterManifest
 from .objects import pull_index
 from .store import Store, opened_store
 
 __all__ = ["gathered_index"]
 
 
-def gathered_index(config: ClusterConfig) -> ImageIndex:
-    """Fetch all shards of the newest generation of a cluster, and open them as one index: the
-    images of the first shard, then those of the second, and so on. It is what an index is to which
-    they were added in this order. What is written to it does not reach the cluster.
+def gathered_index(config: ClusterConfig, manifest: ClusterManifest) -> ImageIndex:
+    """Fetch all shards of a generation of a cluster, and open them as one index: the images of the
+    first shard, then those of the second, and so on. It is what an index is to which they were
+    added in this order. What is written to it does not reach the cluster.
 
     It lies in the cache, in place of that of an older generation, and shares its files with what
     else is there.
@@ -35,13 +35,12 @@ def gathered_index(config: ClusterConfig) -> ImageIndex:
         ClusterError: something is missing in the store, or the cache cannot be written to.
     """
     store, cache = opened_store(config.store), Path(config.cache)
-    generation = manifests.read_latest(store)
     home = cache / "gathered" / hashlib.sha256(store.name.encode()).hexdigest()[:12]
-    folder = home / f"{generation.generation:08d}"
+    folder = home / f"{manifest.generation:08d}"
     if not folder.is_dir():
         temporary = home / f".{folder.name}-{uuid.uuid4().hex}"
         try:
-            link_shards(store, cache, generation, temporary)
+            link_shards(store, cache, manifest, temporary)
             for older in home.glob("[0-9]*"):
                 shutil.rmtree(older, ignore_errors=True)
             with suppress(OSError):  # another process was faster
@@ -53,14 +52,12 @@ def gathered_index(config: ClusterConfig) -> ImageIndex:
     return ImageIndex.open(folder, picture_root=config.picture_root)
 
 
-def link_shards(
-    store: Store, cache: Path, generation: manifests.ClusterManifest, folder: Path
-) -> None:
+def link_shards(store: Store, cache: Path, manifest: ClusterManifest, folder: Path) -> None:
     """Make the folder of one index whose files are those of the shards. Raises ClusterError or
     OSError.
     """
     entries, found = list[SegmentEntry](), list[Manifest]()
-    for shard in generation.shards:
+    for shard in manifest.shards:
         place = cache / "shards" / shard.listing
         pull_index(store, shard.listing, place, cache)
         found.append(read_latest(Directory(place)))
@@ -72,8 +69,8 @@ def link_shards(
         Directory(folder),
         replace(
             found[0],
-            generation=generation.generation,
-            picture_root=generation.picture_root,
+            generation=manifest.generation,
+            picture_root=manifest.picture_root,
             segments=tuple(entries),
             removed=(),
             failed=(),

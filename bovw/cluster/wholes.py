@@ -23,7 +23,7 @@ class Asking(Protocol):
     def __call__(
         self, manifest: ClusterManifest, method: str, *arguments: Any, every: bool = False
     ) -> tuple[list[Any], str]:
-        """See `ClusterIndex.asked`."""
+        """See `ClusterIndex._asked`."""
 
 
 class ShardWholes:

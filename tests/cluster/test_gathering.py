@@ -9,7 +9,6 @@ import cv2
 
 from bovw import DuplicateReport, ImageIndex, Vocabulary, find_duplicates
 from bovw.cluster.cluster_index import ClusterIndex
-from bovw.cluster.gathering import gathered_index
 from bovw.cluster.machines import change_cluster
 from bovw.cluster.routing import LocalReplicas
 from bovw.index.check import check_index
@@ -40,7 +39,7 @@ def require_equal(place: Place) -> DuplicateReport:
     with (
         ClusterIndex(place.config, LocalReplicas(place.config)) as cluster,
         ImageIndex.create(one, place.vocabulary, picture_root=place.folder) as one_index,
-        gathered_index(place.config) as gathered,
+        cluster.gathered() as gathered,
     ):
         for record in cluster.records():
             one_index.add([record.path])
@@ -63,6 +62,7 @@ def test_duplicates_are_those_of_an_index_of_the_same_order(
     (place.photos / "5.png").unlink()
     change_cluster(place.config, [str(place.photos)], [str(place.photos / "5.png")], jobs=0)
     assert require_equal(place).image_count == 14
-    with gathered_index(place.config) as gathered:
+    replicas = LocalReplicas(place.config)
+    with ClusterIndex(place.config, replicas) as cluster, cluster.gathered() as gathered:
         assert find_duplicates(gathered).compared == 0  # that is known already
     assert len(list(gathered._storage.path.parent.iterdir())) == 1
