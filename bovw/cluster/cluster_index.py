@@ -29,6 +29,7 @@ from ..searcher import IndexInfo, SearchRequest
 from .config import ClusterConfig, read_config
 from .manifest import ClusterManifest, read_latest
 from .objects import pull_index
+from .packing import pack
 from .routing import LocalReplicas, Replicas, ask_all
 from .store import opened_store
 
@@ -301,8 +302,9 @@ class ShardParts:
         self, variants: Sequence[Variant], options: SearchOptions, clock: Clock
     ) -> list[PartAnswer]:
         """What each shard says of a query. Raises ShardMissingError."""
+        outlines, pieces = pack(variants, len(self.cluster.vocabulary))
         answers, missing = self.cluster._ask_all(
-            "answer", self.manifest.generation, list(variants), options, self.where
+            "answer", self.manifest.generation, options, self.where, outlines, *pieces
         )
         clock.lap("shards")
         for shard in sorted(missing):
