@@ -41,7 +41,8 @@ def sent_and_back(variants: list[Variant], word_count: int) -> list[bytes]:
     """The pieces of a query that arrives as it was."""
     outlines, pieces = pack(variants, word_count)
     assert all(len(piece) <= PIECE for piece in pieces)
-    require_same(unpack(*pickle.loads(pickle.dumps((outlines, pieces))), word_count), variants)
+    there = pickle.loads(pickle.dumps(outlines)), pickle.loads(pickle.dumps(pieces))
+    require_same(unpack(*there, word_count), variants)
     return pieces
 
 
