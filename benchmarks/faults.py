@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import wait
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this part."""
     parser.add_argument("--images", type=int, default=60, help="pictures to index")
     parser.add_argument("--queries", type=int, default=10, help="crops to ask")
+    parser.add_argument("--only", default="", help="faults whose names have this in them")
 
 
 def address(number: int) -> str:
@@ -120,8 +122,8 @@ class Machine:
         """Lose it."""
         self.process.kill()
         self.process.wait()
-        while Path(f"/sys/class/net/veth{self.number}").exists():
-            time.sleep(0.05)
+        # the kernel is not always so quick
+        subprocess.run(["ip", "link", "delete", f"veth{self.number}"], capture_output=True)
 
 
 class Client:
@@ -177,10 +179,10 @@ class Trial:
         self.head = self.start_head()
         self.head.wait()
         self.machines = {number: self.start_worker(number) for number in (2, 3, 4)}
-        for machine in self.machines.values():
-            machine.wait()
         ours = f" --node-ip-address={address(OURS)} --address={address(HEAD)}:6379 --num-cpus=0"
-        run_all(" ".join(RAY) + ours + " --object-store-memory=80000000")
+        command = [*RAY, *ours.split(), "--object-store-memory=80000000"]
+        while subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+            time.sleep(1)
         root = os.path.commonpath(images)
         self.config = ClusterConfig(
             store=str(folder / "store"),
@@ -221,24 +223,38 @@ class Trial:
         return Machine(HEAD, self.folder, arguments, behind if self.redis else {})
 
     def start_worker(self, number: int) -> Machine:
-        """A machine for replicas."""
+        """A machine for replicas, once Ray runs on it."""
         place = [f"--address={address(HEAD)}:6379", "--num-cpus=2"]
-        return Machine(number, self.folder, [*place, "--object-store-memory=80000000"], {})
+        machine = Machine(number, self.folder, [*place, "--object-store-memory=80000000"], {})
+        machine.wait()
+        return machine
 
-    def busiest(self) -> Machine:
-        """The machine with the most replicas."""
+    def places(self) -> list[list[int]]:
+        """On which machines the replicas of each shard are."""
         import ray
 
-        asks = [
-            actor.__ray_call__.remote(lambda _: ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
-            for actors in self.replicas.actors
-            for actor in actors
-        ]
-        ((place, _),) = Counter(ray.get(asks)).most_common(1)
-        return self.machines[int(place.rpartition(".")[2])]
+        def place(_: Any) -> str:
+            return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
 
-    def wait_until_whole(self) -> float:
-        """Seconds until each replica answers; infinite if one does not in time."""
+        return [
+            [int(each.rpartition(".")[2]) for each in ray.get(asks)]
+            for asks in (
+                [actor.__ray_call__.remote(place) for actor in actors]
+                for actors in self.replicas.actors
+            )
+        ]
+
+    def busiest(self) -> Machine:
+        """The machine with the most replicas. Says so if it has all of a shard."""
+        places = self.places()
+        ((number, _),) = Counter(chain(*places)).most_common(1)
+        alone = [str(shard) for shard, on in enumerate(places) if set(on) == {number}]
+        if alone:
+            print(f"the next machine has all replicas of shard {', '.join(alone)}")
+        return self.machines[number]
+
+    def wait_until_whole(self) -> bool:
+        """Wait until each replica answers; whether all do in time."""
         begun = time.monotonic()
         while time.monotonic() - begun < PATIENCE:
             generation = self.cluster.manifest.generation
@@ -249,24 +265,26 @@ class Trial:
             ]
             wait(calls, timeout=2)
             if all(call.done() and call.exception() is None for call in calls):
-                return time.monotonic() - begun
+                return True
             time.sleep(0.1)
-        return float("inf")
+        return False
 
     def outlast(
         self, name: str, harm: Callable[[], Any], mend: Callable[[], Any] | None = None
     ) -> None:
         """Do harm, mend it after a while, and see how long it takes; print the row."""
         client = Client(self.cluster, self.queries, self.index)
-        time.sleep(2)
-        begun = time.monotonic()
-        harm()
-        if mend:
-            time.sleep(AWAY)
-            mend()
-        self.wait_until_whole()
-        whole = time.monotonic() - begun
-        client.stop()
+        try:
+            time.sleep(2)
+            begun = time.monotonic()
+            harm()
+            if mend:
+                time.sleep(AWAY)
+                mend()
+            whole = self.wait_until_whole()
+            seconds = time.monotonic() - begun
+        finally:
+            client.stop()
         seen = client.seen
         other = sum(seen.values()) - seen["equal"] - seen["refused"]
         row = {
@@ -276,13 +294,13 @@ class Trial:
             "refused": seen["refused"],
             "other": other,
             "slowest_seconds": round(client.slowest, 1),
-            "whole_after_seconds": round(whole, 1),
+            "whole_after_seconds": round(seconds, 1) if whole else None,
         }
         self.rows.append(row)
         told = ", ".join(key for key in seen if key not in ("equal", "refused"))
         print(
             f"{name:34s} {row['asked']:6d} {row['equal']:6d} {row['refused']:8d} {other:6d} "
-            f"{row['slowest_seconds']:10.1f} {row['whole_after_seconds']:14.1f} {told}",
+            f"{row['slowest_seconds']:10.1f} {row['whole_after_seconds']!s:>14s} {told}",
             flush=True,
         )
 
@@ -291,35 +309,58 @@ class Trial:
         for actor in self.replicas.actors[shard][:count]:
             actor.__ray_call__.remote(lambda _: os.kill(os.getpid(), signal.SIGKILL))
 
-    def run(self) -> None:
-        """All faults, one after the other."""
+    def run(self, only: str) -> None:
+        """All faults whose names have some letters in them, one after the other."""
+        faults: dict[str, Callable[[str], None]] = {
+            "none": lambda name: self.outlast(name, lambda: None),
+            "a replica killed": lambda name: self.outlast(name, lambda: self.kill_replicas(0, 1)),
+            "all replicas of a shard killed": lambda name: self.outlast(
+                name, lambda: self.kill_replicas(1, REPLICAS)
+            ),
+            f"network of a machine cut for {AWAY} s": self.cut_network,
+            "a machine killed": self.kill_machine,
+            "network of a machine cut for good": self.cut_network_for_good,
+            f"store away for {AWAY} s": self.take_store_away,
+        }
+        if self.redis:
+            faults[f"head killed, back after {AWAY} s"] = self.kill_head
         print(
             f"{'fault':34s} {'asked':>6s} {'equal':>6s} {'refused':>8s} {'other':>6s} "
             f"{'slowest s':>10s} {'whole after s':>14s}"
         )
-        self.outlast("none", lambda: None)
-        self.outlast("a replica killed", lambda: self.kill_replicas(0, 1))
-        self.outlast("all replicas of a shard killed", lambda: self.kill_replicas(1, REPLICAS))
+        for name, fault in faults.items():
+            if only in name:
+                fault(name)
+
+    def cut_network(self, name: str) -> None:
+        """A machine cannot be reached for a while."""
         machine = self.busiest()
-        self.outlast(
-            f"network of a machine cut for {AWAY} s",
-            lambda: machine.connect(False),
-            lambda: machine.connect(True),
-        )
-        self.outlast("a machine killed", self.busiest().kill)
+        self.outlast(name, lambda: machine.connect(False), lambda: machine.connect(True))
+
+    def kill_machine(self, name: str) -> None:
+        """A machine is lost, and later replaced."""
+        self.outlast(name, self.busiest().kill)
         self.renew()
+
+    def cut_network_for_good(self, name: str) -> None:
+        """A machine cannot be reached any more, and later is replaced."""
         machine = self.busiest()
-        self.outlast("network of a machine cut for good", lambda: machine.connect(False))
+        self.outlast(name, lambda: machine.connect(False))
         machine.kill()
         self.renew()
+
+    def take_store_away(self, name: str) -> None:
+        """What is committed cannot be read for a while."""
         store, elsewhere = self.folder / "store", self.folder / "store elsewhere"
-        self.outlast(
-            f"store away for {AWAY} s",
-            lambda: store.rename(elsewhere),
-            lambda: elsewhere.rename(store),
-        )
-        if self.redis:
-            self.outlast(f"head killed, back after {AWAY} s", self.head.kill, self.restart_head)
+        self.outlast(name, lambda: store.rename(elsewhere), lambda: elsewhere.rename(store))
+
+    def kill_head(self, name: str) -> None:
+        """The head is lost, and another one knows from Redis what it knew."""
+
+        def restart() -> None:
+            self.head = self.start_head()
+
+        self.outlast(name, self.head.kill, restart)
 
     def renew(self) -> None:
         """Put new machines in the place of those that are lost."""
@@ -328,10 +369,6 @@ class Trial:
                 self.machines[max(self.machines) + 1] = self.start_worker(max(self.machines) + 1)
                 del self.machines[number]
         self.wait_until_whole()
-
-    def restart_head(self) -> None:
-        """Another head, which knows from Redis what the first one knew."""
-        self.head = self.start_head()
 
     def end(self) -> None:
         """Stop what runs."""
@@ -376,7 +413,7 @@ def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]
     crops = [query.path for query in collection.crops[:: max(1, len(collection.crops) // count)]]
     trial = Trial(folder, images, crops[:count])
     try:
-        trial.run()
+        trial.run(arguments.only)
     finally:
         trial.end()
     return {"faults": trial.rows}
