@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ..answers.answer import answer, notes_of
-from ..answers.parts import StoredFeatures
 from ..errors import (
     ClusterError,
     ImageError,
@@ -30,17 +29,16 @@ from ..index_reader import require_least, with_full_path
 from ..pictures.reading import LIMITS, Box, Limits, Source, name_of
 from ..reporting import Failure
 from ..search.options import SearchOptions, chosen_options
-from ..search.query import Clock, QueryFeatures, Variant, extract_query
-from ..search.ranking import PartAnswer
+from ..search.query import Clock, QueryFeatures, extract_query
 from ..search.result import SearchResult
 from ..searcher import IndexInfo, SearchRequest
 from .config import ClusterConfig, read_config
 from .gathering import gathered_index
 from .manifest import ClusterManifest, read_latest
 from .objects import pull_index
+from .parts import ShardParts, ShardWholes
 from .routing import LocalReplicas, Replicas, ask_all
 from .store import opened_store
-from .wholes import ShardWholes
 
 __all__ = ["ClusterIndex"]
 
@@ -316,7 +314,7 @@ class ClusterIndex:
         if where is not None and not isinstance(where, Mapping):
             raise ParameterError(f"where: {where!r:.60} is not an object")
         clock = clock or Clock()
-        parts = ShardParts(self, where)
+        parts = ShardParts(self.manifest, self.vocabulary, self._asked, where)
         full_path, unread = self._root.opener(), list[str]()
         matches = answer(parts, self.vocabulary, query, options, full_path, clock, unread)
         notes = [*notes_of(query, parts.image_count, unread), parts.note]
@@ -366,43 +364,3 @@ class ClusterIndex:
             return Failure(name_of(request.query), error.reason)
         except ParameterError as error:  # its box
             return Failure(name_of(request.query), str(error))
-
-
-class ShardParts:
-    """The shards of one generation as parts of a collection.
-
-    Attributes:
-        note: that shards are missing, and what share of the images the others hold; else empty.
-    """
-
-    def __init__(self, cluster: ClusterIndex, where: Mapping[str, Any] | None) -> None:
-        self.cluster, self.manifest = cluster, cluster.manifest
-        self.where = None if where is None else dict(where)
-        self.note = ""
-
-    @property
-    def spec(self) -> FeatureSpec:
-        """How the pictures were extracted."""
-        return self.manifest.features
-
-    @property
-    def image_count(self) -> int:
-        """Live images of the whole."""
-        return self.manifest.image_count
-
-    def ask(
-        self, variants: Sequence[Variant], options: SearchOptions, clock: Clock
-    ) -> list[PartAnswer]:
-        """What each shard says of a query. Raises ShardMissingError."""
-        answers, self.note = self.cluster._asked(
-            self.manifest, "answer", list(variants), options, self.where
-        )
-        clock.lap("shards")
-        return answers
-
-    def features_of(self, ids: Sequence[str]) -> dict[str, StoredFeatures]:
-        """The features of some images, by their ids."""
-        found: dict[str, StoredFeatures] = {}
-        for each in self.cluster._asked(self.manifest, "features_of", list(ids), every=True)[0]:
-            found.update(each)
-        return found
