@@ -1,5 +1,5 @@
-"""The shards of a generation as parts of one collection: for a search, and for what compares images as
-wholes.
+"""The shards of a generation as parts of one collection: for a search, and for what compares images
+as wholes.
 """
 
 from __future__ import annotations
