@@ -80,6 +80,7 @@ class Hosted:
         """Finish what was begun, and end the processes."""
         self.searching.close()
         self.showing.close()
+        self._shelf.close()
 
     def index(self, name: str | None) -> Served:
         """An index or a cluster of a name, the first if that is None, at its newest generation.
