@@ -104,3 +104,22 @@ def test_inspection(tmp_path: Path) -> None:
     figures = report_of("inspection", tmp_path)["figures"]
     assert figures["references"] == 2 and figures["wall_ms"]["p99"] >= figures["wall_ms"]["median"]
     assert max(figures["memory_mb"]) - figures["memory_mb"][0] < 20
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark
+def test_cluster(tmp_path: Path) -> None:
+    figures = report_of("cluster", tmp_path)["figures"]
+    assert all(row["equal"] == row["queries"] == 4 for row in figures["searches"])
+    assert max(figures["bytes"]["query"]) < 95_000
+    assert [row["nodes"] for row in figures["nodes"]] == [1, 2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark
+@pytest.mark.skipif(os.geteuid() != 0, reason="namespaces are made by root")
+def test_faults(tmp_path: Path) -> None:
+    rows = report_of("faults", tmp_path)["figures"]["faults"]
+    assert len(rows) >= 7
+    for row in rows:
+        assert row["equal"] > 0 and row["other"] == 0, row

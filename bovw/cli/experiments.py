@@ -15,7 +15,7 @@ from ..reporting import Failure
 from .console import parsed_limits, progress, talkative
 from .evaluate import app, asked_by, ground_truth, opened
 from .networks import EmbedOption, EmbedWithOption, parsed_embedders
-from .opening import opened_index
+from .opening import opened_whole
 from .options import (
     CORES,
     EXAMPLES,
@@ -163,7 +163,7 @@ def side_by_side(
     failed: list[Failure] = []
     with (
         tempfile.TemporaryDirectory(prefix="bovw-") as work,
-        opened_index(path, root) as index,
+        opened_whole(path, root) as index,
         progress() as bar,
     ):
         if file:

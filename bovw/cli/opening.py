@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..cluster.cluster_index import ClusterIndex
     from ..image_index import ImageIndex
 
-__all__ = ["opened_index", "opened_searcher", "require_index"]
+__all__ = ["opened_index", "opened_searcher", "opened_whole", "require_index"]
 
 
 def opened_searcher(path: Path, root: Path | None) -> ImageIndex | ClusterIndex:
@@ -29,8 +29,7 @@ def opened_searcher(path: Path, root: Path | None) -> ImageIndex | ClusterIndex:
     from ..cluster.cluster_index import ClusterIndex
     from ..cluster.machines import opened_replicas
 
-    if root is not None:
-        raise ParameterError("--root: the file of a cluster says where its pictures are")
+    require_no_root(root)
     config = read_config(path)
     return ClusterIndex(config, opened_replicas(config))
 
@@ -45,12 +44,35 @@ def opened_index(path: Path, root: Path | None = None) -> ImageIndex:
     return ImageIndex.open(path, picture_root=root)
 
 
+def opened_whole(path: Path, root: Path | None = None) -> ImageIndex:
+    """The index in a folder or, of a cluster, one of all its images that is only read: for a
+    command that compares all images with all.
+    """
+    from ..cluster.config import is_cluster, read_config
+
+    if not (is_cluster(path) and path.exists()):
+        return opened_index(path, root)
+    from ..cluster.gathering import gathered_index
+    from ..cluster.manifest import read_latest
+    from ..cluster.store import opened_store
+
+    require_no_root(root)
+    config = read_config(path)
+    return gathered_index(config, read_latest(opened_store(config.store)))
+
+
+def require_no_root(root: Path | None) -> None:
+    """Raise ParameterError if somebody says where the pictures of a cluster are."""
+    if root is not None:
+        raise ParameterError("--root: the file of a cluster says where its pictures are")
+
+
 def require_index(path: Path) -> None:
     """Raise ParameterError for a cluster."""
     from ..cluster.config import is_cluster
 
     if is_cluster(path) and path.exists():
         raise ParameterError(
-            f"{path}: is a cluster, and this works on one index; what works on both: search, "
-            "similar, evaluate, serve, list, info"
+            f"{path}: is a cluster, and this works on one index alone; `bovw cluster --help` says "
+            "what changes and checks a cluster"
         )

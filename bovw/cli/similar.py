@@ -25,7 +25,7 @@ from .console import (
     warn,
 )
 from .networks import EmbedOption, EmbedWithOption, parsed_embedders, parsed_encoder
-from .opening import opened_index, opened_searcher
+from .opening import opened_searcher, opened_whole
 from .options import (
     FEATURE_PANEL,
     HOW,
@@ -277,11 +277,11 @@ def duplicates(
             reference=reference,
             ignore=read_ignored(ignore) if ignore else (),
         )
-        with opened_index(path, root) as index, progress() as bar:
+        with opened_whole(path, root) as index, progress() as bar:
             if against is None:
                 found = find_duplicates(index, options, progress=bar)
             else:
-                with opened_index(against) as other:
+                with opened_whole(against) as other:
                     found = find_duplicates(index, options, against=other, progress=bar)
         for text in found.notes:
             note(text)

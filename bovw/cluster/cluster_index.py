@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ..answers.answer import answer, notes_of
-from ..answers.parts import StoredFeatures
 from ..errors import (
     ClusterError,
     ImageError,
@@ -23,22 +22,23 @@ from ..errors import (
 )
 from ..features.local import FeatureSpec
 from ..features.vocabulary import Vocabulary
+from ..image_index import ImageIndex
 from ..index.paths import PictureRoot
 from ..index.record import ImageRecord
 from ..index_reader import require_least, with_full_path
 from ..pictures.reading import LIMITS, Box, Limits, Source, name_of
 from ..reporting import Failure
 from ..search.options import SearchOptions, chosen_options
-from ..search.query import Clock, QueryFeatures, Variant, extract_query
-from ..search.ranking import PartAnswer
+from ..search.query import Clock, QueryFeatures, extract_query
 from ..search.result import SearchResult
 from ..searcher import IndexInfo, SearchRequest
 from .config import ClusterConfig, read_config
+from .gathering import gathered_index
 from .manifest import ClusterManifest, read_latest
 from .objects import pull_index
+from .parts import ShardParts, ShardWholes
 from .routing import LocalReplicas, Replicas, ask_all
 from .store import opened_store
-from .wholes import ShardWholes
 
 __all__ = ["ClusterIndex"]
 
@@ -171,7 +171,7 @@ class ClusterIndex:
         shards = range(self.config.shards)
         return ask_all(self._replicas, self.config, shards, next(self._turns), method, *arguments)
 
-    def asked(
+    def _asked(
         self, manifest: ClusterManifest, method: str, *arguments: Any, every: bool = False
     ) -> tuple[list[Any], str]:
         """What the shards say of a generation, in their order; and a note that some are missing,
@@ -201,12 +201,18 @@ class ClusterIndex:
 
     def wholes(self) -> ShardWholes:
         """Its images as wholes, of the generation that is asked: what `find_similar` compares."""
-        return ShardWholes(self.manifest, self.vocabulary, self._root, self.asked)
+        return ShardWholes(self.manifest, self.vocabulary, self._root, self._asked)
 
     @property
     def _root(self) -> PictureRoot:
         """Where the pictures are."""
         return PictureRoot(Path(self.config.cache), self.config.picture_root)
+
+    def gathered(self) -> ImageIndex:
+        """All images of the generation that is asked, as one index on this machine: for
+        `find_duplicates` and whatever else compares all with all. See `gathering.gathered_index`.
+        """
+        return gathered_index(self.config, self.manifest)
 
     def info(self) -> IndexInfo:
         """What the cluster is, in numbers; what its shards take on disk is not among them."""
@@ -258,7 +264,7 @@ class ClusterIndex:
 
     def record(self, name: str) -> ImageRecord | None:
         """The image of an id, with a path that can be opened; None if there is none."""
-        for found in self.asked(self.manifest, "find", [name], every=True)[0]:
+        for found in self._asked(self.manifest, "find", [name], every=True)[0]:
             if name in found:
                 return with_full_path(found[name], self._root.full)
         return None
@@ -269,7 +275,7 @@ class ClusterIndex:
 
     def record_of_key(self, key: str) -> ImageRecord | None:
         """See `IndexReader.record_of_key`."""
-        for found in self.asked(self.manifest, "find_key", key, every=True)[0]:
+        for found in self._asked(self.manifest, "find_key", key, every=True)[0]:
             if found is not None:
                 return with_full_path(found, self._root.full)
         return None
@@ -308,7 +314,7 @@ class ClusterIndex:
         if where is not None and not isinstance(where, Mapping):
             raise ParameterError(f"where: {where!r:.60} is not an object")
         clock = clock or Clock()
-        parts = ShardParts(self, where)
+        parts = ShardParts(self.manifest, self.vocabulary, self._asked, where)
         full_path, unread = self._root.opener(), list[str]()
         matches = answer(parts, self.vocabulary, query, options, full_path, clock, unread)
         notes = [*notes_of(query, parts.image_count, unread), parts.note]
@@ -358,43 +364,3 @@ class ClusterIndex:
             return Failure(name_of(request.query), error.reason)
         except ParameterError as error:  # its box
             return Failure(name_of(request.query), str(error))
-
-
-class ShardParts:
-    """The shards of one generation as parts of a collection.
-
-    Attributes:
-        note: that shards are missing, and what share of the images the others hold; else empty.
-    """
-
-    def __init__(self, cluster: ClusterIndex, where: Mapping[str, Any] | None) -> None:
-        self.cluster, self.manifest = cluster, cluster.manifest
-        self.where = None if where is None else dict(where)
-        self.note = ""
-
-    @property
-    def spec(self) -> FeatureSpec:
-        """How the pictures were extracted."""
-        return self.manifest.features
-
-    @property
-    def image_count(self) -> int:
-        """Live images of the whole."""
-        return self.manifest.image_count
-
-    def ask(
-        self, variants: Sequence[Variant], options: SearchOptions, clock: Clock
-    ) -> list[PartAnswer]:
-        """What each shard says of a query. Raises ShardMissingError."""
-        answers, self.note = self.cluster.asked(
-            self.manifest, "answer", list(variants), options, self.where
-        )
-        clock.lap("shards")
-        return answers
-
-    def features_of(self, ids: Sequence[str]) -> dict[str, StoredFeatures]:
-        """The features of some images, by their ids."""
-        found: dict[str, StoredFeatures] = {}
-        for each in self.cluster.asked(self.manifest, "features_of", list(ids), every=True)[0]:
-            found.update(each)
-        return found

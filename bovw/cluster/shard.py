@@ -19,7 +19,6 @@ from ..index.snapshot import newest_snapshot
 from ..search.collection import Collection
 from ..search.match import rows_of_matches
 from ..search.options import SearchOptions
-from ..search.query import Variant
 from ..search.ranking import PartAnswer, answer_part, may_be_among_first
 from ..similarity.mixture import Mixture
 from ..similarity.parts import PartMatches, columns_of, compare_part
@@ -27,6 +26,7 @@ from ..similarity.whole import Whole, whole_of_image
 from ..storage.directory import Directory
 from .manifest import read_generation
 from .objects import pull_index
+from .packing import Outline, unpack
 from .store import opened_store
 
 __all__ = ["Shard"]
@@ -80,12 +80,15 @@ class Shard:
     def answer(
         self,
         generation: int,
-        variants: Sequence[Variant],
         options: SearchOptions,
-        where: Mapping[str, Any] | None = None,
+        where: Mapping[str, Any] | None,
+        outlines: Sequence[Outline],
+        *pieces: bytes,
     ) -> PartAnswer:
-        """What this shard says of a query, with all that the others need of it."""
+        """What this shard says of a query (see `pack`), with all that the others need of it."""
         collection = self.collection(generation)
+        word_count = len(collection.statistics.document_frequencies)
+        variants = unpack(outlines, pieces, word_count)
         if where is not None:
             collection = collection.restricted_to(collection.snapshot.with_metadata(where))
         return portable(answer_part(collection, variants, options), options)

@@ -87,6 +87,7 @@ class Hosted:
         self.surveys.close()
         self.searching.close()
         self.showing.close()
+        self._shelf.close()
 
     def index(self, name: str | None) -> Served:
         """An index or a cluster of a name, the first if that is None, at its newest generation.

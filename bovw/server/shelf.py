@@ -83,6 +83,11 @@ class Shelf:
             with suppress(BovwError):  # whoever asks for it is told
                 self.index(name)
 
+    def close(self) -> None:
+        """Close all: nobody watches any more."""
+        for index in self._opened.values():
+            index.close()
+
     def is_cluster(self, name: str) -> bool:
         """Whether a name is that of a cluster."""
         return isinstance(self._places[name], ClusterConfig)

@@ -1,20 +1,27 @@
-"""The images of a cluster as wholes: each shard compares its own, as one index compares all."""
+"""The shards of a generation as parts of one collection: for a search, and for what compares images
+as wholes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from ..answers.parts import StoredFeatures
 from ..features.local import FeatureSpec
 from ..features.vocabulary import Vocabulary
 from ..index.columns import Embedding
 from ..index.paths import PictureRoot
+from ..search.options import SearchOptions
+from ..search.query import Clock, Variant
+from ..search.ranking import PartAnswer
 from ..similarity.mixture import Mixture
 from ..similarity.parts import PartMatches
 from ..similarity.whole import Whole
 from .manifest import ClusterManifest
+from .packing import pack
 
-__all__ = ["ShardWholes"]
+__all__ = ["ShardParts", "ShardWholes"]
 
 
 class Asking(Protocol):
@@ -23,7 +30,54 @@ class Asking(Protocol):
     def __call__(
         self, manifest: ClusterManifest, method: str, *arguments: Any, every: bool = False
     ) -> tuple[list[Any], str]:
-        """See `ClusterIndex.asked`."""
+        """See `ClusterIndex._asked`."""
+
+
+class ShardParts:
+    """The shards of one generation as a search sees them (see `answers.parts`).
+
+    Attributes:
+        note: that shards are missing, and what share of the images the others hold; else empty.
+    """
+
+    def __init__(
+        self,
+        manifest: ClusterManifest,
+        vocabulary: Vocabulary,
+        asked: Asking,
+        where: Mapping[str, Any] | None,
+    ) -> None:
+        self.manifest, self.vocabulary, self.asked = manifest, vocabulary, asked
+        self.where = None if where is None else dict(where)
+        self.note = ""
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """How the pictures were extracted."""
+        return self.manifest.features
+
+    @property
+    def image_count(self) -> int:
+        """Live images of the whole."""
+        return self.manifest.image_count
+
+    def ask(
+        self, variants: Sequence[Variant], options: SearchOptions, clock: Clock
+    ) -> list[PartAnswer]:
+        """What each shard says of a query. Raises ShardMissingError."""
+        outlines, pieces = pack(variants, len(self.vocabulary))
+        answers, self.note = self.asked(
+            self.manifest, "answer", options, self.where, outlines, *pieces
+        )
+        clock.lap("shards")
+        return answers
+
+    def features_of(self, ids: Sequence[str]) -> dict[str, StoredFeatures]:
+        """The features of some images, by their ids."""
+        found: dict[str, StoredFeatures] = {}
+        for each in self.asked(self.manifest, "features_of", list(ids), every=True)[0]:
+            found.update(each)
+        return found
 
 
 class ShardWholes:
