@@ -70,8 +70,7 @@ class Hosted:
             settings.cache / "queries", round(settings.cache_bytes * QUERIES)
         )
         findings = FolderCache(settings.cache / "surveys", round(settings.cache_bytes * SURVEYS))
-        local = {name: place for name, place in places.items() if isinstance(place, Path)}
-        self.surveys = Surveys(Shelf(local, root), findings)
+        self.surveys = Surveys(places, root, findings)
         work = Work(partial(perform, shelf=self._shelf.for_processes()))
         self.searching = Service(work, settings.jobs, seconds, settings.waiting)
         pictures = Work(partial(perform, shelf=Shelf({}, None)))

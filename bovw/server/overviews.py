@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, Field
 from ..duplicates.finding import find_duplicates
 from ..duplicates.options import DuplicateOptions
 from ..duplicates.relation import Kind
-from ..errors import ImageError, ParameterError
+from ..errors import ImageError
 from ..image_index import ImageIndex
 from ..index.record import ImageRecord, image_key
 from ..overview.clusters import cluster_images
@@ -33,7 +33,6 @@ from .asking import PROBLEMS, picture_url
 from .hosted import Hosted, hosted, jpeg
 from .images import IndexQuery
 from .problems import JsonAnswer, ProblemError
-from .shelf import Served, Shelf
 from .surveys import Begun, Found
 from .tasks import require_unchanged
 
@@ -74,14 +73,13 @@ AtLeastOne = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True)
 class DuplicatesSurvey:
-    """Find the duplicates of an index (see `find_duplicates`)."""
+    """Find the duplicates of an index, given by its name (see `find_duplicates`)."""
 
     index: str
     options: DuplicateOptions
 
-    def run(self, shelf: Shelf, key: str, progress: Progress) -> Found:  # noqa: ARG002
+    def run(self, index: ImageIndex, key: str, progress: Progress) -> Found:  # noqa: ARG002
         """The JSON of `bovw duplicates --json`. Raises BovwError."""
-        index = one_index(shelf.index(self.index), self.index)
         return find_duplicates(index, self.options, progress=progress).to_dict(), {}
 
 
@@ -96,12 +94,12 @@ class ClustersSurvey:
     confident: bool
     least: int
 
-    def run(self, shelf: Shelf, key: str, progress: Progress) -> Found:  # noqa: ARG002
+    def run(self, index: ImageIndex, key: str, progress: Progress) -> Found:  # noqa: ARG002
         """The clusters by their names, with what is known of their images; and the images in none.
         Raises BovwError.
         """
         found = cluster_images(
-            one_index(shelf.index(self.index), self.index),
+            index,
             by=self.by,
             count=self.count,
             distance=self.distance,
@@ -127,11 +125,11 @@ class MapSurvey:
     neighbours: int | None
     limits: Limits
 
-    def run(self, shelf: Shelf, key: str, progress: Progress) -> Found:
+    def run(self, index: ImageIndex, key: str, progress: Progress) -> Found:
         """The map. Its files are the sheets. Raises BovwError."""
         progress("map", 0, 0)
         found = map_images(
-            one_index(shelf.index(self.index), self.index),
+            index,
             by=self.by,
             method=self.method,
             neighbours=self.neighbours,
@@ -181,15 +179,6 @@ class MapSurvey:
                 require_unchanged(record, self.limits)
                 return record.path
         return ""
-
-
-def one_index(source: Served, name: str) -> ImageIndex:
-    """What is served under a name, as an index on this machine. Raises ParameterError."""
-    if isinstance(source, ImageIndex):
-        return source
-    raise ParameterError(
-        f"{name}: is a cluster of machines, and duplicates, clusters and maps are of one index"
-    )
 
 
 def brief(records: Sequence[ImageRecord]) -> list[dict[str, Any]]:
@@ -269,10 +258,12 @@ AnySurvey = DuplicatesSurvey | ClustersSurvey | MapSurvey
 
 async def finding(server: Hosted, survey: AnySurvey, wait: float) -> dict[str, Any] | Begun:
     """What a survey of the newest generation finds or, if that is not known in so many seconds,
-    the survey under way. Raises BovwError; ParameterError for a cluster of machines.
+    the survey under way. Raises BovwError.
     """
-    index = one_index(await server.current(survey.index), survey.index)
-    content = (index._snapshot.manifest.segments, index.picture_root, survey)
+    index = await server.current(survey.index)
+    segments = index._snapshot.manifest.segments if isinstance(index, ImageIndex) else ()
+    shards = () if isinstance(index, ImageIndex) else index.manifest
+    content = (segments, shards, index.info().picture_root, survey)
     key = hashlib.sha256(repr(content).encode(errors="surrogateescape")).hexdigest()[:32]
     found = await asyncio.to_thread(server.surveys.found, key)
     if found is None:

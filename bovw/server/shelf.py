@@ -22,7 +22,7 @@ from ..errors import BovwError, IndexClosedError, ParameterError
 from ..features.vocabulary import Vocabulary
 from ..image_index import ImageIndex
 
-__all__ = ["Served", "Shelf", "source_of"]
+__all__ = ["Place", "Served", "Shelf", "source_of"]
 
 Served = ImageIndex | ClusterIndex
 # The folder of an index, or what is said of a cluster.

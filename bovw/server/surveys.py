@@ -11,27 +11,33 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import Any, Protocol
 
+from ..cluster.config import ClusterConfig
+from ..cluster.gathering import gathered_index
+from ..cluster.manifest import read_latest
+from ..cluster.store import opened_store
 from ..errors import BovwError, BusyError
+from ..image_index import ImageIndex
 from ..reporting import Failure, Progress
 from ..workers.pool import Chunk, Pool
 from ..workers.process import Work
 from .cache import FolderCache
-from .shelf import Shelf
+from .shelf import Place
 
 __all__ = ["Begun", "Survey", "Surveys"]
 
 # Surveys that may wait, and findings that are held in memory.
 WAITING, HELD = 8, 3
-# How much more a survey stands back than those who work for an answer.
-NICENESS = 5
+# How much a survey stands back behind those who work for an answer.
+NICENESS = 10
 # Seconds between two words about how far it is.
 PAUSE = 0.5
 
@@ -40,9 +46,17 @@ Found = tuple[dict[str, Any], dict[str, bytes]]
 
 
 class Survey(Protocol):
-    """What is to be found out about an index."""
+    """What is to be found out about an index.
 
-    def run(self, shelf: Shelf, key: str, progress: Progress) -> Found:
+    Attributes:
+        index: its name.
+    """
+
+    @property
+    def index(self) -> str:
+        """The name of the index."""
+
+    def run(self, index: ImageIndex, key: str, progress: Progress) -> Found:
         """Find it out. Raises BovwError.
 
         Args:
@@ -92,11 +106,17 @@ class Lane:
 class Surveys:
     """The surveys of a server."""
 
-    def __init__(self, shelf: Shelf, cache: FolderCache) -> None:
-        """Args: the indexes; where findings are kept."""
+    def __init__(
+        self, places: Mapping[str, Place], picture_root: Path | None, cache: FolderCache
+    ) -> None:
+        """Args: where the indexes and clusters are; where their pictures are now; where findings
+        are kept.
+        """
         self._cache = cache
         self._told = tempfile.TemporaryDirectory(prefix="bovw-surveys-")
-        self._work = Work(partial(surveyed, shelf=shelf, folder=self._told.name))
+        self._work = Work(
+            partial(surveyed, places=places, picture_root=picture_root, folder=self._told.name)
+        )
         self._lock, self._ending = threading.Lock(), threading.Event()
         self._begun: dict[str, Begun] = {}
         self._held: OrderedDict[str, dict[str, Any] | BovwError] = OrderedDict()
@@ -215,10 +235,13 @@ def read_text(path: str) -> str:
         return file.read()
 
 
-def surveyed(item: tuple[str, Survey], shelf: Shelf, folder: str) -> Found | BovwError:
+def surveyed(
+    item: tuple[str, Survey], places: Mapping[str, Place], picture_root: Path | None, folder: str
+) -> Found | BovwError:
     """What a survey finds, or the error that keeps it from that; in a process of its own.
 
     Args:
+        places, picture_root: where the indexes are, and their pictures.
         folder: for the file that says how far it is.
     """
     key, survey = item
@@ -236,6 +259,14 @@ def surveyed(item: tuple[str, Survey], shelf: Shelf, folder: str) -> Found | Bov
 
     progress("beginning", 0, 0)
     try:
-        return survey.run(shelf, key, progress)
+        with opened_index(places[survey.index], picture_root) as index:
+            return survey.run(index, key, progress)
     except BovwError as error:
         return error
+
+
+def opened_index(place: Place, picture_root: Path | None) -> ImageIndex:
+    """An index, or all of a cluster as one on this machine. Raises BovwError."""
+    if isinstance(place, ClusterConfig):
+        return gathered_index(place, read_latest(opened_store(place.store)))
+    return ImageIndex.open(place, picture_root=picture_root)

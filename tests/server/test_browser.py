@@ -327,8 +327,7 @@ def test_clusters_and_the_map_lead_to_their_pictures(page: Page) -> None:
     assert page.locator(".tiles img").count() >= 3
     visit(page, "/map?index=copied")
     canvas = page.locator("#canvas")
-    expect(canvas).to_be_visible()
-    expect(page.locator("#status")).to_have_text("")
+    expect(page.locator("#map[data-ready]")).to_be_visible()
     canvas.focus()
     page.keyboard.press("Enter")
     tip = page.locator("#tip.pinned")

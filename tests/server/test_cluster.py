@@ -22,6 +22,7 @@ from tests.helpers.pictures import encoded, textured
 
 from .conftest import URL
 from .test_api import API, asked, problem, without_more
+from .test_overviews import found as survey_of
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,16 @@ def test_a_cluster_answers_as_the_index_does(both: TestClient, collection: Path)
     assert both.get(f"{API}/images/{first['key']}/file").content.startswith(b"\x89PNG")
     assert "many" in both.get("/browse").text and both.get("/").status_code == 200
     assert 'bovw_index_images{index="many"} 11.0' in both.get(f"{API}/metrics").text
+
+
+def test_a_cluster_is_surveyed_as_one_index(both: TestClient) -> None:
+    fields = "by=colour&count=2&least=1"
+    found, expected = (
+        survey_of(both, f"clusters?index={index}&{fields}")["clusters"]
+        for index in ("many", "photos")
+    )
+    groups = [sorted(sorted(each["keys"]) for each in answer) for answer in (found, expected)]
+    assert groups[0] == groups[1]
 
 
 def test_a_cluster_is_not_changed_here(both: TestClient) -> None:

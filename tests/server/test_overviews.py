@@ -17,7 +17,6 @@ from starlette.testclient import TestClient
 from bovw import ImageIndex
 from bovw.index.record import image_key
 from bovw.server.cache import FolderCache
-from bovw.server.shelf import Shelf
 from bovw.server.surveys import Found, Surveys
 from tests.helpers.command import run
 
@@ -148,7 +147,9 @@ def test_duplicates_clusters_and_the_map_are_what_the_commands_find(
 class Endless:
     """A survey that never ends."""
 
-    def run(self, _shelf: Shelf, _key: str, progress: Any) -> Found:
+    index = "copied"
+
+    def run(self, _index: ImageIndex, _key: str, progress: Any) -> Found:
         progress("comparing", 3, 9)
         while True:
             time.sleep(1)
@@ -157,13 +158,17 @@ class Endless:
 class Fatal:
     """A survey that ends its process."""
 
-    def run(self, _shelf: Shelf, _key: str, _progress: Any) -> Found:
+    index = "copied"
+
+    def run(self, _index: ImageIndex, _key: str, _progress: Any) -> Found:
         os._exit(3)
 
 
 @pytest.mark.slow
-def test_a_survey_tells_how_far_it_is_and_ends_with_the_server(tmp_path: Path) -> None:
-    surveys = Surveys(Shelf({}, None), FolderCache(tmp_path, 1_000_000))
+def test_a_survey_tells_how_far_it_is_and_ends_with_the_server(
+    copied: Path, tmp_path: Path
+) -> None:
+    surveys = Surveys({"copied": copied / "copied.bovw"}, None, FolderCache(tmp_path, 1_000_000))
     begun = surveys.begin("endless", Endless())
     assert surveys.begin("endless", Endless()) is begun
     end = time.monotonic() + 120

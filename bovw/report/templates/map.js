@@ -61,7 +61,7 @@ function move() { // the view has changed, and may go on to change
 
 function plan(marks = false) { // to draw all anew, or but the marks of what is pointed at
   stale ||= !marks;
-  if (!planned) planned = requestAnimationFrame(draw);
+  if (data && !planned) planned = requestAnimationFrame(draw);
 }
 
 function draw(now) {
@@ -133,6 +133,7 @@ function drawAll() {
 }
 
 function at(x, y) { // the picture that is seen at a place of the page, or -1
+  if (!count) return -1;
   const unit = Math.max(side(), DOT) / data.side / 2;
   for (let i = count - 1; i >= 0; i--) {
     const dx = Math.abs((shown[2 * i] - view.left) * view.scale - x);
@@ -153,6 +154,7 @@ function fit() { // all of it
 }
 
 function zoom(factor, x, y) { // about a place of the page
+  if (!data) return;
   const scale = Math.min(Math.max(view.scale * factor, 0.5), 40 * data.side);
   view.left += x / view.scale - x / scale;
   view.top += y / view.scale - y / scale;
@@ -161,6 +163,7 @@ function zoom(factor, x, y) { // about a place of the page
 }
 
 function resize() {
+  if (!data) return;
   ratio = window.devicePixelRatio || 1;
   const box = canvas.getBoundingClientRect();
   const first = !width;

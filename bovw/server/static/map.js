@@ -113,6 +113,7 @@ async function show() {
   };
   draw = begin(data, await sheetsOf(found.sheets.urls), { sharp: SHARP, closer, told });
   find("#status").textContent = "";
+  map.dataset.ready = "";
 }
 
 show().catch((error) => {
