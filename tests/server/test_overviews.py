@@ -45,7 +45,7 @@ def test_what_looks_alike_is_what_the_command_prints(client: TestClient, collect
         "-k",
         "3",
         "--index",
-        index,
+        str(index),
         "--box",
         "9,9,99,90",
     ]
