@@ -66,7 +66,7 @@ def listing_of(folder: Path) -> dict[str, str]:
     for entry in manifest.segments:
         inside = f"segments/{entry.name}"
         files[f"{inside}/segment.json"] = entry.sha256
-        for file, facts in Segment.read_files(storage, entry).items():
+        for file, facts in Segment.read_header(storage, entry).files.items():
             files[f"{inside}/{file}"] = facts["sha256"]
         if entry.deletion:
             flags, documents = deletion_files(entry.deletion.name)
