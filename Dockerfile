@@ -23,7 +23,7 @@ ENV PATH=/opt/bovw/bin:$PATH \
     BOVW_HOST=0.0.0.0 \
     BOVW_PORT=8717 \
     BOVW_INDEX=/photos/index.bovw
-USER bovw
+USER 1000
 WORKDIR /photos
 EXPOSE 8717
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['BOVW_PORT'] + '/api/v1/healthz', timeout=4)"]
