@@ -1,4 +1,6 @@
-"""The documentation is true: each example runs, and the pages of library and command are made anew."""
+"""The documentation is true: each example runs, and the pages of library and command are made
+anew.
+"""
 
 from __future__ import annotations
 

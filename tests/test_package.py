@@ -40,3 +40,12 @@ def test_the_container_has_no_rights_and_only_the_wheel() -> None:
     last = max(number for number, line in enumerate(dockerfile) if line.startswith("FROM "))
     assert "USER 1000" in dockerfile[last:], "the stage that runs is not that of root"
     assert (ROOT / "Dockerfile.dockerignore").read_text().split() == ["*", "!dist/bovw-*.whl"]
+
+
+def test_the_threat_model_names_tests_that_there_are() -> None:
+    page = (ROOT / "docs" / "threat-model.md").read_text()
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert len(named) > 20
+    assert not [name for name in sorted(named) if f"def {name}(" not in tests]
+    assert all((ROOT / path).is_file() for path in re.findall(r"`(tests/\S+\.py)`", page))

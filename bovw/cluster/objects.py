@@ -108,6 +108,8 @@ def pull_index(store: Store, listing: str, folder: Path, cache: Path, part: str 
         for file, sha256 in files.items():
             if not file.startswith(part):
                 continue
+            if os.path.isabs(file) or os.pardir in Path(file).parts:
+                raise ClusterError(f"{store.name}: {listing} names {file!r}, beside the index")
             target = temporary / file
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(cached(store, sha256, cache), target)
