@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ def test_what_looks_alike_is_what_the_command_prints(client: TestClient, collect
 def test_duplicates_clusters_and_the_map_are_what_the_commands_find(
     serve: Serve, copied: Path, tmp_path: Path
 ) -> None:
+    copied = Path(shutil.copytree(copied, tmp_path / "own"))  # it is changed in the end
     client = serve(indexes=[copied / "copied.bovw"], cache=tmp_path / "cache")
     answer = client.get(f"{API}/duplicates", params={"wait": 0})
     assert answer.status_code == 202 and answer.json()["state"] == "working"
