@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 import bovw
 from bovw import ImageIndex
+from bovw.cli import app
 from tests.helpers.command import run_here
-from tests.helpers.pages import Block, anchors, blocks, links, prints
+from tests.helpers.pages import Block, anchors, blocks, links, named_commands, prints
 
 HERE = Path(__file__).parents[1]
 PHOTOS = sorted((HERE / "data" / "photos").iterdir())[2:8]
@@ -35,6 +37,8 @@ ELSEWHERE = {"api.md", "inspection.md"}
 TELLING = re.compile(r"bovw duplicates|--exit-code")
 # What needs a shell.
 SHELL = re.compile(r"[|<>&;*$]")
+# Options of every command.
+GENERAL = {"-h", "--help", "-q", "-v"}
 FIRST = "bovw index data/photos"
 
 
@@ -94,6 +98,18 @@ def test_every_command_is_run_or_says_why_not(page: Path) -> None:
             "here; or say in it, or once for the page, why it is not run by the tests: see "
             f"CONTRIBUTING.md\n{block.text}"
         )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_options_that_are_named_exist(page: Path) -> None:
+    for words in named_commands(page) if page.name != "CHANGELOG.md" else []:
+        command: Any = typer.main.get_command(app.app)
+        while hasattr(command, "commands") and words[0] in command.commands:
+            command = command.commands[words[0]]
+            words = [*words[1:], ""]
+        told = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+        unknown = {word for word in words if re.fullmatch(r"--?[a-z][\w-]*", word)} - told
+        assert not unknown - GENERAL, f"{page.name}: {command.name} has no {unknown}"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Block", "anchors", "blocks", "links", "prints"]
+__all__ = ["Block", "anchors", "blocks", "links", "named_commands", "prints"]
 
 FENCED = re.compile(r"^( *)```([\w{}-]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^\n|\A)((?:    \S.*\n|\n(?=    ))+)", re.MULTILINE)
@@ -92,6 +92,15 @@ def links(page: Path) -> Iterator[str]:
     for link in LINK.findall(FENCED.sub("", page.read_text())):
         if not re.match(r"[a-z]+:", link):
             yield link
+
+
+def named_commands(page: Path) -> Iterator[list[str]]:
+    """The words of each bovw command that the text or a block of a page has."""
+    text = page.read_text()
+    lines = [line.removeprefix("$ ") for block in blocks(page) for line in block.text.splitlines()]
+    for command in [*re.findall(r"`(bovw [^`]+)`", text), *lines]:
+        if command.startswith("bovw "):
+            yield re.split(r"[\s=]+", re.split(r" # |  |[|>&]", command)[0])[1:]
 
 
 def anchors(page: Path) -> set[str]:
