@@ -107,7 +107,9 @@ def test_commands_and_options_that_are_named_exist(page: Path) -> None:
         while hasattr(command, "commands") and words[0] in command.commands:
             command = command.commands[words[0]]
             words = [*words[1:], ""]
-        told = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+        asked = [command, *getattr(command, "commands", {}).values()]
+        known = [each for one in asked for each in one.params]
+        told = {name for each in known for name in (*each.opts, *each.secondary_opts)}
         unknown = {word for word in words if re.fullmatch(r"--?[a-z][\w-]*", word)} - told
         assert not unknown - GENERAL, f"{page.name}: {command.name} has no {unknown}"
 
