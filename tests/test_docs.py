@@ -1,5 +1,5 @@
-"""The documentation is true: what it shows is run, what it links to is there, and the page of the
-library is made anew.
+"""The documentation is true: what it shows is run, what it links to is there, and the pages of
+library and command are made anew.
 """
 
 from __future__ import annotations
@@ -72,9 +72,10 @@ def test_the_example_of_a_public_name_runs(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_page_is_what_the_docstrings_say() -> None:
+@pytest.mark.parametrize("script", ["make-api", "make-man"])
+def test_the_page_is_what_the_docstrings_and_the_help_say(script: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(HERE / "scripts" / "make-api"), "--check"],
+        [sys.executable, str(HERE / "scripts" / script), "--check"],
         capture_output=True,
         text=True,
     )
