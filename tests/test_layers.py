@@ -24,6 +24,7 @@ ROOMS = [
     "reporting",
     "arrays",
     "opencv",
+    "kernel",
     "storage",
     "workers",
     "pictures",

@@ -14,7 +14,7 @@ from ..search.match import Match
 from ..search.options import SearchOptions
 from ..search.query import Clock, QueryFeatures, Variant, encode_variants
 from ..search.ranking import describe, merge_parts
-from .expansion import expand
+from .expansion import SOURCES, expand
 from .parts import Parts
 from .rematching import Rematching, rematch
 from .sisters import LOOKED_AT, tell_sisters
@@ -56,8 +56,9 @@ def answer(
         return matches
 
     count = options.k
-    if options.sisters:
-        options = replace(options, k=max(count, LOOKED_AT))
+    expanding = options.expand and not options.crop
+    looked_at = max(LOOKED_AT * options.sisters, SOURCES * expanding)
+    options = replace(options, k=max(count, looked_at))
     variants = encode_variants(query, vocabulary, options)
     if options.thorough == "never":
         matches = found(variants, options)
@@ -78,13 +79,12 @@ def answer(
             matches = rematch(query, matches, search)
             clock.lap("rematch")
         matches = of_first_images(matches, options.k)
-    if options.expand and not options.crop:
+    if expanding:
         matches = expand(parts, variants, matches, options, full_path, clock)
     if options.sisters:
         matches = tell_sisters(query, matches, vocabulary, options.false_alarms, unread)
-        matches = of_first_images(matches, count)
         clock.lap("sisters")
-    return matches
+    return of_first_images(matches, count)
 
 
 def notes_of(

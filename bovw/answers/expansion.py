@@ -21,12 +21,12 @@ from ..search.query import Clock, Variant
 from ..search.ranking import describe, merge_parts
 from .parts import Parts, StoredFeatures
 
-__all__ = ["expand"]
+__all__ = ["SOURCES", "expand"]
 
-# So many of the first verified images expand a query.
-SOURCES = 10
-# How often a query is asked again, each time with what it found before.
-ROUNDS = 2
+# So many of the first images that are verified or expanded lend a query their features.
+SOURCES = 40
+# How often a query is asked again at most, each time with what it found before.
+ROUNDS = 6
 
 
 def expand(

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernel
 from ..errors import IncompatibleError, IndexCorruptError, ParameterError, VocabularyError
 from ..storage.directory import Directory
 from .local import MIRRORED, FeatureSpec, as_unit_vectors
@@ -99,7 +100,7 @@ class Vocabulary:
         """The words, laid out to be searched."""
         bounds = pairwise(self.cell_starts.tolist())
         words = (self.quantised_words(slice(first, last)) for first, last in bounds)
-        finer = float(ORB_CELL_UNITS) if self.spec.kind == "orb" else 1.0
+        finer = ORB_CELL_UNITS if self.spec.kind == "orb" else 1
         return WordSearch(words, self._rounded(self.cells, finer), finer)
 
     @cached_property
@@ -158,7 +159,11 @@ class Vocabulary:
         projection (Hamming embedding: Jegou, Douze, Schmid, ECCV 2008; the centre instead of their
         median needs no table).
         """
-        points = np.repeat(self.quantise(descriptors), words.shape[1], axis=0)
+        points = self.quantise(descriptors)
+        if kernel.is_there() and self.spec.kind == "rootsift":
+            directions = self.directions.astype(np.int16)
+            return kernel.signatures(points.astype(np.int16, "C"), self.words, directions, words)
+        points = np.repeat(points, words.shape[1], axis=0)
         rest = self.quantised_words(words.ravel())
         sides = np.subtract(points, rest, out=rest) @ self.directions
         packed = np.packbits(sides > 0, axis=1, bitorder="little")

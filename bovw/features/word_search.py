@@ -1,12 +1,14 @@
-"""The nearest words of many points at once: a few small matrix products instead of a tree."""
+"""The nearest words of many points at once: those of a few cells instead of a tree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernel
 from ..arrays import starts_of
 
 __all__ = ["WordSearch", "half_norms"]
@@ -16,27 +18,34 @@ VISITED = 1 << 18
 
 
 class WordSearch:
-    """The words of C cells, laid out so that the nearest ones of points are found quickly.
+    """The words of C cells, laid out so that the nearest ones of points are found quickly: by the
+    compiled kernel, if there is one, otherwise by matrix products.
 
-    The nearest are those with the highest closeness, `point @ word - word @ word / 2`: half the
-    squared distance is half the squared length of the point minus that. All are whole numbers as
-    float32, so that every sum is exact.
+    The nearest are those with the highest closeness, `2 * point @ word - word @ word`: the squared
+    length of the point minus the squared distance. All are whole numbers: integers, or held exactly
+    by float32, so that both ways agree to the bit.
     """
 
     def __init__(
-        self, words: Iterable[NDArray[np.float32]], centres: NDArray[np.float32], finer: float
+        self, words: Iterable[NDArray[np.float32]], centres: NDArray[np.float32], finer: int
     ) -> None:
         """Args:
-        words: of each cell, (n, d), in the unit of the points.
+        words: of each cell, (n, d), in the unit of the points, d even.
         centres: (C, d) of the cells, in a unit that is finer than that of the points.
         finer: by this factor.
         """
+        cells = list(words)
+        self.finer = finer
+        self.first_words = starts_of([len(each) for each in cells])
+        self.by_kernel = kernel.is_there()
+        if self.by_kernel:
+            self.laid_out = LaidOut.of(cells), LaidOut.of([centres])
+            return
         # of each cell (d, n) and half the squared lengths (n,)
-        self.cells = [(np.ascontiguousarray(each.T), half_norms(each)) for each in words]
+        self.cells = [(np.ascontiguousarray(each.T), half_norms(each)) for each in cells]
         self.centres = np.ascontiguousarray(centres.T)
-        self.centre_half_norms = half_norms(centres) / np.float32(finer)
-        sizes = np.array([len(half_norm) for _, half_norm in self.cells], np.int64)
-        self.first_words = starts_of(sizes)[:-1]
+        self.centre_norms = 2 * half_norms(centres)
+        sizes = np.diff(self.first_words)
         self.by_size = np.argsort(sizes, kind="stable")
         self.place_by_size = np.argsort(self.by_size)
         self.sizes = sizes[self.by_size].tolist()
@@ -47,7 +56,10 @@ class WordSearch:
 
         Ties go to lower words. These cells must hold as many words.
         """
-        visited = nearest_cells(points @ self.centres - self.centre_half_norms, cells)
+        if self.by_kernel:
+            return self.nearest_by_kernel(points.astype(np.int16, "C"), count, cells)
+        closeness = 2 * self.finer * (points @ self.centres) - self.centre_norms
+        visited = nearest_cells(closeness, cells)
         # visits sorted by cell: each cell then serves all its visitors with one matrix product
         places = self.place_by_size[visited].ravel()
         order = np.argsort(places.astype(np.uint16), kind="stable")
@@ -58,6 +70,16 @@ class WordSearch:
         rows = (len(points), cells * count)
         best, _ = top_k_rows(closeness[back].reshape(rows), count)
         return np.take_along_axis(words[back].reshape(rows), best, axis=1)
+
+    def nearest_by_kernel(
+        self, points: NDArray[np.int16], count: int, cells: int
+    ) -> NDArray[np.int32]:
+        """As `nearest`, compiled."""
+        words, centres = self.laid_out
+        one = np.zeros((len(points), 1), np.int64)
+        bounds = np.array([0, len(self.first_words) - 1])
+        visited = centres.nearest(points, 2 * self.finer, bounds, one, cells)
+        return words.nearest(points, 2, self.first_words, visited.astype(np.int64), count)
 
     def scan_cells(
         self, visitors: NDArray[np.float32], bounds: list[int], count: int
@@ -109,6 +131,50 @@ class WordSearch:
                 np.matmul(visitors[low:high], block, out=inside)
                 inside -= half_norm
         return closeness
+
+
+@dataclass(frozen=True)
+class LaidOut:
+    """The words of some cells as the kernel reads them: side by side in blocks.
+
+    Attributes:
+        words: (blocks, d / 2, WORDS, 2) int16, those of a cell from a block of its own on; 0 beyond
+            its last.
+        norms: (blocks * WORDS,) int32, their squared lengths.
+    """
+
+    words: NDArray[np.int16]
+    norms: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, cells: Sequence[NDArray[np.float32]]) -> LaidOut:
+        """Lay out cells of words (n, d)."""
+        sides = [-(-len(each) // kernel.WORDS) for each in cells]
+        starts = starts_of(sides)
+        dimension = cells[0].shape[1]
+        words = np.zeros((int(starts[-1]), dimension // 2, kernel.WORDS, 2), np.int16)
+        norms = np.zeros((int(starts[-1]), kernel.WORDS), np.int32)
+        for first, count, cell in zip(starts.tolist(), sides, cells, strict=False):
+            padded = np.zeros((count * kernel.WORDS, dimension), np.int16)
+            padded[: len(cell)] = cell
+            pairs = padded.reshape(count, kernel.WORDS, dimension // 2, 2)
+            words[first : first + count] = pairs.transpose(0, 2, 1, 3)
+            squares = (padded.astype(np.int32) ** 2).sum(axis=1)
+            norms[first : first + count] = squares.reshape(count, kernel.WORDS)
+        return cls(words, norms.ravel())
+
+    def nearest(
+        self,
+        points: NDArray[np.int16],
+        factor: int,
+        first_words: NDArray[np.int64],
+        visited: NDArray[np.int64],
+        count: int,
+    ) -> NDArray[np.int32]:
+        """See `kernel.nearest_words`."""
+        return kernel.nearest_words(
+            points, self.words, self.norms, factor, first_words, visited, count
+        )
 
 
 def nearest_cells(closeness: NDArray[np.float32], count: int) -> NDArray[np.int64]:

@@ -27,6 +27,7 @@ __all__ = [
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float64]
+Place = tuple[float, float]
 Model = Literal["similarity", "affine", "homography"]
 
 
@@ -70,8 +71,8 @@ def overlaps(
     x, y, width, height = box
     left, top = x - 0.5, y - 0.5
     right, bottom = left + width, top + height
-    points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-    across, down, depth = matrix * np.sign(matrix[2] @ (*points.mean(axis=0), 1))
+    points = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    across, down, depth = matrix * np.sign(matrix[2] @ ((left + right) / 2, (top + bottom) / 2, 1))
     # the sides of the image, as lines in the picture: what lies before the horizon of the
     # homography and within them is seen
     for line in (
@@ -80,36 +81,44 @@ def overlaps(
         down + 0.5 * depth,
         (size[1] - 0.5) * depth - down,
     ):
-        points = _clipped(points, line)
+        points = _clipped(points, line.tolist())
         if len(points) < 3:
             return 0.0, 0.0
-    shares = (
-        _area(points) / (width * height),
-        _area(project(matrix, points)) / (size[0] * size[1]),
-    )
-    return tuple(min(max(share, 0.0), 1.0) for share in shares)  # type: ignore[return-value]
+    covered = project(matrix, np.array(points)).tolist()
+    query_share = _area(points) / (width * height)
+    image_share = _area(covered) / (size[0] * size[1])
+    return min(max(query_share, 0.0), 1.0), min(max(image_share, 0.0), 1.0)
 
 
-def _clipped(points: Points, line: NDArray[np.float64]) -> Points:
-    """The part of a convex polygon (n, 2) where line . (x, y, 1) is not negative (Sutherland and
-    Hodgman 1974).
+def _clipped(points: Sequence[Place], line: Sequence[float]) -> list[Place]:
+    """The part of a convex polygon where line . (x, y, 1) is not negative (Sutherland and Hodgman
+    1974).
     """
-    side = _homogeneous(points) @ line
-    found: list[NDArray[np.float64]] = []
-    for start, end, before, after in zip(
-        points, np.roll(points, -1, axis=0), side, np.roll(side, -1), strict=True
+    # of a few corners, numbers take a fifth of the time of arrays
+    side = [line[0] * x + line[1] * y + line[2] for x, y in points]
+    found = list[Place]()
+    for ((x, y), (end_x, end_y)), (before, after) in zip(
+        cyclic_pairs(points), cyclic_pairs(side), strict=True
     ):
         if before >= 0:
-            found.append(start)
+            found.append((x, y))
         if (before < 0) != (after < 0):
-            found.append(start + (end - start) * (before / (before - after)))
-    return np.array(found).reshape(-1, 2)
+            share = before / (before - after)
+            found.append((x + (end_x - x) * share, y + (end_y - y) * share))
+    return found
 
 
-def _area(points: Points) -> float:
-    """The area of a simple polygon (n, 2)."""
-    x, y = (points - points[0]).T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+def _area(points: Sequence[Place]) -> float:
+    """The area of a simple polygon."""
+    # from its first corner, for the sake of places far from 0
+    first_x, first_y = points[0]
+    return abs(
+        sum(
+            (x - first_x) * (next_y - first_y) - (next_x - first_x) * (y - first_y)
+            for (x, y), (next_x, next_y) in cyclic_pairs(points)
+        )
+        / 2
+    )
 
 
 def _homogeneous(points: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -7,11 +7,12 @@ flat array, grouped by candidate. Nothing here knows about indexes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernel
 from ..arrays import ranges, rank_in_groups
 from .fitting import AffineMaps, columns, fit_transforms
 
@@ -131,40 +132,106 @@ def propose(matches: Matches, tolerances: Tolerances) -> Hypotheses:
     sizes = np.minimum(np.diff(starts), tolerances.matches)
     proposing = np.where(sizes >= 3, np.minimum(sizes, tolerances.hypotheses), 0)
     _, seed = ranges(starts[:-1], proposing)
+    implied = Implied.of(matches, tolerances)
+    support = implied.supports(matches, seed, starts, sizes)
+    best = top_per_group(matches.candidate[seed], support, tolerances.refined)
+    seed = seed[best]
     owner = matches.candidate[seed]
     number, match = ranges(starts[owner], sizes[owner])
-    rows = implied_inliers(matches, seed[number], match, tolerances)
     inlying = np.zeros(len(match), bool)
-    inlying[rows] = True
-    support = np.bincount(number[rows], matches.weight[match[rows]], minlength=len(seed))
-    best = top_per_group(owner, support, tolerances.refined)
-    owner = owner[best]
-    return Hypotheses(seed[best], *ranges(starts[owner], sizes[owner]), inlying[best[number]])
+    inlying[implied.inliers(seed[number], match)] = True
+    return Hypotheses(seed, number, match, inlying)
 
 
-def implied_inliers(
-    matches: Matches, seed: NDArray[np.int64], match: NDArray[np.int64], tolerances: Tolerances
-) -> NDArray[np.int64]:
-    """Which matches (p,) agree with the similarities that other matches, the seeds (p,), imply:
-    their places among these, ascending.
+@dataclass(frozen=True)
+class Implied:
+    """The similarities that matches (n,) imply, each by its own scale, orientation and place.
+
+    Single precision is plenty for a first guess, and halves the memory that long arrays move.
+    Numbers are real, and each operation is rounded by itself, so that the compiled kernel and NumPy
+    agree to the bit.
+
+    Attributes:
+        log_scale: (n,) float32, as everything here.
+        cosine, sine: of the turn.
+        real, imaginary: of the factor of the similarity.
+        query_x, query_y, image_x, image_y: the places.
+        allowed: the square of the miss that is allowed at the place of the match itself.
+        tolerances: (3,) of ln of the scale, the least cosine of the turn, and what is allowed more,
+            for each squared pixel away.
     """
-    # single precision is plenty for a first guess, and halves the memory that these long arrays
-    # move; and most pairs disagree in scale or turn already
-    scale = np.exp(matches.log_scale)
-    log_scale = matches.log_scale.astype(np.float32)
-    rotation = np.exp(1j * matches.turn).astype(np.complex64)
-    rows = np.flatnonzero(np.abs(log_scale[match] - log_scale[seed]) < tolerances.log_scale)
-    match, seed = match[rows], seed[rows]
-    turned = rotation[match] * rotation[seed].conj()
-    fitting = np.flatnonzero(turned.real > np.cos(tolerances.turn))
-    rows, match, seed = rows[fitting], match[fitting], seed[fitting]
-    query, image = matches.query.astype(np.complex64), matches.image.astype(np.complex64)
-    linear = (scale * rotation).astype(np.complex64)
-    allowed = ((tolerances.pixels * np.maximum(1, scale)) ** 2).astype(np.float32)
-    away = image[match] - image[seed]
-    miss = linear[seed] * (query[match] - query[seed]) - away
-    reach = allowed[seed] + np.float32(tolerances.slope**2) * squared(away)
-    return rows[squared(miss) < reach]
+
+    log_scale: NDArray[np.float32]
+    cosine: NDArray[np.float32]
+    sine: NDArray[np.float32]
+    real: NDArray[np.float32]
+    imaginary: NDArray[np.float32]
+    query_x: NDArray[np.float32]
+    query_y: NDArray[np.float32]
+    image_x: NDArray[np.float32]
+    image_y: NDArray[np.float32]
+    allowed: NDArray[np.float32]
+    tolerances: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, matches: Matches, tolerances: Tolerances) -> Implied:
+        """What some matches imply."""
+        scale, rotation = np.exp(matches.log_scale), np.exp(1j * matches.turn)
+        linear = scale * rotation
+        allowed = (tolerances.pixels * np.maximum(1, scale)) ** 2
+        columns = (
+            *(matches.log_scale, rotation.real, rotation.imag, linear.real, linear.imag),
+            *(matches.query.real, matches.query.imag, matches.image.real, matches.image.imag),
+            *(
+                allowed,
+                np.array([tolerances.log_scale, np.cos(tolerances.turn), tolerances.slope**2]),
+            ),
+        )
+        return cls(*(np.ascontiguousarray(column, np.float32) for column in columns))
+
+    def supports(
+        self,
+        matches: Matches,
+        seed: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """The sum of the weights of what agrees with each of the matches `seed` (h,): (h,).
+
+        Args:
+            starts, sizes: the matches of each candidate that are looked at.
+        """
+        owner = matches.candidate[seed]
+        if kernel.is_there():
+            columns = [getattr(self, field.name) for field in fields(self)[:-1]]
+            first = starts[owner]
+            return kernel.supports(
+                columns, matches.weight, self.tolerances, seed, first, first + sizes[owner]
+            )
+        number, match = ranges(starts[owner], sizes[owner])
+        rows = self.inliers(seed[number], match)
+        agreeing = matches.weight[match[rows]]
+        return np.bincount(number[rows], agreeing, minlength=len(seed)).astype(np.float64)
+
+    def inliers(self, seed: NDArray[np.int64], match: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which matches (p,) agree with the similarities that other matches, the seeds (p,), imply:
+        their places among these, ascending.
+        """
+        log_scale, least_cosine, slope = self.tolerances
+        # most pairs disagree in scale or turn already
+        rows = np.flatnonzero(np.abs(self.log_scale[match] - self.log_scale[seed]) < log_scale)
+        match, seed = match[rows], seed[rows]
+        turned = self.cosine[match] * self.cosine[seed] + self.sine[match] * self.sine[seed]
+        fitting = np.flatnonzero(turned > least_cosine)
+        rows, match, seed = rows[fitting], match[fitting], seed[fitting]
+        x, y = self.query_x[match] - self.query_x[seed], self.query_y[match] - self.query_y[seed]
+        away_x = self.image_x[match] - self.image_x[seed]
+        away_y = self.image_y[match] - self.image_y[seed]
+        real, imaginary = self.real[seed], self.imaginary[seed]
+        miss_x = (real * x - imaginary * y) - away_x
+        miss_y = (real * y + imaginary * x) - away_y
+        reach = self.allowed[seed] + slope * (away_x * away_x + away_y * away_y)
+        return np.asarray(rows[miss_x * miss_x + miss_y * miss_y < reach])
 
 
 def top_per_group(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernel
 from ..arrays import RunTable, bisect_lists, list_blocks, ranges, starts_of
 from ..errors import IndexCorruptError, IndexVersionError
 from ..storage.base import Storage
@@ -242,6 +243,8 @@ class Segment:
         Raises:
             IndexCorruptError: one names a feature that is not there.
         """
+        if not isinstance(postings, slice):
+            kernel.read_ahead(self.posting_features, postings, 1)
         features = self.posting_features[postings]
         if features.max(initial=0) >= max(self.feature_count, 1):
             raise self.corrupt("posting_features.npy", "names features that are not there")
@@ -253,6 +256,8 @@ class Segment:
         """Where features (n,) of images (n,) are: position x + iy and scale in pixels of the
         original, angle in radians.
         """
+        kernel.read_ahead(self.places, features, 1)
+        kernel.read_ahead(self.shapes, features, 1)
         side = self.sizes[ordinals].max(axis=1).astype(np.float64)
         positions = self.places[features].astype(np.float64) * (side / 65_535)[:, None] - 0.5
         shapes = self.shapes[features].astype(np.float64)

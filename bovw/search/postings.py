@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernel
 from ..arrays import ranges, starts_of
 from ..index.segment import Segment
 
@@ -75,6 +76,10 @@ def close_postings(
     order in which the postings lie in the segment.
     """
     starts, lengths = segment.word_starts[words], segment.word_counts[words]
+    if kernel.is_there():
+        return kernel.close_postings(
+            segment.posting_signatures, starts, lengths, signatures, MATCH_DISTANCE
+        )
     pieces = cut_lists(starts, lengths, BLOCK)
     if not pieces.blocks:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8)

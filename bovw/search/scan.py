@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernel
 from ..arrays import lexicographic_order, ranges, rank_in_groups
 from ..features.encoding import EncodedImage
+from ..index.segment import Segment
+from ..opencv import cv2
 from .collection import Collection
 from .postings import MATCH_DISTANCE, close_postings
 from .weighting import cosine, votes
@@ -20,6 +24,9 @@ __all__ = ["SIGMA", "Hits", "VoteTable", "cosine_scores", "least_of", "scan", "w
 SIGMA = 16.0
 # Postings after which what they gave is put into narrow types.
 CHUNK = 1 << 24
+# Postings that a thread is worth starting for: some milliseconds of them. On a busy machine it may
+# wait longer for its turn than less work takes.
+LEAST_SCANNED = 1 << 22
 # Values of which only the highest is looked at first.
 VALUES = 64
 # A word of a feature of the query matches at most so many features of an image, the nearest ones.
@@ -64,7 +71,7 @@ def scan(collection: Collection, variants: Sequence[EncodedImage]) -> list[Hits]
     """All postings of the words of some variants of a query, whose signatures are close to its own;
     as chunks, each of images of one segment, in no special order. Words below 0 are none.
     """
-    snapshot, found = collection.snapshot, list[Hits]()
+    snapshot = collection.snapshot
     words, signatures = (
         np.concatenate([getattr(query, name).ravel() for query in variants])
         for name in ("words", "signatures")
@@ -76,22 +83,36 @@ def scan(collection: Collection, variants: Sequence[EncodedImage]) -> list[Hits]
     # what is added to an image's number to make a candidate of it
     lengths = [query.words.size for query in variants]
     added = np.repeat(np.arange(len(variants)) * len(snapshot.alive), lengths)[slots]
-    for first, segment in zip(snapshot.first_image.tolist(), snapshot.segments, strict=False):
-        for low, high in chunks_of(segment.word_counts[words]):
-            number, posting, distance = close_postings(
-                segment, words[low:high], signatures[low:high]
-            )
-            number += low
-            feature = segment.features_at(posting)
-            image = segment.image_of(feature)
-            image += first
-            kept: NDArray[np.int64] | slice = slice(None)
-            if not collection.all_searchable:
-                kept = np.flatnonzero(collection.searchable[image])
-            image += added[number]
-            hits = Hits(image.astype(np.int32), slots[number], feature.astype(np.uint32), distance)
-            found.append(without_crowds(hits[kept]))
-    return found
+
+    def look(first_image: int, segment: Segment, low: int, high: int) -> Hits:
+        number, posting, distance = close_postings(segment, words[low:high], signatures[low:high])
+        number += low
+        feature = segment.features_at(posting)
+        image = segment.image_of(feature)
+        image += first_image
+        kept: NDArray[np.int64] | slice = slice(None)
+        if not collection.all_searchable:
+            kept = np.flatnonzero(collection.searchable[image])
+        image += added[number]
+        hits = Hits(image.astype(np.int32), slots[number], feature.astype(np.uint32), distance)
+        return without_crowds(hits[kept])
+
+    counts = [segment.word_counts[words] for segment in snapshot.segments]
+    for segment, count in zip(snapshot.segments, counts, strict=True):
+        kernel.read_ahead(segment.posting_signatures, segment.word_starts[words], count)
+    total = sum(int(each.sum()) for each in counts)
+    threads = max(1, min(cv2.getNumThreads(), total // LEAST_SCANNED))
+    pieces = [
+        (first, segment, low, high)
+        for first, segment, count in zip(
+            snapshot.first_image.tolist(), snapshot.segments, counts, strict=False
+        )
+        for low, high in chunks_of(count, min(CHUNK, total // threads + 1))
+    ]
+    if threads == 1:
+        return [look(*piece) for piece in pieces]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda piece: look(*piece), pieces))
 
 
 def without_crowds(hits: Hits) -> Hits:
@@ -116,12 +137,12 @@ def without_crowds(hits: Hits) -> Hits:
     return hits[np.flatnonzero(kept)]
 
 
-def chunks_of(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Divide posting lists, so that those of a chunk have about CHUNK postings: the first of each,
-    and the first after it.
+def chunks_of(lengths: NDArray[np.int64], size: int) -> list[tuple[int, int]]:
+    """Divide posting lists, so that those of a chunk have about so many postings: the first of
+    each, and the first after it.
     """
     ends = np.cumsum(lengths)
-    cuts = np.searchsorted(ends, np.arange(CHUNK, int(ends[-1]) if len(ends) else 0, CHUNK))
+    cuts = np.searchsorted(ends, np.arange(size, int(ends[-1]) if len(ends) else 0, size))
     return list(pairwise([0, *cuts.tolist(), len(lengths)]))
 
 
@@ -243,7 +264,7 @@ def cosine_scores(
     scores = np.zeros(len(snapshot.alive))
     for first, segment in zip(snapshot.first_image.tolist(), snapshot.segments, strict=False):
         starts, lengths = segment.word_starts[words], segment.word_counts[words]
-        for low, high in chunks_of(lengths):
+        for low, high in chunks_of(lengths, CHUNK):
             word, posting = ranges(starts[low:high], lengths[low:high])
             image = segment.image_of(segment.features_at(posting))
             sums = np.bincount(image, terms[low:high][word], minlength=segment.image_count)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bovw import kernel
 from bovw.arrays import list_blocks
 from bovw.errors import IndexCorruptError
 from bovw.features.encoding import EncodedImage
@@ -152,6 +153,8 @@ def test_missing_and_foreign_files_are_corruption(tmp_path: Path, file: str) -> 
 def test_the_scan_finds_what_brute_force_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, long_list: int, tiny_list: int
 ) -> None:
+    # the compiled loop has a test of its own
+    monkeypatch.setattr(kernel, "library", lambda: None)
     monkeypatch.setattr(postings, "LONG_LIST", long_list)
     monkeypatch.setattr(postings, "TINY_LIST", tiny_list)
     monkeypatch.setattr(postings, "BLOCK", block)
@@ -191,6 +194,7 @@ def test_votes_are_the_best_of_each_feature_whatever_the_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
     monkeypatch.setattr(scanning, "CHUNK", chunk)
+    monkeypatch.setattr(scanning, "LEAST_SCANNED", chunk)  # and with threads
     directory = Directory(tmp_path)
     images = [image(seed, 150) for seed in range(8)]
     live_segments = [

@@ -1,0 +1,348 @@
+/* The innermost loops of a search, on whole numbers: bovw/kernel.py says what they do, and what
+ * stands in for them where this file was not compiled gives the same results to the bit. */
+
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* PLAIN leaves out what other processors lack: for the tests. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(PLAIN)
+#include <immintrin.h>
+#define X86 1
+#endif
+
+/* Words that lie side by side, and points that share what is read of them. */
+#define WORDS 8
+#define POINTS 4
+#define SIGNATURE_BITS 64
+/* So many lists before its turn, the memory is asked for a list. */
+#define AHEAD 8
+/* Ranges that lie no farther apart than so many bytes are asked for together. */
+#define GAP 32768
+/* Pages that tell whether the others are in memory. */
+#define SAMPLED 32
+/* Matches that are looked at together. */
+#define CHUNK 256
+
+int64_t bovw_kernel_version(void) { return 1; }
+
+/* The `count` best words of a point, best first; ties stay with the word that came first. */
+static void offer(int32_t closeness, int32_t word, int64_t count, int32_t *best, int32_t *found)
+{
+    int64_t place = count - 1;
+    if (closeness <= best[place])
+        return;
+    for (; place > 0 && closeness > best[place - 1]; place--) {
+        best[place] = best[place - 1];
+        found[place] = found[place - 1];
+    }
+    best[place] = closeness;
+    found[place] = word;
+}
+
+/* The visitors of one cell, whose words are laid out as [words / 8][dimension / 2][8][2]. */
+typedef struct {
+    const int16_t *points, *words;
+    const int32_t *norms, *visitors;
+    int64_t dimension, visitor_count, word_count, first_word, count;
+    int32_t factor, *best, *found;
+} cell_t;
+
+static void visit_plain(const cell_t *cell)
+{
+    for (int64_t v = 0; v < cell->visitor_count; v++) {
+        const int16_t *point = cell->points + cell->visitors[v] * cell->dimension;
+        int32_t *best = cell->best + cell->visitors[v] * cell->count;
+        int32_t *found = cell->found + cell->visitors[v] * cell->count;
+        for (int64_t word = 0; word < cell->word_count; word += WORDS) {
+            const int16_t *block = cell->words + word * cell->dimension;
+            int32_t sums[WORDS] = {0};
+            for (int64_t i = 0; i < cell->dimension; i += 2)
+                for (int64_t w = 0; w < WORDS; w++)
+                    sums[w] += point[i] * block[i * WORDS + 2 * w]
+                               + point[i + 1] * block[i * WORDS + 2 * w + 1];
+            for (int64_t w = 0; w < WORDS && word + w < cell->word_count; w++)
+                offer(cell->factor * sums[w] - cell->norms[word + w],
+                      (int32_t)(cell->first_word + word + w), cell->count, best, found);
+        }
+    }
+}
+
+#ifdef X86
+__attribute__((target("avx2"))) static void visit_avx2(const cell_t *cell)
+{
+    const __m256i factor = _mm256_set1_epi32(cell->factor);
+    for (int64_t v = 0; v < cell->visitor_count; v += POINTS) {
+        int64_t together = cell->visitor_count - v < POINTS ? cell->visitor_count - v : POINTS;
+        const int16_t *point[POINTS];
+        for (int64_t p = 0; p < POINTS; p++)
+            point[p] = cell->points + cell->visitors[v + (p < together ? p : 0)] * cell->dimension;
+        for (int64_t word = 0; word < cell->word_count; word += WORDS) {
+            const int16_t *block = cell->words + word * cell->dimension;
+            __m256i sums[POINTS];
+            for (int64_t p = 0; p < POINTS; p++)
+                sums[p] = _mm256_setzero_si256();
+            for (int64_t i = 0; i < cell->dimension; i += 2) {
+                __m256i pairs = _mm256_loadu_si256((const __m256i *)(block + i * WORDS));
+                for (int64_t p = 0; p < POINTS; p++) {
+                    int32_t two;
+                    memcpy(&two, point[p] + i, 4);
+                    sums[p] = _mm256_add_epi32(
+                        sums[p], _mm256_madd_epi16(_mm256_set1_epi32(two), pairs));
+                }
+            }
+            for (int64_t p = 0; p < together; p++) {
+                int32_t *best = cell->best + cell->visitors[v + p] * cell->count;
+                int32_t *found = cell->found + cell->visitors[v + p] * cell->count;
+                int32_t values[WORDS];
+                __m256i norms = _mm256_loadu_si256((const __m256i *)(cell->norms + word));
+                __m256i close = _mm256_sub_epi32(_mm256_mullo_epi32(sums[p], factor), norms);
+                __m256i least = _mm256_set1_epi32(best[cell->count - 1]);
+                int better = _mm256_movemask_ps(
+                    _mm256_castsi256_ps(_mm256_cmpgt_epi32(close, least)));
+                if (!better)
+                    continue;
+                _mm256_storeu_si256((__m256i *)values, close);
+                for (int64_t w = 0; w < WORDS && word + w < cell->word_count; w++)
+                    offer(values[w], (int32_t)(cell->first_word + word + w), cell->count, best,
+                          found);
+            }
+        }
+    }
+}
+#endif
+
+void bovw_nearest_words(
+    const int16_t *points, int64_t dimension, const int16_t *words, const int32_t *norms,
+    int32_t factor, const int64_t *blocks, const int64_t *first_words, int64_t cells,
+    const int32_t *visitors, const int64_t *bounds, int64_t count, int32_t *best, int32_t *found)
+{
+    void (*visit)(const cell_t *) = visit_plain;
+#ifdef X86
+    if (__builtin_cpu_supports("avx2"))
+        visit = visit_avx2;
+#endif
+    for (int64_t number = 0; number < cells; number++) {
+        cell_t cell = {
+            .points = points, .words = words + blocks[number] * WORDS * dimension,
+            .norms = norms + blocks[number] * WORDS, .visitors = visitors + bounds[number],
+            .dimension = dimension, .visitor_count = bounds[number + 1] - bounds[number],
+            .word_count = first_words[number + 1] - first_words[number],
+            .first_word = first_words[number], .count = count, .factor = factor,
+            .best = best, .found = found,
+        };
+        visit(&cell);
+    }
+}
+
+/* On which side of each of some words a point lies along SIGNATURE_BITS directions, which are laid
+ * out as [dimension / 2][SIGNATURE_BITS][2]. */
+static void sign_plain(
+    const int16_t *point, const uint8_t *words, const int16_t *directions, int64_t dimension,
+    const int32_t *near, int64_t count, uint64_t *signatures)
+{
+    for (int64_t k = 0; k < count; k++) {
+        const uint8_t *word = words + near[k] * dimension;
+        int32_t sums[SIGNATURE_BITS] = {0};
+        for (int64_t i = 0; i < dimension; i += 2) {
+            int32_t one = point[i] - word[i], other = point[i + 1] - word[i + 1];
+            for (int64_t j = 0; j < SIGNATURE_BITS; j++)
+                sums[j] += one * directions[i * SIGNATURE_BITS + 2 * j]
+                           + other * directions[i * SIGNATURE_BITS + 2 * j + 1];
+        }
+        signatures[k] = 0;
+        for (int64_t j = 0; j < SIGNATURE_BITS; j++)
+            signatures[k] |= (uint64_t)(sums[j] > 0) << j;
+    }
+}
+
+#ifdef X86
+__attribute__((target("avx2"))) static void sign_avx2(
+    const int16_t *point, const uint8_t *words, const int16_t *directions, int64_t dimension,
+    const int32_t *near, int64_t count, uint64_t *signatures)
+{
+    for (int64_t k = 0; k < count; k++) {
+        const uint8_t *word = words + near[k] * dimension;
+        __m256i sums[SIGNATURE_BITS / WORDS];
+        for (int64_t j = 0; j < SIGNATURE_BITS / WORDS; j++)
+            sums[j] = _mm256_setzero_si256();
+        for (int64_t i = 0; i < dimension; i += 2) {
+            uint16_t one = (uint16_t)(point[i] - word[i]);
+            uint16_t other = (uint16_t)(point[i + 1] - word[i + 1]);
+            __m256i two = _mm256_set1_epi32((int32_t)(one | (uint32_t)other << 16));
+            const int16_t *block = directions + i * SIGNATURE_BITS;
+            for (int64_t j = 0; j < SIGNATURE_BITS / WORDS; j++) {
+                __m256i pairs = _mm256_loadu_si256((const __m256i *)(block + 2 * j * WORDS));
+                sums[j] = _mm256_add_epi32(sums[j], _mm256_madd_epi16(two, pairs));
+            }
+        }
+        signatures[k] = 0;
+        for (int64_t j = 0; j < SIGNATURE_BITS / WORDS; j++) {
+            __m256i above = _mm256_cmpgt_epi32(sums[j], _mm256_setzero_si256());
+            uint64_t bits = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(above));
+            signatures[k] |= bits << j * WORDS;
+        }
+    }
+}
+#endif
+
+void bovw_sign(
+    const int16_t *points, int64_t point_count, int64_t dimension, const uint8_t *words,
+    const int16_t *directions, const int32_t *near, int64_t count, uint64_t *signatures)
+{
+    void (*sign)(const int16_t *, const uint8_t *, const int16_t *, int64_t, const int32_t *,
+                 int64_t, uint64_t *) = sign_plain;
+#ifdef X86
+    if (__builtin_cpu_supports("avx2"))
+        sign = sign_avx2;
+#endif
+    for (int64_t n = 0; n < point_count; n++)
+        sign(points + n * dimension, words, directions, dimension, near + n * count, count,
+             signatures + n * count);
+}
+
+/* Writes what there is room for, and returns how many there are. */
+static inline __attribute__((always_inline)) int64_t close_postings(
+    const uint64_t *postings, const int64_t *starts, const int64_t *lengths,
+    const uint64_t *signatures, int64_t lists, int64_t limit, int64_t room, int64_t *number,
+    int64_t *posting, uint8_t *distance)
+{
+    int64_t written = 0;
+    for (int64_t list = 0; list < lists; list++) {
+        const uint64_t own = signatures[list];
+        if (list + AHEAD < lists)
+            __builtin_prefetch(postings + starts[list + AHEAD]);
+        for (int64_t at = starts[list]; at < starts[list] + lengths[list]; at++) {
+            int apart = __builtin_popcountll(postings[at] ^ own);
+            if (apart > limit)
+                continue;
+            if (written < room) {
+                number[written] = list;
+                posting[written] = at;
+                distance[written] = (uint8_t)apart;
+            }
+            written++;
+        }
+    }
+    return written;
+}
+
+#ifdef X86
+__attribute__((target("popcnt"))) static int64_t close_postings_popcnt(
+    const uint64_t *postings, const int64_t *starts, const int64_t *lengths,
+    const uint64_t *signatures, int64_t lists, int64_t limit, int64_t room, int64_t *number,
+    int64_t *posting, uint8_t *distance)
+{
+    return close_postings(postings, starts, lengths, signatures, lists, limit, room, number,
+                          posting, distance);
+}
+#endif
+
+int64_t bovw_close_postings(
+    const uint64_t *postings, const int64_t *starts, const int64_t *lengths,
+    const uint64_t *signatures, int64_t lists, int64_t limit, int64_t room, int64_t *number,
+    int64_t *posting, uint8_t *distance)
+{
+#ifdef X86
+    if (__builtin_cpu_supports("popcnt"))
+        return close_postings_popcnt(postings, starts, lengths, signatures, lists, limit, room,
+                                     number, posting, distance);
+#endif
+    return close_postings(postings, starts, lengths, signatures, lists, limit, room, number,
+                          posting, distance);
+}
+
+/* The weights of the matches of a candidate that agree with the similarity that one of them
+ * implies, in single precision and without fused multiplication, as NumPy does it. */
+static inline __attribute__((always_inline)) double support(
+    const float *const *m, const double *weight, const float *tolerances, int64_t seed,
+    int64_t first, int64_t last)
+{
+    const float *log_scale = m[0], *cosine = m[1], *sine = m[2], *real = m[3], *imaginary = m[4];
+    const float *query_x = m[5], *query_y = m[6], *image_x = m[7], *image_y = m[8];
+    const float own_scale = log_scale[seed], own_cosine = cosine[seed], own_sine = sine[seed];
+    const float a = real[seed], b = imaginary[seed], allowed = m[9][seed];
+    const float qx = query_x[seed], qy = query_y[seed], ix = image_x[seed], iy = image_y[seed];
+    double sum = 0;
+    uint8_t agrees[CHUNK];
+    for (int64_t start = first; start < last; start += CHUNK) {
+        int64_t size = last - start < CHUNK ? last - start : CHUNK;
+        for (int64_t k = 0; k < size; k++) {
+            const int64_t i = start + k;
+            float apart = log_scale[i] - own_scale;
+            float turned = cosine[i] * own_cosine + sine[i] * own_sine;
+            float x = query_x[i] - qx, y = query_y[i] - qy;
+            float away_x = image_x[i] - ix, away_y = image_y[i] - iy;
+            float miss_x = (a * x - b * y) - away_x, miss_y = (a * y + b * x) - away_y;
+            float reach = allowed + tolerances[2] * (away_x * away_x + away_y * away_y);
+            agrees[k] = (apart < tolerances[0]) & (-apart < tolerances[0])
+                        & (turned > tolerances[1]) & (miss_x * miss_x + miss_y * miss_y < reach);
+        }
+        for (int64_t k = 0; k < size; k++)
+            if (agrees[k])
+                sum += weight[start + k];
+    }
+    return sum;
+}
+
+#ifdef X86
+__attribute__((target("avx2"))) static void supports_avx2(
+    const float *const *matches, const double *weight, const float *tolerances,
+    const int64_t *seeds, const int64_t *first, const int64_t *last, int64_t count, double *sums)
+{
+    for (int64_t n = 0; n < count; n++)
+        sums[n] = support(matches, weight, tolerances, seeds[n], first[n], last[n]);
+}
+#endif
+
+void bovw_supports(
+    const float *const *matches, const double *weight, const float *tolerances,
+    const int64_t *seeds, const int64_t *first, const int64_t *last, int64_t count, double *sums)
+{
+#ifdef X86
+    if (__builtin_cpu_supports("avx2")) {
+        supports_avx2(matches, weight, tolerances, seeds, first, last, count, sums);
+        return;
+    }
+#endif
+    for (int64_t n = 0; n < count; n++)
+        sums[n] = support(matches, weight, tolerances, seeds[n], first[n], last[n]);
+}
+
+/* Ask for the pages of some ranges of memory, ascending, if most of a sample are not there. Returns
+ * whether it did. */
+int64_t bovw_read_ahead(
+    const char *memory, const int64_t *starts, const int64_t *lengths, int64_t count)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const int64_t step = count / SAMPLED + 1;
+    int64_t looked_at = 0, missing = 0;
+    for (int64_t n = 0; n < count; n += step) {
+        unsigned char there = 1;
+        uintptr_t first = ((uintptr_t)memory + (uintptr_t)starts[n]) / page * page;
+        if (mincore((void *)first, page, (void *)&there) == 0) {
+            looked_at++;
+            missing += !(there & 1);
+        }
+    }
+    if (missing * 2 < looked_at + 1)
+        return 0;
+    uintptr_t first = 0, end = 0;
+    for (int64_t n = 0; n < count; n++) {
+        uintptr_t start = (uintptr_t)memory + (uintptr_t)starts[n];
+        uintptr_t stop = start + (uintptr_t)lengths[n];
+        if (lengths[n] <= 0)
+            continue;
+        if (start < first || start > end + GAP) {
+            if (end > first)
+                madvise((void *)first, end - first, MADV_WILLNEED);
+            first = start / page * page;
+            end = stop;
+        } else if (stop > end)
+            end = stop;
+    }
+    if (end > first)
+        madvise((void *)first, end - first, MADV_WILLNEED);
+    return 1;
+}
