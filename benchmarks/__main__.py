@@ -18,6 +18,7 @@ import inspection
 import reliability
 import scale
 import serve
+import vocabulary
 from collection import data_folder, development, small
 from report import circumstances, heading, save
 
@@ -32,6 +33,7 @@ PARTS = {
     "duplicates": duplicates,
     "cluster": cluster,
     "inspection": inspection,
+    "vocabulary": vocabulary,
 }
 
 

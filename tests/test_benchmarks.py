@@ -107,3 +107,14 @@ def test_inspection(tmp_path: Path) -> None:
     figures = report_of("inspection", tmp_path)["figures"]
     assert figures["references"] == 2 and figures["wall_ms"]["p99"] >= figures["wall_ms"]["median"]
     assert max(figures["memory_mb"]) - figures["memory_mb"][0] < 20
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark
+def test_vocabulary(tmp_path: Path) -> None:
+    figures = report_of("vocabulary", tmp_path)["figures"]
+    shipped, trained = "65,536 words, 4 a feature", "1,024 words, 4 a feature"
+    few, many = figures["sizes"]
+    assert few["images"] < many["images"]
+    assert few[shipped]["postings"] < many[shipped]["postings"] < many[trained]["postings"]
+    assert all(means["crop10"][0] == 1 for means in figures["recall"]["means"].values())
