@@ -14,6 +14,7 @@ import cluster
 import compare
 import costs
 import duplicates
+import faults
 import inspection
 import reliability
 import scale
@@ -32,6 +33,7 @@ PARTS = {
     "serve": serve,
     "duplicates": duplicates,
     "cluster": cluster,
+    "faults": faults,
     "inspection": inspection,
     "vocabulary": vocabulary,
 }

@@ -118,3 +118,22 @@ def test_vocabulary(tmp_path: Path) -> None:
     assert few["images"] < many["images"]
     assert few[shipped]["postings"] < many[shipped]["postings"] < many[trained]["postings"]
     assert all(means["crop10"][0] == 1 for means in figures["recall"]["means"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark
+def test_cluster(tmp_path: Path) -> None:
+    figures = report_of("cluster", tmp_path)["figures"]
+    assert all(row["equal"] == row["queries"] == 4 for row in figures["searches"])
+    assert max(figures["bytes"]["query"]) < 95_000
+    assert [row["nodes"] for row in figures["nodes"]] == [1, 2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark
+@pytest.mark.skipif(os.geteuid() != 0, reason="namespaces are made by root")
+def test_faults(tmp_path: Path) -> None:
+    rows = report_of("faults", tmp_path)["figures"]["faults"]
+    assert len(rows) >= 7
+    for row in rows:
+        assert row["equal"] > 0 and row["other"] == 0, row

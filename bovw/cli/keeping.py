@@ -25,7 +25,7 @@ from .console import (
     say,
     say_passed_over,
 )
-from .opening import opened_searcher
+from .opening import opened_index, opened_searcher, require_index
 from .options import (
     CORES,
     DRY,
@@ -70,11 +70,10 @@ def remove(
     nul: NulOption = False,
 ) -> None:
     """Remove images from an index. The picture files are not touched."""
-    from ..image_index import ImageIndex
 
     if not photos and not ids:
         raise ParameterError("PHOTOS: name pictures or folders, or images by --id")
-    with ImageIndex.open(path) as target:
+    with opened_index(path) as target:
         reports = []
         if photos:
             reports.append(target.remove(named_paths(photos, nul), dry_run=dry_run, wait=wait))
@@ -101,9 +100,8 @@ def relocate(
     wait: WaitOption = False,
 ) -> None:
     """Give the images of a picture or folder that has moved their new paths. No picture is read."""
-    from ..image_index import ImageIndex
 
-    with ImageIndex.open(path) as target:
+    with opened_index(path) as target:
         relocated, images = target.relocate(old, new, wait=wait), len(target)
     say(f"{path}: {images:,} images: {relocated} relocated")
     if not relocated:
@@ -115,9 +113,8 @@ def merge(path: IndexOption = INDEX_NAME, wait: WaitOption = False) -> None:
     """Merge an index into one segment and drop what is deleted. Adding does as much as searches
     need by itself.
     """
-    from ..image_index import ImageIndex
 
-    with ImageIndex.open(path) as target:
+    with opened_index(path) as target:
         before = target.info()
         target.merge(wait=wait)
         after = target.info()
@@ -192,6 +189,7 @@ def check(path: IndexOption = INDEX_NAME) -> None:
     """
     from ..index.check import check_index
 
+    require_index(path)
     with progress() as bar:
         report = check_index(path, bar)
     for name in report.leftovers:

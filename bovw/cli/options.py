@@ -127,6 +127,7 @@ EXAMPLES = {
     "cluster serve": "bovw cluster serve photos.toml",
     "cluster status": "bovw cluster status photos.toml --json",
     "cluster check": "bovw cluster check photos.toml",
+    "cluster clean": "bovw cluster clean photos.toml --older-than 3",
     "evaluate self": "bovw evaluate self --report evaluation.html",
     "evaluate truth": "bovw evaluate truth queries.tsv --save scores.json",
     "evaluate run": "bovw evaluate run other.trec --truth queries.tsv",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -21,13 +22,18 @@ from ..storage.directory import Directory
 from .store import Store
 
 __all__ = [
+    "OBJECT",
     "get_object",
+    "key_of",
     "listed_objects",
     "pull_index",
     "push_index",
     "put_object",
     "verify_object",
 ]
+
+# The keys of objects.
+OBJECT = re.compile(r"objects/[0-9a-f]{2}/[0-9a-f]{64}")
 
 
 def key_of(sha256: str) -> str:
@@ -36,10 +42,11 @@ def key_of(sha256: str) -> str:
 
 
 def put_object(store: Store, content: bytes) -> str:
-    """Store some bytes; returns their SHA-256, which names them."""
+    """Store some bytes; returns their SHA-256, which names them. If they are there, they are young
+    again, so that nobody removes them (see `garbage`).
+    """
     sha256 = hashlib.sha256(content).hexdigest()
-    if not store.has(key_of(sha256)):
-        store.put(key_of(sha256), content)
+    store.put(key_of(sha256), content)
     return sha256
 
 
@@ -76,15 +83,18 @@ def listing_of(folder: Path) -> dict[str, str]:
     return files
 
 
-def push_index(store: Store, folder: Path) -> str:
+def push_index(store: Store, folder: Path, known: set[str]) -> str:
     """Store the newest generation of an index. Returns the SHA-256 of its listing, which names it.
 
-    What is there already is not sent again.
+    Args:
+        known: names of objects that are needed, thus there, and are not sent again; those that are
+            sent now are added. What else the store has may be about to be removed.
     """
     listing = listing_of(folder)
     for file, sha256 in listing.items():
-        if not store.has(key_of(sha256)):
+        if sha256 not in known:
             store.upload(key_of(sha256), folder / file)
+            known.add(sha256)
     return put_object(store, json.dumps(listing, sort_keys=True).encode())
 
 
