@@ -137,3 +137,12 @@ def test_faults(tmp_path: Path) -> None:
     assert len(rows) >= 7
     for row in rows:
         assert row["equal"] > 0 and row["other"] == 0, row
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark
+def test_duplicates(tmp_path: Path) -> None:
+    figures = report_of("duplicates", tmp_path)["figures"]
+    for name in ("default", "--thorough"):
+        assert min(figures[name]["recall"].values()) >= 0.5 and figures[name]["wrong"] == 0
+        assert figures["groups"][name]["wrong"] == 0 < figures["groups"][name]["groups"]
