@@ -24,7 +24,7 @@ from .hosted import SIDES, Hosted, hosted, jpeg
 from .problems import JsonAnswer, ProblemError
 from .tasks import AddTask, RemoveTask, SourceFile
 
-__all__ = ["image_facts", "router"]
+__all__ = ["IndexQuery", "image_facts", "router"]
 
 router = APIRouter(prefix="/api/v1", tags=["images"])
 IndexQuery = Annotated[str | None, Query(description="Its name; the first by default.")]

@@ -32,7 +32,7 @@ from ..workers.process import Work
 from .cache import FolderCache
 from .shelf import Place
 
-__all__ = ["Begun", "Survey", "Surveys"]
+__all__ = ["Begun", "Found", "Survey", "Surveys"]
 
 # Surveys that may wait, and findings that are held in memory.
 WAITING, HELD = 8, 3
