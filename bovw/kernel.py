@@ -230,10 +230,11 @@ def read_ahead(
     array: NDArray[Any], starts: NDArray[np.integer], lengths: NDArray[np.integer] | int
 ) -> bool:
     """Ask the system for the pages of some runs of rows of a mapped array, all at once, unless they
-    are in memory: read one by one, each would be waited for. Does nothing without the kernel.
+    are in memory: read one by one, each would be waited for. Runs that lie near to each other are
+    read as one. Does nothing without the kernel.
 
     Args:
-        starts, lengths: (n,) the runs, which must lie within the array.
+        starts, lengths: (n,) the runs, ascending, which must lie within the array.
 
     Returns:
         Whether it asked.
