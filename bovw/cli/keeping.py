@@ -129,10 +129,9 @@ def upgrade(
     """Write an index of an earlier version of bovw in the format of this one. No picture is read,
     and searches answer as before.
     """
-    from ..image_index import ImageIndex
     from ..index.manifest import VERSION
 
-    with ImageIndex.open(path) as target:
+    with opened_index(path) as target:
         report = target.upgrade(dry_run=dry_run, wait=wait)
     if report.is_current:
         say(f"{path}: is of format {VERSION}, the newest: there is nothing to do")

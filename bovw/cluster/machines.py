@@ -70,7 +70,7 @@ def connect(config: ClusterConfig) -> Any:
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False}
     if own:
         options |= {
-            "address": "local",  # never one that somebody else has started here
+            "address": "local",  # not to somebody else's Ray, if one runs here
             "num_cpus": max(os.cpu_count() or 1, config.shards * config.replicas),
             "include_dashboard": False,
             "object_store_memory": STORE_BYTES,

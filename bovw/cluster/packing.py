@@ -70,7 +70,7 @@ def unpack(outlines: Sequence[Outline], pieces: Sequence[bytes], word_count: int
     def taken(count: int, kind: str) -> NDArray[Any]:
         """The next values."""
         nonlocal place
-        values = np.frombuffer(packed, kind, count, place)
+        values = np.frombuffer(packed, kind, count, place).copy()  # aligned, as arrays are
         place += values.nbytes
         return values
 
