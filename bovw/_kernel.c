@@ -6,7 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
+/* PLAIN leaves out what other processors lack: for the tests. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(PLAIN)
 #include <immintrin.h>
 #define X86 1
 #endif
@@ -17,6 +18,8 @@
 #define SIGNATURE_BITS 64
 /* So many lists before its turn, the memory is asked for a list. */
 #define AHEAD 8
+/* Ranges that lie no farther apart than so many bytes are asked for together. */
+#define GAP 32768
 /* Pages that tell whether the others are in memory. */
 #define SAMPLED 32
 /* Matches that are looked at together. */
@@ -307,7 +310,7 @@ void bovw_supports(
         sums[n] = support(matches, weight, tolerances, seeds[n], first[n], last[n]);
 }
 
-/* Ask for the pages of some ranges of memory at once, if most of a sample are not there. Returns
+/* Ask for the pages of some ranges of memory, ascending, if most of a sample are not there. Returns
  * whether it did. */
 int64_t bovw_read_ahead(
     const char *memory, const int64_t *starts, const int64_t *lengths, int64_t count)
@@ -325,11 +328,21 @@ int64_t bovw_read_ahead(
     }
     if (missing * 2 < looked_at + 1)
         return 0;
+    uintptr_t first = 0, end = 0;
     for (int64_t n = 0; n < count; n++) {
         uintptr_t start = (uintptr_t)memory + (uintptr_t)starts[n];
-        uintptr_t first = start / page * page;
-        if (lengths[n] > 0)
-            madvise((void *)first, start + (uintptr_t)lengths[n] - first, MADV_WILLNEED);
+        uintptr_t stop = start + (uintptr_t)lengths[n];
+        if (lengths[n] <= 0)
+            continue;
+        if (start < first || start > end + GAP) {
+            if (end > first)
+                madvise((void *)first, end - first, MADV_WILLNEED);
+            first = start / page * page;
+            end = stop;
+        } else if (stop > end)
+            end = stop;
     }
+    if (end > first)
+        madvise((void *)first, end - first, MADV_WILLNEED);
     return 1;
 }

@@ -27,9 +27,6 @@ CHUNK = 1 << 24
 # Postings that a thread is worth starting for: some milliseconds of them. On a busy machine it may
 # wait longer for its turn than less work takes.
 LEAST_SCANNED = 1 << 22
-# Lists of so many postings on average are read ahead; to ask for each shorter one takes longer than
-# to read what lies between them as well.
-LONG_LIST = 4096
 # Values of which only the highest is looked at first.
 VALUES = 64
 # A word of a feature of the query matches at most so many features of an image, the nearest ones.
@@ -102,8 +99,7 @@ def scan(collection: Collection, variants: Sequence[EncodedImage]) -> list[Hits]
 
     counts = [segment.word_counts[words] for segment in snapshot.segments]
     for segment, count in zip(snapshot.segments, counts, strict=True):
-        if count.sum() >= LONG_LIST * len(count):
-            kernel.read_ahead(segment.posting_signatures, segment.word_starts[words], count)
+        kernel.read_ahead(segment.posting_signatures, segment.word_starts[words], count)
     total = sum(int(each.sum()) for each in counts)
     threads = max(1, min(cv2.getNumThreads(), total // LEAST_SCANNED))
     pieces = [
