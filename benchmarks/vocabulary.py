@@ -119,8 +119,8 @@ def descriptors(collection: Collection) -> NDArray[Any]:
         sample, _, _ = sample_descriptors(pictures, spec, most, SEED, 0, LIMITS)
         file.parent.mkdir(parents=True, exist_ok=True)
         np.save(file, sample)
-    sample = np.load(file)
-    return sample[np.random.default_rng(SEED).permutation(len(sample))]
+    kept: NDArray[Any] = np.load(file)
+    return kept[np.random.default_rng(SEED).permutation(len(kept))]
 
 
 def word_costs(vocabulary: Vocabulary, queries: list[ReadyQuery]) -> dict[str, float]:
@@ -239,7 +239,7 @@ def recall(
         words: {record.id: record.id for record in index.records()}
         for words, index in indexes.items()
     }
-    rows = []
+    rows = list[list[dict[str, float]]]()
     for done, query in enumerate(queries, 1):
         ready = extract_query(query.path, FeatureSpec())
         rows.append([])
