@@ -80,7 +80,10 @@ def test_compare(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.benchmark
 def test_costs(tmp_path: Path) -> None:
-    assert report_of("costs", tmp_path)["figures"]["build_ms"]["encode"] > 0
+    figures = report_of("costs", tmp_path)["figures"]
+    assert figures["build_ms"]["encode"] > 0
+    sizes = [row for name, row in figures["footprint"]["rows"].items() if name.endswith("MB")]
+    assert len(sizes) == 2 and all(row["measured"] <= row["bound"] for row in sizes)
 
 
 @pytest.mark.slow

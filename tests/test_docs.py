@@ -1,4 +1,6 @@
-"""The documentation is true: each example runs, and the page of the library is made anew."""
+"""The documentation is true: each example runs, and the pages of library and command are made
+anew.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +53,10 @@ def test_the_example_of_a_public_name_runs(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_page_is_what_the_docstrings_say() -> None:
+@pytest.mark.parametrize("script", ["make-api", "make-man"])
+def test_the_page_is_what_the_docstrings_and_the_help_say(script: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(HERE / "scripts" / "make-api"), "--check"],
+        [sys.executable, str(HERE / "scripts" / script), "--check"],
         capture_output=True,
         text=True,
     )

@@ -1,5 +1,5 @@
 """The commands that look after an index and its vocabulary: list, info, check, remove, relocate,
-merge, train-vocab.
+merge, upgrade, train-vocab.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from .options import (
 if TYPE_CHECKING:
     from ..searcher import IndexInfo
 
-__all__ = ["check", "info", "list_images", "merge", "relocate", "remove", "train_vocab"]
+__all__ = ["check", "info", "list_images", "merge", "relocate", "remove", "train_vocab", "upgrade"]
 
 
 def remove(
@@ -124,6 +124,30 @@ def merge(path: IndexOption = INDEX_NAME, wait: WaitOption = False) -> None:
     segments = f"{before.segment_count} segments -> {after.segment_count}"
     sizes = f"{before.size_bytes:,} bytes -> {after.size_bytes:,}"
     say(f"{path}: {segments}, {sizes}")
+
+
+def upgrade(
+    path: IndexOption = INDEX_NAME, dry_run: DryRunOption = False, wait: WaitOption = False
+) -> None:
+    """Write an index of an earlier version of bovw in the format of this one. No picture is read,
+    and searches answer as before.
+    """
+    from ..image_index import ImageIndex
+    from ..index.manifest import VERSION
+
+    with ImageIndex.open(path) as target:
+        report = target.upgrade(dry_run=dry_run, wait=wait)
+    if report.is_current:
+        say(f"{path}: is of format {VERSION}, the newest: there is nothing to do")
+    else:
+        version = f"format {report.version}" if report.version < VERSION else "older segments"
+        written = f"{report.segment_count} segments written anew, {report.size_bytes:,} bytes"
+        say(f"{path}: {version} -> format {VERSION}: {written}{DRY * dry_run}")
+    if report.incomplete_count:
+        note(
+            f"{report.incomplete_count:,} images lack what `similar`, `map` and `duplicates` look "
+            f"at: `bovw index --complete` reads their pictures again"
+        )
 
 
 def info(path: IndexOption = INDEX_NAME, as_json: JsonOption = False) -> None:

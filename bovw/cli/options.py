@@ -112,6 +112,10 @@ EXAMPLES = {
         """,
     "relocate": "bovw relocate ~/pics ~/Bilder                   after mv ~/pics ~/Bilder",
     "merge": "bovw merge --index photos.bovw",
+    "upgrade": """
+        bovw upgrade --dry-run                          what would be written anew
+        bovw upgrade --index photos.bovw
+        """,
     "train-vocab": """
         bovw train-vocab ~/Pictures --out my-words --words 20000
         bovw train-vocab sample --out my-words --collection 5000000

@@ -66,7 +66,7 @@ def listing_of(folder: Path) -> dict[str, str]:
     for entry in manifest.segments:
         inside = f"segments/{entry.name}"
         files[f"{inside}/segment.json"] = entry.sha256
-        for file, facts in Segment.read_files(storage, entry).items():
+        for file, facts in Segment.read_header(storage, entry).files.items():
             files[f"{inside}/{file}"] = facts["sha256"]
         if entry.deletion:
             flags, documents = deletion_files(entry.deletion.name)
@@ -108,6 +108,8 @@ def pull_index(store: Store, listing: str, folder: Path, cache: Path, part: str 
         for file, sha256 in files.items():
             if not file.startswith(part):
                 continue
+            if os.path.isabs(file) or os.pardir in Path(file).parts:
+                raise ClusterError(f"{store.name}: {listing} names {file!r}, beside the index")
             target = temporary / file
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(cached(store, sha256, cache), target)

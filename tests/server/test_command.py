@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -87,6 +89,26 @@ def test_it_finishes_what_it_was_asked_when_it_is_told_to_end(
         assert process.wait(10) == 0
         assert process.stderr and process.stderr.read() == ""
         assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+@pytest.mark.slow
+def test_the_container_says_whether_it_is_well(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variables, the command and the health check of the Dockerfile, without Docker."""
+    text = (Path(__file__).parents[2] / "Dockerfile").read_text()
+    check = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", text, re.MULTILINE)
+    host = re.search(r"BOVW_HOST=(\S+)", text)
+    assert check and host and text.endswith('ENTRYPOINT ["bovw"]\nCMD ["serve"]\n')
+    settings = {"HOST": host[1], "PORT": "0", "TOKEN": "secret-token", "CACHE": tmp_path}
+    for name, value in {**settings, "INDEX": "photos.bovw"}.items():
+        monkeypatch.setenv(f"BOVW_{name}", str(value))
+    healthy = [sys.executable, *json.loads(check[1])[1:]]
+    with running(["-m", "bovw", "serve", "--jobs", "1"], collection) as (_, url):
+        assert host[1] in url
+        monkeypatch.setenv("BOVW_PORT", url.strip("/").rpartition(":")[2])
+        assert subprocess.run(healthy).returncode == 0
+    assert subprocess.run(healthy, capture_output=True).returncode != 0
 
 
 @pytest.mark.slow
