@@ -250,7 +250,7 @@ def train_vocab(
 
     spec, limits = FeatureSpec(features), parsed_limits(limit)
     found = find_images(named_paths(photos, nul))
-    suiting = recommended_words(collection or len(found.files))
+    suiting = recommended_words(collection or len(found.files), features)
     require_folder(out)
     with Failures(report_errors) as failures:
         for problem in found.problems:

@@ -156,9 +156,11 @@ def train_vocabulary(
     return vocabulary, report
 
 
-def recommended_words(images: int) -> int:
-    """How many words suit a collection of so many images (docs/scale.md)."""
-    return MORE_WORDS if images > LARGE else WORDS
+def recommended_words(images: int, kind: str) -> int:
+    """How many words of a kind of features suit a collection of so many images (docs/scale.md;
+    nobody tried more words of ORB).
+    """
+    return MORE_WORDS if kind == "rootsift" and images > LARGE else WORDS
 
 
 def build(
