@@ -9,13 +9,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from ..cluster.cluster_index import ClusterIndex
 from ..search.result import is_gone_file
+from .findings import AnySurvey, ClustersSurvey, DuplicatesSurvey, MapSurvey
 from .hosted import Hosted, hosted
 from .images import IndexQuery, image_facts
 from .overviews import (
-    AnySurvey,
-    ClustersSurvey,
-    DuplicatesSurvey,
-    MapSurvey,
     clusters_survey,
     duplicates_survey,
     finding,
