@@ -26,7 +26,7 @@ from .objects import pull_index
 from .packing import Outline, unpack
 from .store import opened_store
 
-__all__ = ["Shard"]
+__all__ = ["KEPT", "Shard"]
 
 # Generations that stay open: queries may come late.
 KEPT = 3
