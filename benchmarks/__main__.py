@@ -19,6 +19,7 @@ import inspection
 import reliability
 import scale
 import serve
+import vocabulary
 from collection import data_folder, development, small
 from report import circumstances, heading, save
 
@@ -34,6 +35,7 @@ PARTS = {
     "cluster": cluster,
     "faults": faults,
     "inspection": inspection,
+    "vocabulary": vocabulary,
 }
 
 

@@ -1,5 +1,6 @@
 """How many edited copies of a picture `bovw duplicates` finds among other pictures, by the kind of
-the edit, beside perceptual hashes alone; and how often it calls a wrong picture a duplicate.
+the edit, beside perceptual hashes alone; how often it calls a wrong picture a duplicate; and how
+many of its groups are wrong where copies and originals lie in one index.
 
 Copies are made of every N-th of the pictures that vocabularies may be trained on, 24 of each, and
 looked for among all of these. A copy is found if it and its original are called duplicates.
@@ -11,23 +12,27 @@ import argparse
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from collection import Collection
-from copies import EDITS, Copy, make_copies
+from copies import EDITS, Copy, make_copies, pixels_of
 from numpy.typing import NDArray
 
-from bovw import DuplicateOptions, ImageIndex, ImageRecord, find_duplicates
+from bovw import DuplicateGroup, DuplicateOptions, ImageIndex, find_duplicates
 from bovw.features.hashing import orientations
 from bovw.pairs.comparing import found_pairs
 from bovw.pairs.evidence import verdict
 from bovw.pairs.stock import Stock
 from bovw.similarity.hash_search import close_pairs
 
-# What is called a duplicate by hashes alone: up to so many bits of 64.
-TEXTBOOK = 9
+# What is called a duplicate by hashes alone: up to so many bits of 64; and of 256, as the authors
+# of PDQ advise.
+TEXTBOOK, PDQ = 9, 31
+METHODS = {"default": False, "--thorough": True}
 Pairs = set[tuple[str, str]]
 
 
@@ -42,96 +47,101 @@ def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]
     pictures = collection.training or collection.images
     step = 6 if arguments.small else arguments.every
     copies = make_copies(pictures, step, collection.work / "copies")
-    originals = indexed(collection.work / "originals.bovw", pictures)
-    edited = indexed(collection.work / "copies.bovw", [copy.path for copy in copies])
-    methods: dict[str, Pairs] = {}
-    asked = {copy.path for copy in copies}
-    if (pairs := textbook_pairs(copies, pictures)) is not None:
-        methods["pHash of ImageHash"] = pairs
-    with ImageIndex.open(originals) as others, ImageIndex.open(edited) as index:
-        found = hash_pairs(index, others)
-        methods["hash, 8 orientations"] = {pair for pair in found if pair[0] in asked}
-        for name, thorough in (("default", False), ("--thorough", True)):
-            clock = time.process_time()
-            methods[name] = duplicate_pairs(index, others, asked, thorough)
-            seconds = time.process_time() - clock
-            print(f"{name}: {seconds:.0f} s of processor time", file=sys.stderr)
-        within = find_duplicates(others, DuplicateOptions(thorough=True))
-    figures = {
-        name: {
-            "recall": recalls(copies, pairs),
-            "wrong": 1000 * len(wrong_pairs(copies, pairs)) / len(copies),
-        }
-        for name, pairs in methods.items()
-    }
-    print_table(figures)
-    print(f"groups among the {len(pictures)} originals themselves: {len(within.groups)}")
-    if arguments.misses:
-        found = methods["--thorough"]
-        for copy in copies:
-            if (copy.path, copy.original) not in found:
-                print(f"not found: {copy.path}")
-        for one, other in wrong_pairs(copies, found):
-            print(f"wrong: {one} {other}")
-        for group in within.groups:
-            print(f"originals: {group.kept.path}", *(each.image.path for each in group.members))
-    return {**figures, "groups among originals": len(within.groups)}
+    index_path = indexed(collection.work / f"copies-{step}.bovw", pictures, copies)
+    methods = {**textbook_pairs(copies, pictures), **pdq_pairs(copies, pictures)}
+    with ImageIndex.open(index_path) as index:
+        stock = stock_of(index)
+        rows = {stock.path(image): image for image in np.flatnonzero(stock.alive).tolist()}
+        originals = np.array([rows[path] for path in pictures])
+        asking = np.array([rows[copy.path] for copy in copies])
+        methods["hash, 8 orientations"] = hash_pairs(stock, asking, originals)
+        for name, thorough in METHODS.items():
+            with timed(name):
+                methods[name] = duplicate_pairs(stock, asking, originals, thorough)
+        figures = {name: figures_of(copies, pairs) for name, pairs in methods.items()}
+        print_table(figures)
+        if arguments.misses:
+            print_misses(copies, methods["--thorough"])
+        grouped = {}
+        for name, thorough in METHODS.items():
+            with timed(f"groups, {name}"):
+                report = find_duplicates(index, DuplicateOptions(thorough=thorough))
+            wrong = wrong_groups(copies, report.groups)
+            grouped[name] = {"groups": len(report.groups), "wrong": len(wrong)}
+            print(
+                f"copies and originals in one index, {len(index)} pictures, {name}: "
+                f"{len(report.groups)} groups, {len(wrong)} of them wrong",
+                flush=True,
+            )
+            for one, other in wrong if arguments.misses else []:
+                print(f"wrong group: {one} {other}")
+    return {**figures, "groups": grouped}
 
 
-def indexed(path: Path, pictures: list[str]) -> Path:
-    """An index of some pictures, made once."""
+@contextmanager
+def timed(name: str) -> Iterator[None]:
+    """Tells what something cost."""
+    clock = time.process_time()
+    yield
+    print(f"{name}: {time.process_time() - clock:.0f} s of processor time", file=sys.stderr)
+
+
+def indexed(path: Path, pictures: list[str], copies: list[Copy]) -> Path:
+    """An index of pictures and, after them, copies of some, made once."""
+    clock = time.perf_counter()
     with ImageIndex.open_or_create(path) as index:
-        report = index.add(pictures, jobs=2)
-        print(f"{path.name}: {len(index)} images, {report.added} added", file=sys.stderr)
+        for added in (pictures, [copy.path for copy in copies]):
+            report = index.add(added, jobs=2)
+            print(
+                f"{path.name}: {len(index)} images, {report.added} added, "
+                f"{time.perf_counter() - clock:.0f} s",
+                file=sys.stderr,
+            )
     return path
 
 
-def duplicate_pairs(
-    index: ImageIndex, others: ImageIndex, asked: set[str], thorough: bool
-) -> Pairs:
-    """What is called a duplicate of what: (copy, original), of the copies that are asked."""
-    snapshots = [others._snapshot, index._snapshot]
-    full_paths = [each._root_of(each._snapshot).absolute for each in (others, index)]
-    stock = Stock(snapshots, index.vocabulary, full_paths)
-    asking = np.arange(*stock.first[1:].tolist())
-    asking = asking[[stock.path(image) in asked for image in asking.tolist()]]
-    count = int(stock.alive.sum())
-    found = found_pairs(stock, asking, stock.alive, thorough, lambda *_: None)
+def stock_of(index: ImageIndex) -> Stock:
+    """What is compared, with paths that can be opened."""
+    snapshot = index._snapshot
+    return Stock([snapshot], index.vocabulary, [index._root_of(snapshot).absolute])
+
+
+Numbers = NDArray[np.int64]
+
+
+def duplicate_pairs(stock: Stock, asking: Numbers, originals: Numbers, thorough: bool) -> Pairs:
+    """What is called a duplicate of what: (copy, original), of copies that are looked for among the
+    originals alone.
+    """
+    asked = np.zeros(len(stock), bool)
+    asked[originals] = True
+    found = found_pairs(stock, np.sort(asking), asked, thorough, lambda *_: None)
     return {
         (stock.path(pair.first), stock.path(pair.second))
         for _, pairs in found
         for pair in pairs
-        if verdict(pair, count) == "duplicate"
+        if verdict(pair, len(originals)) == "duplicate"
     }
 
 
-def hash_pairs(index: ImageIndex, others: ImageIndex) -> Pairs:
+def hash_pairs(stock: Stock, asking: Numbers, originals: Numbers) -> Pairs:
     """Copies and originals whose hashes are close in one of eight orientations."""
-    hashes = [each._snapshot.optional("perceptual_hash").values for each in (index, others)]
-    paths = [
-        [each._root_of(each._snapshot).absolute(record.path) for record in listed(each)]
-        for each in (index, others)
-    ]
-    turned = orientations(hashes[0].astype(np.uint64)).ravel()
-    first, second, _ = close_pairs(turned, TEXTBOOK, hashes[1].astype(np.uint64))
+    hashes = stock.hashes.values.astype(np.uint64)
+    turned = orientations(hashes[asking]).ravel()
+    first, second, _ = close_pairs(turned, TEXTBOOK, hashes[originals])
     return {
-        (paths[0][one // 8], paths[1][other])
+        (stock.path(asking[one // 8]), stock.path(originals[other]))
         for one, other in zip(first.tolist(), second.tolist(), strict=True)
     }
 
 
-def listed(index: ImageIndex) -> list[ImageRecord]:
-    """The images of an index, none of which was ever deleted, as they are stored."""
-    return [record for _, record in index._snapshot.live_records()]
-
-
-def textbook_pairs(copies: list[Copy], pictures: list[str]) -> Pairs | None:
-    """Copies and originals whose hashes by another library are close; None if it is not there."""
+def textbook_pairs(copies: list[Copy], pictures: list[str]) -> dict[str, Pairs]:
+    """Copies and originals whose hashes by ImageHash are close; nothing if it is not there."""
     try:
         import imagehash  # type: ignore[import-not-found, unused-ignore]
         from PIL import Image
     except ImportError:
-        return None
+        return {}
 
     def hashed(path: str) -> NDArray[np.uint64]:
         with Image.open(path) as picture:
@@ -142,9 +152,43 @@ def textbook_pairs(copies: list[Copy], pictures: list[str]) -> Pairs | None:
     theirs = np.concatenate([hashed(path) for path in pictures])
     first, second, _ = close_pairs(ours, TEXTBOOK, theirs)
     return {
-        (copies[one].path, pictures[other])
-        for one, other in zip(first.tolist(), second.tolist(), strict=True)
+        "pHash of ImageHash": {
+            (copies[one].path, pictures[other])
+            for one, other in zip(first.tolist(), second.tolist(), strict=True)
+        }
     }
+
+
+def pdq_pairs(copies: list[Copy], pictures: list[str]) -> dict[str, Pairs]:
+    """Copies and originals whose PDQ hashes are close, as they are and in the best of the eight
+    orientations that PDQ can tell of a picture; nothing if its library is not there. Hashes of
+    little quality, which Facebook would not use, count as well.
+    """
+    try:
+        import pdqhash  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        return {}
+
+    def hashed(path: str) -> NDArray[np.uint64]:
+        """(8, 4): the picture as it is comes first."""
+        bits, _ = pdqhash.compute_dihedral(np.ascontiguousarray(pixels_of(path)[:, :, ::-1]))
+        return np.packbits(np.array(bits, bool), axis=1).view(np.uint64)
+
+    theirs = np.stack([hashed(path)[0] for path in pictures])
+    found: dict[str, Pairs] = {"PDQ": set(), "PDQ, 8 orientations": set()}
+    for copy in copies:
+        ours = hashed(copy.path)
+        distance = np.bitwise_count(ours[:, None] ^ theirs).sum(axis=2)
+        for name, closest in zip(found, (distance[0], distance.min(axis=0)), strict=True):
+            near = np.flatnonzero(closest <= PDQ)
+            found[name].update((copy.path, pictures[other]) for other in near.tolist())
+    return found
+
+
+def figures_of(copies: list[Copy], pairs: Pairs) -> dict[str, Any]:
+    """Recall by kind, and wrong pairs in a thousand copies."""
+    wrong = 1000 * len(wrong_pairs(copies, pairs)) / len(copies)
+    return {"recall": recalls(copies, pairs), "wrong": wrong}
 
 
 def recalls(copies: list[Copy], pairs: Pairs) -> dict[str, float]:
@@ -163,6 +207,30 @@ def wrong_pairs(copies: list[Copy], pairs: Pairs) -> list[tuple[str, str]]:
     return sorted((one, other) for one, other in pairs if other not in right[one])
 
 
+def wrong_groups(copies: list[Copy], groups: list[DuplicateGroup]) -> list[tuple[str, str]]:
+    """Groups with a member that has no source in common with the kept picture: the kept picture and
+    the first such member of each. The sources of a copy are its original and what it was pasted
+    into, those of any other picture itself.
+    """
+    sources = {copy.path: {copy.original, copy.other} - {""} for copy in copies}
+    found = list[tuple[str, str]]()
+    for group in groups:
+        own = sources.get(group.kept.path, {group.kept.path})
+        members = [member.image.path for member in group.members]
+        wrong = [path for path in members if not own & sources.get(path, {path})]
+        found += [(group.kept.path, path) for path in wrong[:1]]
+    return found
+
+
+def print_misses(copies: list[Copy], found: Pairs) -> None:
+    """What is not found, and what is wrong."""
+    for copy in copies:
+        if (copy.path, copy.original) not in found:
+            print(f"not found: {copy.path}")
+    for one, other in wrong_pairs(copies, found):
+        print(f"wrong: {one} {other}")
+
+
 def print_table(figures: dict[str, Any]) -> None:
     """Recall by kind, and wrong pairs in a thousand copies."""
     names = list(figures)
@@ -172,4 +240,4 @@ def print_table(figures: dict[str, Any]) -> None:
     for kind, values in rows:
         print(f"{kind:12s}" + "".join(f"{value:22.3f}" for value in values))
     wrong = (f"{figures[name]['wrong']:22.2f}" for name in names)
-    print(f"{'wrong / 1000':12s}" + "".join(wrong))
+    print(f"{'wrong / 1000':12s}" + "".join(wrong), flush=True)

@@ -17,6 +17,7 @@ PACKAGES = (
     "scipy",
     "scikit-learn",
     "ImageHash",
+    "pdqhash",
     "pycolmap",
     "pimmi",
     "faiss-cpu",

@@ -111,6 +111,17 @@ def test_inspection(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.benchmark
+def test_vocabulary(tmp_path: Path) -> None:
+    figures = report_of("vocabulary", tmp_path)["figures"]
+    shipped, trained = "65,536 words, 4 a feature", "1,024 words, 4 a feature"
+    few, many = figures["sizes"]
+    assert few["images"] < many["images"]
+    assert few[shipped]["postings"] < many[shipped]["postings"] < many[trained]["postings"]
+    assert all(means["crop10"][0] == 1 for means in figures["recall"]["means"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark
 def test_cluster(tmp_path: Path) -> None:
     figures = report_of("cluster", tmp_path)["figures"]
     assert all(row["equal"] == row["queries"] == 4 for row in figures["searches"])
@@ -126,3 +137,12 @@ def test_faults(tmp_path: Path) -> None:
     assert len(rows) >= 7
     for row in rows:
         assert row["equal"] > 0 and row["other"] == 0, row
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark
+def test_duplicates(tmp_path: Path) -> None:
+    figures = report_of("duplicates", tmp_path)["figures"]
+    for name in ("default", "--thorough"):
+        assert min(figures[name]["recall"].values()) >= 0.5 and figures[name]["wrong"] == 0
+        assert figures["groups"][name]["wrong"] == 0 < figures["groups"][name]["groups"]

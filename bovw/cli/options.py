@@ -118,6 +118,7 @@ EXAMPLES = {
         """,
     "train-vocab": """
         bovw train-vocab ~/Pictures --out my-words --words 20000
+        bovw train-vocab sample --out my-words --collection 5000000
         bovw index ~/Pictures --vocab my-words
         """,
     "cluster create": "bovw cluster create photos.toml --shards 8 --store s3://bucket/photos",

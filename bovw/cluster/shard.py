@@ -20,6 +20,9 @@ from ..search.collection import Collection
 from ..search.match import rows_of_matches
 from ..search.options import SearchOptions
 from ..search.ranking import PartAnswer, answer_part, may_be_among_first
+from ..similarity.mixture import Mixture
+from ..similarity.parts import PartMatches, columns_of, compare_part
+from ..similarity.whole import Whole, whole_of_image
 from ..storage.directory import Directory
 from .manifest import read_generation
 from .objects import pull_index
@@ -94,6 +97,25 @@ class Shard:
         """The features of those of some images that are in this shard."""
         return LocalParts([self.collection(generation)]).features_of(ids)
 
+    def columns(self, generation: int) -> frozenset[str]:
+        """The columns that some images of this shard have."""
+        return columns_of(self.collection(generation))
+
+    def whole(self, generation: int, name: str, weights: Mixture) -> Whole | None:
+        """What is known of an image as a whole; None if it is not in this shard."""
+        return whole_of_image(self.collection(generation), name, weights)
+
+    def compare(
+        self,
+        generation: int,
+        whole: Whole,
+        weights: Mixture,
+        k: int,
+        where: Mapping[str, Any] | None,
+    ) -> PartMatches:
+        """The images of this shard that are most similar to a query as a whole."""
+        return compare_part(self.collection(generation), whole, weights, k, where)
+
     def records(self, generation: int, first: int, count: int) -> list[ImageRecord]:
         """Some of the live images, in the order in which they were added."""
         snapshot = self.collection(generation).snapshot
@@ -104,6 +126,10 @@ class Shard:
         """Those of some images that are in this shard."""
         found = self.collection(generation).snapshot.find(ids)
         return {name: record for name, (_, record) in found.items()}
+
+    def find_key(self, generation: int, key: str) -> ImageRecord | None:
+        """The image whose id has a hash that begins so; None if it is not in this shard."""
+        return self.collection(generation).snapshot.find_key(key)
 
 
 def portable(answer: PartAnswer, options: SearchOptions) -> PartAnswer:

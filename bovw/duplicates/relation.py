@@ -162,6 +162,7 @@ def inverted(evidence: Evidence) -> Evidence:
         evidence.inliers,
         evidence.share,
         evidence.log_chance,
+        evidence.drift,
         evidence.bits,
         evidence.alike,
     )

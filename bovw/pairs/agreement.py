@@ -25,6 +25,9 @@ LEAST_MATCHES = 6
 # Distance in working pixels, times the magnification if above 1, at which features agree exactly,
 # as those of copies do: of other views of a thing, fewer do.
 EXACT_PIXELS = 1.0
+# At this distance features agree well enough to ask whether neighbours are off alike; neighbours
+# lie in one cell of a grid of so many pixels; fewer features cannot tell.
+DRIFT_PIXELS, DRIFT_CELL, LEAST_DRIFTING = 3.0, 64.0, 30
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Agreement:
         share: these over the features that lie where both images show something, of the image that
             has fewer there; 0 to 1.
         log_chance: log10 of how often an image agrees as well by chance (see `log_false_alarms`).
+        drift: how far neighbouring features are off in one direction, in working pixels: hardly at
+            all in copies, as all that edits do to the place of a feature differs from feature to
+            feature; 0 where features are too few to tell.
         matrix: (3, 3) maps pixels of the first image to pixels of the second, both upright.
         mirrored: whether that mirrors.
     """
@@ -43,6 +49,7 @@ class Agreement:
     inliers: int
     share: float
     log_chance: float
+    drift: float
     matrix: NDArray[np.float64]
     mirrored: bool
 
@@ -174,13 +181,14 @@ def described(
         matrix = matrix @ flip_in(variant.box)
     rows = np.flatnonzero(matches.candidate == matches.candidate[fit.inliers[0]])
     inliers = agreeing_features(transform.matrix, matches, rows)
+    drift = drift_of(transform.matrix, matches, rows)
     to_image = matrix @ flipped(variant, mirrored)
     within = min(
         features_inside(to_image, variant, other),
         features_inside(np.asarray(np.linalg.inv(to_image), np.float64), other, variant),
     )
     share = min(inliers / max(within, 1), 1.0)
-    return Agreement(inliers, share, chance, matrix / matrix[2, 2], mirrored)
+    return Agreement(inliers, share, chance, drift, matrix / matrix[2, 2], mirrored)
 
 
 def flipped(variant: EncodedImage, mirrored: bool) -> NDArray[np.float64]:
@@ -194,12 +202,40 @@ def agreeing_features(
     """How many features agree with a transform of working pixels, each of either side counted once,
     of all matches of a candidate: verifying looks at the strongest only.
     """
-    placed = project(matrix, pairs_of(matches.query[rows]))
-    missed = np.hypot(*(placed - pairs_of(matches.image[rows])).T)
-    reach = EXACT_PIXELS * max(1.0, float(np.sqrt(abs(np.linalg.det(matrix[:2, :2])))))
-    close = rows[missed < reach]
+    close = rows[np.abs(missed_by(matrix, matches, rows)) < EXACT_PIXELS]
     own, partners = matches.query_feature[close], matches.image_feature[close]
     return int(min(len(np.unique(own)), len(np.unique(partners))))
+
+
+def missed_by(
+    matrix: NDArray[np.float64], matches: Matches, rows: NDArray[np.int64]
+) -> NDArray[np.complex128]:
+    """By how much a transform misses the partners of some matches: working pixels, over the
+    magnification if above 1.
+    """
+    placed = project(matrix, pairs_of(matches.query[rows]))
+    magnified = max(1.0, float(np.sqrt(abs(np.linalg.det(matrix[:2, :2])))))
+    return (placed[:, 0] + 1j * placed[:, 1] - matches.image[rows]) / magnified
+
+
+def drift_of(matrix: NDArray[np.float64], matches: Matches, rows: NDArray[np.int64]) -> float:
+    """How far neighbouring features are off in one direction (see Agreement): the root of the mean
+    product of what any two of a cell are off.
+    """
+    missed = missed_by(matrix, matches, rows)
+    close = np.abs(missed) < DRIFT_PIXELS
+    places, missed = matches.image[rows][close], missed[close]
+    # several features of one place are one: they would agree whatever moved it
+    _, first = np.unique(np.round(places), return_index=True)
+    if len(first) < LEAST_DRIFTING:
+        return 0.0
+    places, missed = places[first], missed[first]
+    cells = np.floor(places.real / DRIFT_CELL) + 1j * np.floor(places.imag / DRIFT_CELL)
+    _, cell = np.unique(cells, return_inverse=True)
+    count = np.bincount(cell)
+    sums = np.bincount(cell, missed.real) + 1j * np.bincount(cell, missed.imag)
+    products = (np.abs(sums) ** 2).sum() - (np.abs(missed) ** 2).sum()
+    return float(np.sqrt(max(products, 0.0) / max((count * (count - 1)).sum(), 1)))
 
 
 def features_inside(matrix: NDArray[np.float64], image: EncodedImage, other: EncodedImage) -> int:

@@ -37,6 +37,7 @@ class Evidence:
         share: these over the features where both images show something, of the image that has fewer
             there.
         log_chance: log10 of how often an image agrees as well by chance.
+        drift: how far neighbouring features are off in one direction (see `Agreement`).
         bits: in how many bits their hashes differ in the best of eight orientations; 64 if that is
             not known.
         alike: how alike their pixels are under it; None where a thumbnail is missing.
@@ -48,13 +49,14 @@ class Evidence:
     inliers: int
     share: float
     log_chance: float
+    drift: float
     bits: int
     alike: Resemblance | None
 
 
 def nothing_in_common(first: int, second: int) -> Evidence:
     """Of two images that were compared in vain."""
-    return Evidence(first, second, np.eye(3), 0, 0.0, 0.0, 64, None)
+    return Evidence(first, second, np.eye(3), 0, 0.0, 0.0, 0.0, 64, None)
 
 
 # Where so large a share of the features agrees exactly, and what does not lie on top, two images
@@ -66,6 +68,9 @@ LEAST_SHARE, LEAST_CORRELATION = 0.04, 0.997
 LEAST_INLIERS = 6
 # Where hashes differ in so few bits it will do that the pixels agree roughly; else as above.
 SURE_BITS, HASH_CORRELATION = 5, 0.9
+# Where neighbouring features are further off in one direction, in working pixels, something has
+# moved against something else: that is another photograph, whatever the pixels say.
+MOST_DRIFT = 0.7
 # Up to so many false alarms, two images show the same thing.
 FALSE_ALARMS = 0.01
 
@@ -93,15 +98,16 @@ def evidence_of(
             agreement.inliers,
             agreement.share,
             agreement.log_chance,
+            agreement.drift,
             hashed[0] if hashed else 64,
             alike,
         )
-    if hashed is None or (found and is_duplicate(found)):
+    if hashed is None or (found and (is_duplicate(found) or found.drift > MOST_DRIFT)):
         return found
     bits, orientation = hashed
     matrix = whole_transform(orientation, *sizes)
     alike = resemblance(matrix, *thumbnails, *sizes) if thumbnails else None
-    whole = Evidence(first, second, matrix, 0, 0.0, 0.0, bits, alike)
+    whole = Evidence(first, second, matrix, 0, 0.0, 0.0, 0.0, bits, alike)
     return whole if found is None or is_duplicate(whole) else found
 
 
@@ -109,7 +115,11 @@ def is_duplicate(evidence: Evidence) -> bool:
     """Whether two images are copies of one picture, or of parts of it."""
     alike, share = evidence.alike, evidence.share
     if evidence.inliers:
-        enough = evidence.inliers >= LEAST_INLIERS
+        enough = (
+            evidence.inliers >= LEAST_INLIERS
+            and evidence.drift <= MOST_DRIFT
+            and beyond_chance(evidence, 1)
+        )
         if alike is None:
             return enough and share > SURE_SHARE
         if alike.correlation > LEAST_CORRELATION:
@@ -121,11 +131,16 @@ def is_duplicate(evidence: Evidence) -> bool:
     return alike.correlation > (HASH_CORRELATION if sure else LEAST_CORRELATION)
 
 
+def beyond_chance(evidence: Evidence, image_count: int) -> bool:
+    """Whether features agree as they would not by chance among so many images."""
+    alarms = evidence.log_chance + np.log10(max(image_count, 1))
+    return bool(evidence.inliers and alarms <= np.log10(FALSE_ALARMS))
+
+
 def verdict(evidence: Evidence, image_count: int) -> Verdict:
     """ "duplicate": copies of one picture, or of parts of it; "near": the same thing is seen in
     both, beyond chance among so many images; or neither.
     """
     if is_duplicate(evidence):
         return "duplicate"
-    alarms = evidence.log_chance + np.log10(max(image_count, 1))
-    return "near" if evidence.inliers and alarms <= np.log10(FALSE_ALARMS) else ""
+    return "near" if beyond_chance(evidence, image_count) else ""

@@ -25,14 +25,14 @@ from .overlay import Resemblance
 
 __all__ = ["KnownPairs", "load_pairs", "save_pairs", "unasked"]
 
-FORMAT = "bovw-pairs-1"
+FORMAT = "bovw-pairs-2"
 # What is stored of each pair, and as what.
 COLUMNS = {
     "pairs": ("<u4", 2),
     "matrix": ("<f8", 9),
     "inliers": ("<u4", 0),
     "bits": ("|u1", 0),
-    "scores": ("<f8", 5),
+    "scores": ("<f8", 6),
 }
 
 
@@ -104,10 +104,11 @@ def parsed(contents: NDArray[Any], columns: dict[str, NDArray[Any]]) -> KnownPai
             inliers,
             share,
             log_chance,
+            drift,
             bits,
             None if np.isnan(alike[0]) else Resemblance(*alike),
         )
-        for (first, second), matrix, inliers, bits, (share, log_chance, *alike) in rows
+        for (first, second), matrix, inliers, bits, (share, log_chance, drift, *alike) in rows
     ]
     return KnownPairs(np.ascontiguousarray(contents).view(np.dtype((np.void, 32))).ravel(), pairs)
 
@@ -142,6 +143,7 @@ def columns_of(pairs: Sequence[Evidence]) -> dict[str, NDArray[Any]]:
             (
                 pair.share,
                 pair.log_chance,
+                pair.drift,
                 *(
                     (pair.alike.correlation, pair.alike.trimmed, pair.alike.tone)
                     if pair.alike

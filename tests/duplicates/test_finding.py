@@ -190,3 +190,15 @@ def test_bad_arguments(words: Vocabulary) -> None:
     index.close()
     with pytest.raises(IndexClosedError):
         find_duplicates(index)
+
+
+def test_another_photograph_of_a_scene_is_no_duplicate(words: Vocabulary) -> None:
+    """Its pixels lie up to 2.5 pixels elsewhere, neighbouring ones alike: a step to the side."""
+    picture = textured(1, 480, 360)
+    y, x = np.mgrid[:360, :480].astype(np.float32)
+    elsewhere = x + np.float32(2.5) * np.sin(y / 30)
+    view = cv2.remap(picture, elsewhere, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    index = filled(words, {"photo": picture, "view": np.asarray(view, np.uint8)})
+    assert not find_duplicates(index).groups
+    report = find_duplicates(index, DuplicateOptions(near=True))
+    assert said(report) == {"photo": {"view": "same thing"}}

@@ -21,8 +21,10 @@ def contents_of(*numbers: int) -> NDArray[np.void]:
 
 
 PAIRS = [
-    Evidence(2, 0, np.arange(9.0).reshape(3, 3), 30, 0.5, -70.5, 4, Resemblance(0.99, 0.999, 2.5)),
-    Evidence(1, 0, np.eye(3), 0, 0.0, 0.0, 64, None),
+    Evidence(
+        2, 0, np.arange(9.0).reshape(3, 3), 30, 0.5, -70.5, 0.2, 4, Resemblance(0.99, 0.999, 2.5)
+    ),
+    Evidence(1, 0, np.eye(3), 0, 0.0, 0.0, 0.0, 64, None),
 ]
 
 

@@ -153,6 +153,26 @@ def test_ten_hostile_clients_do_not_stop_the_eleventh(collection: Path, tmp_path
 
 
 @pytest.mark.slow
+def test_who_finds_no_room_is_told_before_the_body_is_sent(
+    collection: Path, tmp_path: Path
+) -> None:
+    held = PROGRAM.replace("body_seconds=1.5", "body_seconds=60, waiting=0").replace(
+        "cache =", "from bovw.workers import service; service.HELD_SECONDS = 60; cache ="
+    )
+    with running(["-c", held, os.fspath(tmp_path)], collection) as (_, url):
+        host, port = url.removeprefix("http://").strip("/").split(":")
+        head = f"POST {API}/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
+        head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+        with socket.create_connection((host, int(port)), 60) as slow:
+            slow.sendall(head.encode())
+            httpx.get(f"{url}api/v1/healthz")  # it has come to be asked, after that request
+            with socket.create_connection((host, int(port)), 60) as refused:
+                refused.sendall(head.encode())
+                lines = refused.recv(1 << 16).lower().split(b"\r\n")
+                assert lines[0].startswith(b"http/1.1 503") and b"retry-after: 1" in lines
+
+
+@pytest.mark.slow
 def test_what_keeps_it_from_starting_is_said_in_one_line(collection: Path, tmp_path: Path) -> None:
     command = ["serve", "--index", "photos.bovw"]
     done = run(*command, "--host", "0.0.0.0", cwd=collection)
