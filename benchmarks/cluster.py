@@ -131,7 +131,7 @@ def bytes_of(
     cluster: ClusterIndex, replicas: LocalReplicas, queries: Sequence[QueryFeatures]
 ) -> dict[str, list[int]]:
     """What travels: the bytes of each query to a shard, and of all its answers together."""
-    sizes: dict[str, list[int]] = {"query": [], "answers": []}
+    sizes: dict[str, list[int]] = {"query": [], "its answers": []}
     for query in queries:
         variants = encode_variants(query, cluster.vocabulary, OPTIONS)
         outlines, pieces = pack(variants, len(cluster.vocabulary))
@@ -140,11 +140,9 @@ def bytes_of(
         answers = [
             shard.answer(generation, OPTIONS, None, outlines, *pieces) for shard in replicas.shards
         ]
-        sizes["answers"].append(sum(len(pickle.dumps(answer)) for answer in answers))
+        sizes["its answers"].append(sum(len(pickle.dumps(answer)) for answer in answers))
     for name, each in sizes.items():
-        print(
-            f"bytes of a query's {name}: median {statistics.median(each):,.0f}, most {max(each):,}"
-        )
+        print(f"bytes, {name}: median {statistics.median(each):,.0f}, most {max(each):,}")
     return sizes
 
 

@@ -247,7 +247,7 @@ def test_a_replica_that_is_silent_is_passed_over(place: Place) -> None:
 
 
 def test_a_shard_without_replicas_is_named_or_left_out_on_request(place: Place) -> None:
-    config = replace(place.config, hedge_seconds=0.01, timeout_seconds=1)
+    config = replace(place.config, hedge_seconds=0.01, timeout_seconds=0.5)
     gone = {(2, 0), (2, 1)}
     query = textured(4, 160, 120)
     with (
