@@ -14,10 +14,12 @@ import cluster
 import compare
 import costs
 import duplicates
+import faults
 import inspection
 import reliability
 import scale
 import serve
+import vocabulary
 from collection import data_folder, development, small
 from report import circumstances, heading, save
 
@@ -31,7 +33,9 @@ PARTS = {
     "serve": serve,
     "duplicates": duplicates,
     "cluster": cluster,
+    "faults": faults,
     "inspection": inspection,
+    "vocabulary": vocabulary,
 }
 
 

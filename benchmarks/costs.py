@@ -2,7 +2,7 @@
 
 Prints the CPU time of `bovw index --jobs 2` over that of decoding and SIFT by OpenCV alone in two
 processes; the time of a warm search, without extraction, over that of the query's extraction; and
-the time that the command needs to start.
+what it costs to have bovw at all: processor time to start and megabytes on disk, with bounds.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+import footprint
 from collection import Collection
 
 from bovw import ImageIndex, SearchOptions, Vocabulary
@@ -86,16 +86,6 @@ def search_times(index: ImageIndex, queries: list[str]) -> dict[str, list[float]
     return {name: values[1:] for name, values in times.items()}
 
 
-def start_seconds(arguments: list[str]) -> float:
-    """Median seconds of a command over 7 runs."""
-    runs = []
-    for _ in range(7):
-        clock = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-        runs.append(time.perf_counter() - clock)
-    return statistics.median(runs)
-
-
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this part."""
     parser.add_argument("--pictures", type=int, default=600)
@@ -145,13 +135,7 @@ def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]
     ]
     figures["search_to_extraction"] = round(statistics.median(ratios), 2)
     print(f"  search / extraction: median of the ratios {figures['search_to_extraction']}")
-    figures["start_s"] = {
-        "python -c pass": start_seconds(["-c", "pass"]),
-        "bovw --help": start_seconds(["-m", "bovw", "--help"]),
-    }
-    print(
-        "start: " + ", ".join(f"{name} {value:.3f} s" for name, value in figures["start_s"].items())
-    )
+    figures["footprint"] = footprint.run(2 if arguments.small else 7)
     return figures
 
 

@@ -32,6 +32,7 @@ from distractors import Donors
 from bovw import ImageIndex, SearchOptions
 from bovw.evaluation.truth import Query
 from bovw.features.encoding import encode
+from bovw.features.local import QUERY_SHARE
 from bovw.search.query import Clock, QueryFeatures, Variant, extract_query
 from bovw.search.ranking import propose
 
@@ -103,10 +104,13 @@ def ready(index: ImageIndex, queries: list[Query], count: int) -> list[ReadyQuer
 def sized(index: ImageIndex, images: list[str], features: int, count: int) -> list[ReadyQuery]:
     """Queries of a given number of features: the strongest of real pictures that have as many."""
     chosen: list[ReadyQuery] = []
-    spec = index.spec.limited(max_features=features)
+    # what a query has more than an image is counted in
+    spec = index.spec.limited(max_features=features // QUERY_SHARE)
     for path in images[:: max(1, len(images) // (4 * count))]:
+        if len(chosen) == count:
+            break
         found = extract_query(path, spec)
-        if len(found.features) == features and len(chosen) < count:
+        if len(found.features) == features:
             chosen.append(ReadyQuery(path, found, frozenset([path])))
     return chosen
 

@@ -1,7 +1,8 @@
 """How `bovw serve` holds out: requests a second at 1, 4 and 16 clients against the bare library in
 as many processes, latencies, memory, overload, hostile clients.
 
-The clients (httpx, in one process) share the machine with the server. Needs bovw[serve], httpx.
+The clients share the machine with the server: httpx in one process; for overload plain connections,
+as 64 clients of httpx at once take longer to ask than a refusal may. Needs bovw[serve], httpx.
 """
 
 from __future__ import annotations
@@ -147,18 +148,60 @@ def measure_load(
     return figures
 
 
+def request_of(content: bytes) -> bytes:
+    """A search as it is sent."""
+    part = b'Content-Disposition: form-data; name="%s"'
+    body = b"--x\r\n" + part % b"crop" + b"\r\n\r\ntrue\r\n--x\r\n" + part % b"picture"
+    body += b'; filename="query.jpg"\r\n\r\n' + content + b"\r\n--x--\r\n"
+    head = b"POST /api/v1/search HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    head += b"Content-Type: multipart/form-data; boundary=x\r\n"
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+async def crowd(
+    address: tuple[str, int], contents: list[bytes], clients: int, count: int
+) -> list[tuple[int, float]]:
+    """As `load`, with a connection for each request; the seconds are those until the status."""
+    requests, numbers = [request_of(content) for content in contents], iter(range(count))
+    answers: list[tuple[int, float]] = []
+
+    async def client() -> None:
+        for number in numbers:
+            before = time.perf_counter()
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(requests[number % len(requests)])
+            status = int((await reader.readline()).split()[1])
+            answers.append((status, time.perf_counter() - before))
+            await reader.read()
+            writer.close()
+            await asyncio.sleep(status == 503)
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return answers
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time of a process, without that of its children."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure_overload(collection: Collection, contents: list[bytes], clients: int) -> dict[str, Any]:
     """How soon those are told to come back that find no room."""
     options = ("--waiting", str(WAITING))
-    with served(collection.index(), collection.work, *options) as (_, url, _):
+    with served(collection.index(), collection.work, *options) as (pid, url, _):
         asyncio.run(load(url, contents, CORES, CORES))
-        _, answers = asyncio.run(load(url, contents, clients, 4 * clients))
+        place, before = urlsplit(url), processor_seconds(pid)
+        address = (place.hostname or "", place.port or 0)
+        answers = asyncio.run(crowd(address, contents, clients, 4 * clients))
+        taken_by_server = processor_seconds(pid) - before
     refused = [taken for status, taken in answers if status == 503]
     figures = {
         "answered": sum(status == 200 for status, _ in answers),
         "refused": len(refused),
         "refused_p50_ms": quantile(refused, 0.5) if refused else None,
         "refused_p99_ms": quantile(refused, 0.99) if refused else None,
+        "server_cpu_ms_a_request": round(taken_by_server / len(answers) * 1e3, 2),
     }
     print(f"{clients} clients, {WAITING} may wait: {figures}")
     return figures

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .index.record import FileStamp, ImageRecord
     from .index.removal import RemoveReport
     from .index.update import AddReport
+    from .index.upgrade import UpgradeReport
     from .networks.embedder import Embedder
     from .networks.model import load_embedder
     from .networks.text import TextEncoder
@@ -142,6 +143,7 @@ __all__ = [
     "TextEncoder",
     "TrainingReport",
     "Trust",
+    "UpgradeReport",
     "Vocabulary",
     "VocabularyError",
     "__version__",
@@ -186,6 +188,7 @@ HOMES = {
     "index.record": ("FileStamp", "ImageRecord"),
     "index.removal": ("RemoveReport",),
     "index.update": ("AddReport",),
+    "index.upgrade": ("UpgradeReport",),
     "networks.embedder": ("Embedder",),
     "networks.model": ("load_embedder",),
     "networks.text": ("TextEncoder",),

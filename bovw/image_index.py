@@ -22,6 +22,7 @@ from .index.paths import stored_root
 from .index.record import require_id, require_metadata
 from .index.removal import RemoveReport, relocate, remove, remove_ids
 from .index.update import AddReport, Stop, Update
+from .index.upgrade import UpgradeReport, upgrade
 from .index.writer import Writer, create_index, remove_garbage
 from .index_reader import MOST_JOBS, IndexReader, Path, require_least, require_most
 from .networks.embedder import Embedder
@@ -439,6 +440,25 @@ class ImageIndex(IndexReader):
         """
         with self._writer(wait) as writer:
             writer.merge_all()
+
+    def upgrade(self, *, dry_run: bool = False, wait: bool = False) -> UpgradeReport:
+        """Write what an earlier version of this package wrote in the format of this one. No picture
+        is read, and searches answer as before. What is not upgraded is read, too; this is for
+        programs that read no older format, and to be sure of the files while they can be read.
+
+        Each segment is a commit of its own: an interrupted run keeps what was committed, and the
+        next goes on from there. It takes as much free space as the largest segment.
+
+        Args:
+            dry_run: do nothing; the report says what would be done.
+            wait: wait while another process is writing.
+
+        Raises:
+            IndexCorruptError: a segment is damaged, which would not be noticed any more after this.
+            IndexLockedError, ImageIndexError: as `add`.
+        """
+        with self._writer(wait, dry_run) as writer:
+            return upgrade(writer, dry_run)
 
 
 def require_run(

@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ __all__ = [
     "supports",
 ]
 
+# It calls nothing of Python, so one file serves all versions.
+FILE = "_kernel.abi3.so"
 # What this module calls; another one may be left over from an older installation.
 VERSION = 1
 # Words that lie side by side in memory.
@@ -44,18 +45,13 @@ def library() -> ctypes.CDLL | None:
     """The compiled library; None if there is none for this machine, or it is not wanted."""
     if os.environ.get("BOVW_KERNEL") == "0" or sys.byteorder != "little":
         return None
-    for suffix in EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(f"_kernel{suffix}")
-        if path.is_file():
-            try:
-                found = ctypes.CDLL(str(path))
-                version = found.bovw_kernel_version
-            except (OSError, AttributeError):
-                continue
-            version.restype = ctypes.c_int64
-            if version() == VERSION:
-                return found
-    return None
+    try:
+        found = ctypes.CDLL(str(Path(__file__).with_name(FILE)))
+        version = found.bovw_kernel_version
+    except (OSError, AttributeError):
+        return None
+    version.restype = ctypes.c_int64
+    return found if version() == VERSION else None
 
 
 def is_there() -> bool:

@@ -369,6 +369,7 @@ CLOSED: dict[str, Callable[[ImageIndex], object]] = {
     "remove": lambda index: index.remove([]),
     "remove_images": lambda index: index.remove_images([]),
     "merge": lambda index: index.merge(),
+    "upgrade": lambda index: index.upgrade(),
     "refresh": lambda index: index.refresh(),
     "info": lambda index: index.info(),
     "records": lambda index: index.records(),

@@ -80,7 +80,10 @@ def test_compare(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.benchmark
 def test_costs(tmp_path: Path) -> None:
-    assert report_of("costs", tmp_path)["figures"]["build_ms"]["encode"] > 0
+    figures = report_of("costs", tmp_path)["figures"]
+    assert figures["build_ms"]["encode"] > 0
+    sizes = [row for name, row in figures["footprint"]["rows"].items() if name.endswith("MB")]
+    assert len(sizes) == 2 and all(row["measured"] <= row["bound"] for row in sizes)
 
 
 @pytest.mark.slow
@@ -104,6 +107,36 @@ def test_inspection(tmp_path: Path) -> None:
     figures = report_of("inspection", tmp_path)["figures"]
     assert figures["references"] == 2 and figures["wall_ms"]["p99"] >= figures["wall_ms"]["median"]
     assert max(figures["memory_mb"]) - figures["memory_mb"][0] < 20
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark
+def test_vocabulary(tmp_path: Path) -> None:
+    figures = report_of("vocabulary", tmp_path)["figures"]
+    shipped, trained = "65,536 words, 4 a feature", "1,024 words, 4 a feature"
+    few, many = figures["sizes"]
+    assert few["images"] < many["images"]
+    assert few[shipped]["postings"] < many[shipped]["postings"] < many[trained]["postings"]
+    assert all(means["crop10"][0] == 1 for means in figures["recall"]["means"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark
+def test_cluster(tmp_path: Path) -> None:
+    figures = report_of("cluster", tmp_path)["figures"]
+    assert all(row["equal"] == row["queries"] == 4 for row in figures["searches"])
+    assert max(figures["bytes"]["query"]) < 95_000
+    assert [row["nodes"] for row in figures["nodes"]] == [1, 2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark
+@pytest.mark.skipif(os.geteuid() != 0, reason="namespaces are made by root")
+def test_faults(tmp_path: Path) -> None:
+    rows = report_of("faults", tmp_path)["figures"]["faults"]
+    assert len(rows) >= 7
+    for row in rows:
+        assert row["equal"] > 0 and row["other"] == 0, row
 
 
 @pytest.mark.slow

@@ -50,6 +50,7 @@ def calls(index: ImageIndex, vocabulary: Vocabulary, photo: Path) -> Iterator[Ca
     yield index.remove_images, {"ids": "nothing", **nobody}
     yield index.relocate, {"old": "nothing", "new": photo, "wait": False}
     yield index.merge, {"wait": False}
+    yield index.upgrade, nobody
     yield index.describe, {"metadata": {"a": {"kind": "board"}}, "wait": False}
     ways = {"count": None, "distance": None, "confident": False, "least": 2}
     yield partial(cluster_images, index), {"by": "colour", **ways}

@@ -71,6 +71,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("remove", keeping.remove, "Remove images from an index."),
     ("relocate", keeping.relocate, "Tell an index where its pictures are now."),
     ("merge", keeping.merge, "Make an index as small and fast as it can be."),
+    ("upgrade", keeping.upgrade, "Bring an index of an earlier version up to date."),
     ("train-vocab", keeping.train_vocab, "Train a vocabulary on pictures of your own."),
 )
 for name, function, summary in COMMANDS:

@@ -1,4 +1,4 @@
-"""The commands of a cluster: create, index, remove, serve, status, check."""
+"""The commands of a cluster: create, index, remove, serve, status, check, clean."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..cluster.config import ClusterConfig
+    from ..cluster.garbage import Garbage
 
 __all__ = ["app"]
 
@@ -42,6 +43,7 @@ ClusterArgument = Annotated[
 ]
 ShardJobsOption = Annotated[int, option(PLACES, "Processes a shard.", value="N", min=0, max=1024)]
 WATCH_SECONDS = 5.0
+DAY = 86_400.0
 
 
 def create(
@@ -211,15 +213,50 @@ def status(cluster: ClusterArgument, as_json: JsonOption = False) -> None:
 
 
 def check(cluster: ClusterArgument) -> None:
-    """Read all that the newest generation of a cluster consists of, and say what is damaged."""
+    """Read all that the newest generation of a cluster consists of, and say what is damaged; and
+    how much of what is stored nobody needs.
+    """
     from ..cluster.building import check_cluster
+    from ..cluster.garbage import find_garbage
+    from ..cluster.store import opened_store
 
-    damages = check_cluster(config_of(cluster))
+    config = config_of(cluster)
+    damages = check_cluster(config)
     for damage in damages:
         typer.echo(f"{cluster}: {damage}")
+    garbage = None if damages else find_garbage(opened_store(config.store), 0.0)
+    if garbage and garbage.keys:
+        typer.echo(f"{cluster}: {told(garbage)} are not needed: bovw cluster clean")
     typer.echo(f"{cluster}: {'damaged' if damages else 'sound'}")
     if damages:
         raise typer.Exit(1)
+
+
+def clean(
+    cluster: ClusterArgument,
+    older_than: Annotated[
+        float,
+        option(
+            PLACES,
+            "Only what is older than so many days: more than a build takes, and more than anybody "
+            "asks an old generation.",
+            value="DAYS",
+            min=0,
+        ),
+    ] = 7.0,
+) -> None:
+    """Remove from the store what nobody needs: what was cut off has left it, or it is of old
+    generations. Images are not touched.
+    """
+    from ..cluster.garbage import clean_cluster
+
+    removed = clean_cluster(config_of(cluster), older_than * DAY)
+    say(f"{cluster}: {told(removed)} removed")
+
+
+def told(garbage: Garbage) -> str:
+    """How much it is."""
+    return f"{len(garbage.keys):,} objects ({garbage.size_bytes / 1e6:.1f} MB)"
 
 
 def config_of(cluster: Path) -> ClusterConfig:
@@ -236,6 +273,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "serve": serve,
     "status": status,
     "check": check,
+    "clean": clean,
 }
 for name, function in COMMANDS.items():
     example = EXAMPLES[f"cluster {name}"]

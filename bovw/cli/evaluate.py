@@ -16,6 +16,7 @@ import typer
 from ..errors import ParameterError
 from ..reporting import Failure
 from .console import parsed_limits, progress, talkative
+from .opening import opened_searcher
 from .options import (
     CORES,
     EXAMPLES,
@@ -60,6 +61,7 @@ from .scores import (
 )
 
 if TYPE_CHECKING:
+    from ..cluster.cluster_index import ClusterIndex
     from ..evaluation.truth import GroundTruth
     from ..image_index import ImageIndex
     from ..networks.embedder import Embedder
@@ -322,16 +324,17 @@ def search_options(
     )
 
 
-def opened(path: Path, root: Path | None) -> ImageIndex:
-    """The index, once it is sure that what it finds can be scored."""
+def opened(path: Path, root: Path | None) -> ImageIndex | ClusterIndex:
+    """The index or the cluster, once it is sure that what it finds can be scored."""
     from ..evaluation.metrics import require_library
-    from ..image_index import ImageIndex
 
     require_library()
-    return ImageIndex.open(path, picture_root=root)
+    return opened_searcher(path, root)
 
 
-def asked_by(index: ImageIndex, by: str, embedders: Sequence[Embedder] = ()) -> Searcher:
+def asked_by(
+    index: ImageIndex | ClusterIndex, by: str, embedders: Sequence[Embedder] = ()
+) -> Searcher:
     """What is asked: the index, or what is similar in it."""
     from ..similarity.searcher import SimilarSearcher
 

@@ -15,6 +15,7 @@ from ..reporting import Failure
 from .console import parsed_limits, progress, talkative
 from .evaluate import app, asked_by, ground_truth, opened
 from .networks import EmbedOption, EmbedWithOption, parsed_embedders
+from .opening import opened_whole
 from .options import (
     CORES,
     EXAMPLES,
@@ -49,7 +50,7 @@ from .scores import (
 
 if TYPE_CHECKING:
     from ..evaluation.truth import GroundTruth
-    from ..image_index import ImageIndex
+    from ..searcher import Searcher
 
 __all__ = ["app"]
 
@@ -149,6 +150,7 @@ def side_by_side(
     jobs: JobsOption = CORES,
 ) -> None:
     """Ask in all ways, side by side: what finds what, at which cost."""
+    from ..evaluation.metrics import require_library
     from ..evaluation.synthetic import make_synthetic_queries
     from ..evaluation.trec import write_lines
     from ..experiments.modes import default_modes, evaluate_modes, modes_text
@@ -156,11 +158,12 @@ def side_by_side(
     by_class = classes or labels is not None or bool(queries)
     if file and by_class:
         raise ParameterError("--classes, --labels, --queries: there is a ground truth already")
+    require_library()
     embedders, limits = parsed_embedders(embed, embed_with), parsed_limits(limit)
     failed: list[Failure] = []
     with (
         tempfile.TemporaryDirectory(prefix="bovw-") as work,
-        opened(path, root) as index,
+        opened_whole(path, root) as index,
         progress() as bar,
     ):
         if file:
@@ -204,7 +207,7 @@ def unpack(
 
 
 def labelled(
-    index: ImageIndex, labels: Path | None, queries: list[Path] | None, sample: int, seed: int
+    index: Searcher, labels: Path | None, queries: list[Path] | None, sample: int, seed: int
 ) -> GroundTruth:
     """Classes as ground truth."""
     from ..experiments.labels import labelled_truth, read_labels

@@ -1,5 +1,5 @@
 """The commands that look after an index and its vocabulary: list, info, check, remove, relocate,
-merge, train-vocab.
+merge, upgrade, train-vocab.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .console import (
     say,
     say_passed_over,
 )
-from .opening import opened_searcher
+from .opening import opened_index, opened_searcher, require_index
 from .options import (
     CORES,
     DRY,
@@ -49,7 +49,7 @@ from .options import (
 if TYPE_CHECKING:
     from ..searcher import IndexInfo
 
-__all__ = ["check", "info", "list_images", "merge", "relocate", "remove", "train_vocab"]
+__all__ = ["check", "info", "list_images", "merge", "relocate", "remove", "train_vocab", "upgrade"]
 
 
 def remove(
@@ -70,11 +70,10 @@ def remove(
     nul: NulOption = False,
 ) -> None:
     """Remove images from an index. The picture files are not touched."""
-    from ..image_index import ImageIndex
 
     if not photos and not ids:
         raise ParameterError("PHOTOS: name pictures or folders, or images by --id")
-    with ImageIndex.open(path) as target:
+    with opened_index(path) as target:
         reports = []
         if photos:
             reports.append(target.remove(named_paths(photos, nul), dry_run=dry_run, wait=wait))
@@ -101,9 +100,8 @@ def relocate(
     wait: WaitOption = False,
 ) -> None:
     """Give the images of a picture or folder that has moved their new paths. No picture is read."""
-    from ..image_index import ImageIndex
 
-    with ImageIndex.open(path) as target:
+    with opened_index(path) as target:
         relocated, images = target.relocate(old, new, wait=wait), len(target)
     say(f"{path}: {images:,} images: {relocated} relocated")
     if not relocated:
@@ -115,15 +113,37 @@ def merge(path: IndexOption = INDEX_NAME, wait: WaitOption = False) -> None:
     """Merge an index into one segment and drop what is deleted. Adding does as much as searches
     need by itself.
     """
-    from ..image_index import ImageIndex
 
-    with ImageIndex.open(path) as target:
+    with opened_index(path) as target:
         before = target.info()
         target.merge(wait=wait)
         after = target.info()
     segments = f"{before.segment_count} segments -> {after.segment_count}"
     sizes = f"{before.size_bytes:,} bytes -> {after.size_bytes:,}"
     say(f"{path}: {segments}, {sizes}")
+
+
+def upgrade(
+    path: IndexOption = INDEX_NAME, dry_run: DryRunOption = False, wait: WaitOption = False
+) -> None:
+    """Write an index of an earlier version of bovw in the format of this one. No picture is read,
+    and searches answer as before.
+    """
+    from ..index.manifest import VERSION
+
+    with opened_index(path) as target:
+        report = target.upgrade(dry_run=dry_run, wait=wait)
+    if report.is_current:
+        say(f"{path}: is of format {VERSION}, the newest: there is nothing to do")
+    else:
+        version = f"format {report.version}" if report.version < VERSION else "older segments"
+        written = f"{report.segment_count} segments written anew, {report.size_bytes:,} bytes"
+        say(f"{path}: {version} -> format {VERSION}: {written}{DRY * dry_run}")
+    if report.incomplete_count:
+        note(
+            f"{report.incomplete_count:,} images lack what `similar`, `map` and `duplicates` look "
+            f"at: `bovw index --complete` reads their pictures again"
+        )
 
 
 def info(path: IndexOption = INDEX_NAME, as_json: JsonOption = False) -> None:
@@ -168,6 +188,7 @@ def check(path: IndexOption = INDEX_NAME) -> None:
     """
     from ..index.check import check_index
 
+    require_index(path)
     with progress() as bar:
         report = check_index(path, bar)
     for name in report.leftovers:
@@ -185,8 +206,23 @@ def train_vocab(
     photos: Annotated[list[str], PHOTOS],
     out: Annotated[Path, option(FEATURE_PANEL, "Folder to write the vocabulary to.", value="PATH")],
     words: Annotated[
-        int, option(FEATURE_PANEL, "How many visual words.", value="N", min=2)
-    ] = 65_536,
+        int | None,
+        option(
+            FEATURE_PANEL,
+            "How many visual words. By default as many as suit --collection.",
+            value="N",
+            min=2,
+        ),
+    ] = None,
+    collection: Annotated[
+        int | None,
+        option(
+            FEATURE_PANEL,
+            "How many images the collection will have. By default as many as are given.",
+            value="N",
+            min=1,
+        ),
+    ] = None,
     features: Annotated[str, FEATURES] = "rootsift",
     seed: Annotated[
         int, option(FEATURE_PANEL, "Same seed and pictures, same vocabulary.", value="N", min=0)
@@ -209,11 +245,12 @@ def train_vocab(
     need none.
     """
     from ..features.local import FeatureSpec
-    from ..features.training import train_vocabulary
+    from ..features.training import recommended_words, train_vocabulary
     from ..pictures.folders import find_images
 
     spec, limits = FeatureSpec(features), parsed_limits(limit)
     found = find_images(named_paths(photos, nul))
+    suiting = recommended_words(collection or len(found.files), features)
     require_folder(out)
     with Failures(report_errors) as failures:
         for problem in found.problems:
@@ -221,7 +258,7 @@ def train_vocab(
         with progress() as bar:
             vocabulary, report = train_vocabulary(
                 list(found.files),
-                words,
+                words or suiting,
                 spec,
                 max_descriptors=max_descriptors,
                 seed=seed,
@@ -237,6 +274,8 @@ def train_vocab(
         f"{report.image_count:,} images; {report.unused_words:,} words never used, "
         f"imbalance {report.imbalance:.2f}"
     )
+    if len(vocabulary) != suiting:
+        say(f"recommended for {collection or len(found.files):,} images: {suiting:,} words")
     if failures.reasons:
         raise typer.Exit(1)
 

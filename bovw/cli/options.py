@@ -112,8 +112,13 @@ EXAMPLES = {
         """,
     "relocate": "bovw relocate ~/pics ~/Bilder                   after mv ~/pics ~/Bilder",
     "merge": "bovw merge --index photos.bovw",
+    "upgrade": """
+        bovw upgrade --dry-run                          what would be written anew
+        bovw upgrade --index photos.bovw
+        """,
     "train-vocab": """
         bovw train-vocab ~/Pictures --out my-words --words 20000
+        bovw train-vocab sample --out my-words --collection 5000000
         bovw index ~/Pictures --vocab my-words
         """,
     "cluster create": "bovw cluster create photos.toml --shards 8 --store s3://bucket/photos",
@@ -122,6 +127,7 @@ EXAMPLES = {
     "cluster serve": "bovw cluster serve photos.toml",
     "cluster status": "bovw cluster status photos.toml --json",
     "cluster check": "bovw cluster check photos.toml",
+    "cluster clean": "bovw cluster clean photos.toml --older-than 3",
     "evaluate self": "bovw evaluate self --report evaluation.html",
     "evaluate truth": "bovw evaluate truth queries.tsv --save scores.json",
     "evaluate run": "bovw evaluate run other.trec --truth queries.tsv",

@@ -13,6 +13,7 @@ import typer
 from ..errors import OutputError, ParameterError, printable
 from ..reporting import Progress
 from .console import Failures, note, parsed_limits, progress, say, warn
+from .opening import opened_index, opened_whole
 from .options import (
     ACTIONS,
     CORES,
@@ -104,11 +105,11 @@ def cluster(
     """
     if context.invoked_subcommand:
         return
-    from ..image_index import ImageIndex
     from ..overview.clusters import cluster_images
 
     limits, name = parsed_limits(limit), parsed_label(label)
-    with ImageIndex.open(path, picture_root=root) as source, Failures(None) as failures:
+    opening = opened_index if name else opened_whole  # who gives labels changes the index
+    with opening(path, root) as source, Failures(None) as failures:
         with progress() as bar:
             found = cluster_images(
                 source,
@@ -246,7 +247,6 @@ def map_index(
     limit: LimitOption = [],  # noqa: B006
 ) -> None:
     """Lay the images of an index out in two dimensions: what looks alike lies near."""
-    from ..image_index import ImageIndex
     from ..overview.maps import NAMES, TRIED, map_images
     from ..report.html import Page
 
@@ -255,7 +255,7 @@ def map_index(
         raise ParameterError("map: says nothing by itself: give --page, --picture, --csv or --tune")
     if tune and neighbours is not None:
         raise ParameterError("--tune: tries numbers of neighbours, and --neighbours gives one")
-    with ImageIndex.open(path, picture_root=root) as source, Failures(None) as failures:
+    with opened_whole(path, root) as source, Failures(None) as failures:
         require_picture(picture, len(source))
         with progress() as bar:
             found = map_images(

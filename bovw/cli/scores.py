@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..evaluation.scores import Evaluation
     from ..evaluation.sweep import Sweep
     from ..evaluation.truth import GroundTruth
-    from ..image_index import ImageIndex
+    from ..searcher import Searcher
 
 __all__ = [
     "FORMAT",
@@ -149,7 +149,7 @@ class Outputs:
     queries_stay: bool = True
 
 
-def index_facts(index: ImageIndex, path: Path, jobs: int) -> dict[str, Any]:
+def index_facts(index: Searcher, path: Path, jobs: int) -> dict[str, Any]:
     """What the scores of an index depend on."""
     info = index.info()
     facts = {"path": str(path), "images": info.image_count, "vocabulary": info.vocabulary}

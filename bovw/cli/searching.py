@@ -278,6 +278,10 @@ def compare(
             max=10,
         ),
     ] = 1.0,
+    box: Annotated[
+        str | None,
+        option(PICTURES, "Compare this part of SECOND, in pixels.", value="X,Y,W,H"),
+    ] = None,
     mirror: MirrorOption = True,
     false_alarms: FalseAlarmsOption = 0.01,
     features: Annotated[str, FEATURES] = "rootsift",
@@ -301,6 +305,7 @@ def compare(
         sensitivity=sensitivity,
         mirror_too=mirror,
         false_alarms=false_alarms,
+        box=parsed_box(box),
     )
     for name, note in zip((first, second), comparison.notes, strict=True):
         if note:

@@ -85,7 +85,7 @@ def serve(
         Path | None,
         option(
             PLACES,
-            "The folder for thumbnails and uploaded queries.",
+            "The folder for thumbnails, uploaded queries and surveys.",
             value="FOLDER",
             env="CACHE",
             show_default="~/.cache/bovw",

@@ -25,6 +25,7 @@ from .console import (
     warn,
 )
 from .networks import EmbedOption, EmbedWithOption, parsed_embedders, parsed_encoder
+from .opening import opened_searcher, opened_whole
 from .options import (
     FEATURE_PANEL,
     HOW,
@@ -111,7 +112,6 @@ def similar(
     """Find the images that look like a picture as a whole: copies, and other views of a scene or
     thing. What is small in an image, and products that differ in a detail, are for search.
     """
-    from ..image_index import ImageIndex
     from ..report.html import Page
     from ..similarity.similar import find_similar, find_similar_to_text
 
@@ -124,7 +124,7 @@ def similar(
     wanted: dict[str, Any] = {"k": k, "where": parsed_pairs("--where", where) or None}
     asked = names if text is None else [text]
     with (
-        ImageIndex.open(path, picture_root=root) as source,
+        opened_searcher(path, root) as source,
         Page(report, report_title(asked)) if report else nullcontext() as page,
     ):
         detail(f"{path}: {len(source):,} images")
@@ -262,7 +262,6 @@ def duplicates(
     from ..duplicates.finding import find_duplicates
     from ..duplicates.listing import csv_text, write_page, write_script
     from ..duplicates.options import DuplicateOptions, read_ignored
-    from ..image_index import ImageIndex
 
     try:
         for file in (report, delete_script):
@@ -278,11 +277,11 @@ def duplicates(
             reference=reference,
             ignore=read_ignored(ignore) if ignore else (),
         )
-        with ImageIndex.open(path, picture_root=root) as index, progress() as bar:
+        with opened_whole(path, root) as index, progress() as bar:
             if against is None:
                 found = find_duplicates(index, options, progress=bar)
             else:
-                with ImageIndex.open(against) as other:
+                with opened_whole(against) as other:
                     found = find_duplicates(index, options, against=other, progress=bar)
         for text in found.notes:
             note(text)

@@ -101,7 +101,7 @@ def create_cluster(
         max_features=max_features,
         max_side=max_side,
     ) as index:
-        entry = entry_of(store, folder, index)
+        entry = entry_of(store, folder, index, set())
         spec = index.spec
     shutil.rmtree(folder)
     return publish(
@@ -109,11 +109,11 @@ def create_cluster(
     )
 
 
-def entry_of(store: Store, folder: Path, index: ImageIndex) -> ShardEntry:
-    """Store the newest generation of the index of a shard."""
+def entry_of(store: Store, folder: Path, index: ImageIndex, known: set[str]) -> ShardEntry:
+    """Store the newest generation of the index of a shard; `known` as of `push_index`."""
     snapshot = index._snapshot
     return ShardEntry(
-        listing=push_index(store, folder),
+        listing=push_index(store, folder, known),
         image_count=snapshot.image_count,
         feature_count=sum(entry.feature_count for entry in snapshot.manifest.segments),
         documents=store_counts(store, snapshot.document_frequencies),
@@ -143,7 +143,9 @@ def update_shard(
     on this machine is not done again.
     """
     store, folder = opened_store(config.store), work_folder(config, task)
-    resume(store, config, task, folder)
+    stored = stored_before(store, task)
+    resume(store, config, stored, folder)
+    known = listed_objects(store, task.entry.listing) | listed_objects(store, stored)
     report = ShardReport(task.shard, task.entry)
     with ImageIndex.open(folder, picture_root=config.picture_root) as index:
         if task.remove:
@@ -155,10 +157,10 @@ def update_shard(
             report.changed += done.changed
             report.unchanged += done.unchanged
             report.failed += done.failed
-            report.entry = entry_of(store, folder, index)
+            report.entry = entry_of(store, folder, index, known)
             store.put(progress_key(task), json.dumps(vars(report.entry)).encode())
         if not task.add:
-            report.entry = entry_of(store, folder, index)
+            report.entry = entry_of(store, folder, index, known)
     return report
 
 
@@ -172,16 +174,19 @@ def work_folder(config: ClusterConfig, task: Task) -> Path:
     return Path(config.cache) / "work" / f"{task.generation:08d}-{task.shard:04d}"
 
 
-def resume(store: Store, config: ClusterConfig, task: Task, folder: Path) -> None:
-    """See to it that there is an index to go on with: the one that is there, else the one that
-    another machine has stored last, else that of the generation.
-    """
+def stored_before(store: Store, task: Task) -> str:
+    """The listing of what an earlier attempt has stored last, else that of the generation."""
+    try:
+        return str(json.loads(store.get(progress_key(task)))["listing"])
+    except FileNotFoundError:
+        return task.entry.listing
+
+
+def resume(store: Store, config: ClusterConfig, listing: str, folder: Path) -> None:
+    """See to it that there is an index to go on with: the one that is there, else a stored one."""
     with suppress(IndexMissingError), ImageIndex.open(folder):
         return
     shutil.rmtree(folder, ignore_errors=True)
-    listing = task.entry.listing
-    with suppress(FileNotFoundError):
-        listing = str(json.loads(store.get(progress_key(task)))["listing"])
     cache = Path(config.cache)
     pulled = cache / "shards" / listing
     pull_index(store, listing, pulled, cache)

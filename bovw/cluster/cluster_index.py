@@ -5,30 +5,38 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ..answers.answer import answer, notes_of
-from ..answers.parts import StoredFeatures
-from ..errors import ClusterError, ImageError, IndexClosedError, ParameterError, ShardMissingError
+from ..errors import (
+    ClusterError,
+    ImageError,
+    IndexClosedError,
+    ParameterError,
+    ShardMissingError,
+    path_text,
+)
 from ..features.local import FeatureSpec
 from ..features.vocabulary import Vocabulary
+from ..image_index import ImageIndex
 from ..index.paths import PictureRoot
 from ..index.record import ImageRecord
 from ..index_reader import require_least, with_full_path
 from ..pictures.reading import LIMITS, Box, Limits, Source, name_of
 from ..reporting import Failure
 from ..search.options import SearchOptions, chosen_options
-from ..search.query import Clock, QueryFeatures, Variant, extract_query
-from ..search.ranking import PartAnswer
+from ..search.query import Clock, QueryFeatures, extract_query
 from ..search.result import SearchResult
 from ..searcher import IndexInfo, SearchRequest
 from .config import ClusterConfig, read_config
+from .gathering import gathered_index
 from .manifest import ClusterManifest, read_latest
 from .objects import pull_index
+from .parts import ShardParts, ShardWholes
 from .routing import LocalReplicas, Replicas, ask_all
 from .store import opened_store
 
@@ -111,6 +119,35 @@ class ClusterIndex:
         """How pictures are extracted."""
         return self.manifest.features
 
+    @property
+    def generation(self) -> int:
+        """Which generation is asked: it counts commits."""
+        return self.manifest.generation
+
+    @property
+    def picture_root(self) -> str:
+        """The folder that pictures are stored relative to, on all machines."""
+        return self.config.picture_root
+
+    def newer(self) -> ClusterManifest | None:
+        """The newest generation, once a replica of each shard has it; None if it is the one that is
+        asked.
+
+        Raises:
+            ClusterError: it cannot be opened.
+        """
+        newest = read_latest(self._store)
+        if newest.generation == self.manifest.generation:
+            return None
+        _, missing = self._ask_all("open", newest.generation)
+        for error in missing.values():
+            raise error
+        return newest
+
+    def move_to(self, newer: ClusterManifest) -> None:
+        """Ask a generation that `newer` gave from now on."""
+        self._manifest = newer
+
     def refresh(self) -> bool:
         """Move on to the newest generation, once a replica of each shard has it. Returns whether
         there was a newer one.
@@ -118,14 +155,10 @@ class ClusterIndex:
         Raises:
             ClusterError: it cannot be opened; the cluster stays where it was.
         """
-        newest = read_latest(self._store)
-        if newest.generation == self.manifest.generation:
-            return False
-        _, missing = self._ask_all("open", newest.generation)
-        for error in missing.values():
-            raise error
-        self._manifest = newest
-        return True
+        newer = self.newer()
+        if newer:
+            self.move_to(newer)
+        return newer is not None
 
     def ready(self) -> dict[int, ShardMissingError]:
         """Have a replica of each shard open this generation; which shards do not, and why."""
@@ -138,17 +171,48 @@ class ClusterIndex:
         shards = range(self.config.shards)
         return ask_all(self._replicas, self.config, shards, next(self._turns), method, *arguments)
 
-    def _ask(self, method: str, *arguments: Any) -> list[Any]:
-        """What the shards answer. Raises ShardMissingError."""
-        answers, missing = self._ask_all(method, *arguments)
+    def _asked(
+        self, manifest: ClusterManifest, method: str, *arguments: Any, every: bool = False
+    ) -> tuple[list[Any], str]:
+        """What the shards say of a generation, in their order; and a note that some are missing,
+        and what share of the images the others hold, or an empty one.
+
+        Args:
+            method, arguments: of `Shard`; the first argument, the generation, is put before them.
+            every: whether every shard must answer, even if partial answers are allowed.
+
+        Raises:
+            ShardMissingError: no replica of a shard answers, and all must.
+            ClusterError: no shard answers.
+        """
+        answers, missing = self._ask_all(method, manifest.generation, *arguments)
         for shard in sorted(missing):
-            raise missing[shard]
-        return [answers[shard] for shard in sorted(answers)]
+            if every or not self.config.partial:
+                raise missing[shard]
+        if not answers:
+            raise ClusterError("no shard answers: " + str(next(iter(missing.values()))))
+        note = ""
+        if missing:
+            held = sum(manifest.shards[shard].image_count for shard in answers)
+            names = ", ".join(map(str, sorted(missing)))
+            share = held / max(manifest.image_count, 1)
+            note = f"shards {names} are missing: {share:.0%} of the images were asked"
+        return [answers[shard] for shard in sorted(answers)], note
+
+    def wholes(self) -> ShardWholes:
+        """Its images as wholes, of the generation that is asked: what `find_similar` compares."""
+        return ShardWholes(self.manifest, self.vocabulary, self._root, self._asked)
 
     @property
     def _root(self) -> PictureRoot:
         """Where the pictures are."""
         return PictureRoot(Path(self.config.cache), self.config.picture_root)
+
+    def gathered(self) -> ImageIndex:
+        """All images of the generation that is asked, as one index on this machine: for
+        `find_duplicates` and whatever else compares all with all. See `gathering.gathered_index`.
+        """
+        return gathered_index(self.config, self.manifest)
 
     def info(self) -> IndexInfo:
         """What the cluster is, in numbers; what its shards take on disk is not among them."""
@@ -171,24 +235,49 @@ class ClusterIndex:
 
     def records(self) -> Iterator[ImageRecord]:
         """The images, shard by shard, with paths that can be opened."""
-        generation, full_path = self.manifest.generation, self._root.opener()
-        for shard in range(self.config.shards):
-            for first in itertools.count(0, RECORDS):
-                found, missing = ask_all(
-                    *(self._replicas, self.config, [shard], next(self._turns)),
-                    *("records", generation, first, RECORDS),
-                )
-                for error in missing.values():
-                    raise error
-                yield from (with_full_path(record, full_path) for record in found[shard])
-                if len(found[shard]) < RECORDS:
-                    break
+        manifest = self.manifest
+        for first in range(0, manifest.image_count, RECORDS):
+            yield from self._page(manifest, first, RECORDS)
+
+    def page(self, first: int, count: int) -> list[ImageRecord]:
+        """Some of the `records`, of which `first` come before; what lies before is not read."""
+        return self._page(self.manifest, first, count)
+
+    def _page(self, manifest: ClusterManifest, first: int, count: int) -> list[ImageRecord]:
+        """Some of the images of a generation. Raises ShardMissingError."""
+        full_path, found = self._root.opener(), list[ImageRecord]()
+        last, shard_first = first + count, 0
+        for shard, entry in enumerate(manifest.shards):
+            low = max(first - shard_first, 0)
+            high = min(last - shard_first, entry.image_count)
+            shard_first += entry.image_count
+            if low >= high:
+                continue
+            answers, missing = ask_all(
+                *(self._replicas, self.config, [shard], next(self._turns)),
+                *("records", manifest.generation, low, high - low),
+            )
+            for error in missing.values():
+                raise error
+            found += [with_full_path(record, full_path) for record in answers[shard]]
+        return found
 
     def record(self, name: str) -> ImageRecord | None:
         """The image of an id, with a path that can be opened; None if there is none."""
-        for found in self._ask("find", self.manifest.generation, [name]):
+        for found in self._asked(self.manifest, "find", [name], every=True)[0]:
             if name in found:
                 return with_full_path(found[name], self._root.full)
+        return None
+
+    def record_of_file(self, path: str | os.PathLike[str]) -> ImageRecord | None:
+        """See `IndexReader.record_of_file`."""
+        return self.record(self._root.stored(path_text("path", path)))
+
+    def record_of_key(self, key: str) -> ImageRecord | None:
+        """See `IndexReader.record_of_key`."""
+        for found in self._asked(self.manifest, "find_key", key, every=True)[0]:
+            if found is not None:
+                return with_full_path(found, self._root.full)
         return None
 
     def search(
@@ -225,7 +314,7 @@ class ClusterIndex:
         if where is not None and not isinstance(where, Mapping):
             raise ParameterError(f"where: {where!r:.60} is not an object")
         clock = clock or Clock()
-        parts = ShardParts(self, where)
+        parts = ShardParts(self.manifest, self.vocabulary, self._asked, where)
         full_path, unread = self._root.opener(), list[str]()
         matches = answer(parts, self.vocabulary, query, options, full_path, clock, unread)
         notes = [*notes_of(query, parts.image_count, unread), parts.note]
@@ -273,54 +362,5 @@ class ClusterIndex:
             )
         except ImageError as error:
             return Failure(name_of(request.query), error.reason)
-
-
-class ShardParts:
-    """The shards of one generation as parts of a collection.
-
-    Attributes:
-        note: that shards are missing, and what share of the images the others hold; else empty.
-    """
-
-    def __init__(self, cluster: ClusterIndex, where: Mapping[str, Any] | None) -> None:
-        self.cluster, self.manifest = cluster, cluster.manifest
-        self.where = None if where is None else dict(where)
-        self.note = ""
-
-    @property
-    def spec(self) -> FeatureSpec:
-        """How the pictures were extracted."""
-        return self.manifest.features
-
-    @property
-    def image_count(self) -> int:
-        """Live images of the whole."""
-        return self.manifest.image_count
-
-    def ask(
-        self, variants: Sequence[Variant], options: SearchOptions, clock: Clock
-    ) -> list[PartAnswer]:
-        """What each shard says of a query. Raises ShardMissingError."""
-        answers, missing = self.cluster._ask_all(
-            "answer", self.manifest.generation, list(variants), options, self.where
-        )
-        clock.lap("shards")
-        for shard in sorted(missing):
-            if not self.cluster.config.partial:
-                raise missing[shard]
-        if missing:
-            held = sum(self.manifest.shards[shard].image_count for shard in answers)
-            names = ", ".join(map(str, sorted(missing)))
-            share = held / max(self.image_count, 1)
-            self.note = f"shards {names} are missing: {share:.0%} of the images were asked"
-        if not answers:
-            raise ClusterError("no shard answers: " + str(next(iter(missing.values()))))
-        return [answers[shard] for shard in sorted(answers)]
-
-    def features_of(self, ids: Sequence[str]) -> dict[str, StoredFeatures]:
-        """The features of some images, by their ids."""
-        generation = self.manifest.generation
-        found: dict[str, StoredFeatures] = {}
-        for each in self.cluster._ask("features_of", generation, list(ids)):
-            found.update(each)
-        return found
+        except ParameterError as error:  # its box
+            return Failure(name_of(request.query), str(error))

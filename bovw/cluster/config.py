@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ClusterError, ParameterError
 
-__all__ = ["ClusterConfig", "read_config", "write_config"]
+__all__ = ["ClusterConfig", "is_cluster", "read_config", "write_config"]
 
 HEADER = "# A cluster of bovw: docs/cluster.md says what each line means.\n"
 MOST_SHARDS = 4096
@@ -57,6 +57,11 @@ class ClusterConfig:
         for name, sound in checks.items():
             if not sound:
                 raise ParameterError(f"{name}: {getattr(self, name)!r} cannot be used")
+
+
+def is_cluster(path: Path) -> bool:
+    """Whether a path names a cluster rather than an index: by a file that ends in .toml."""
+    return path.suffix == ".toml" and not path.is_dir()
 
 
 def read_config(path: str | os.PathLike[str]) -> ClusterConfig:

@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from ..errors import ClusterError, MissingLibraryError
@@ -27,7 +28,14 @@ from .routing import LocalReplicas, Replicas
 from .shard import Shard
 from .store import opened_store
 
-__all__ = ["HERE", "RayReplicas", "change_cluster", "connect", "opened_replicas"]
+__all__ = [
+    "HERE",
+    "RayReplicas",
+    "change_cluster",
+    "connect",
+    "opened_replicas",
+    "shared_config",
+]
 
 # Stands for an address: no Ray, all shards in this process.
 HERE = "here"
@@ -62,6 +70,7 @@ def connect(config: ClusterConfig) -> Any:
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False}
     if own:
         options |= {
+            "address": "local",  # not to somebody else's Ray, if one runs here
             "num_cpus": max(os.cpu_count() or 1, config.shards * config.replicas),
             "include_dashboard": False,
             "object_store_memory": STORE_BYTES,
@@ -175,6 +184,16 @@ def replica_name(config: ClusterConfig, shard: int, replica: int) -> str:
 def opened_replicas(config: ClusterConfig) -> Replicas:
     """Who answers for a cluster: replicas on its machines, or this process."""
     return LocalReplicas(config) if config.address == HERE else RayReplicas(config)
+
+
+def shared_config(config: ClusterConfig) -> ClusterConfig:
+    """What other processes of this machine are told, so that they ask the replicas that this one
+    has started.
+    """
+    if config.address:
+        return config
+    address = connect(config).get_runtime_context().gcs_address
+    return replace(config, address=address)
 
 
 def change_cluster(

@@ -20,6 +20,8 @@ from .store import Store
 __all__ = [
     "ClusterManifest",
     "ShardEntry",
+    "generation_of",
+    "generations",
     "publish",
     "read_generation",
     "read_latest",
@@ -124,8 +126,14 @@ def publish(
 
 def generations(store: Store) -> list[int]:
     """The generations that there are, ascending."""
-    found = map(NAME.fullmatch, store.keys("manifest-"))
-    return sorted(int(match[1]) for match in found if match)
+    found = map(generation_of, store.keys("manifest-"))
+    return sorted(number for number in found if number is not None)
+
+
+def generation_of(key: str) -> int | None:
+    """The generation that a key of the store is the manifest of; None if it is none."""
+    match = NAME.fullmatch(key)
+    return int(match[1]) if match else None
 
 
 def read_latest(store: Store) -> ClusterManifest:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -21,13 +22,18 @@ from ..storage.directory import Directory
 from .store import Store
 
 __all__ = [
+    "OBJECT",
     "get_object",
+    "key_of",
     "listed_objects",
     "pull_index",
     "push_index",
     "put_object",
     "verify_object",
 ]
+
+# The keys of objects.
+OBJECT = re.compile(r"objects/[0-9a-f]{2}/[0-9a-f]{64}")
 
 
 def key_of(sha256: str) -> str:
@@ -36,10 +42,11 @@ def key_of(sha256: str) -> str:
 
 
 def put_object(store: Store, content: bytes) -> str:
-    """Store some bytes; returns their SHA-256, which names them."""
+    """Store some bytes; returns their SHA-256, which names them. If they are there, they are young
+    again, so that nobody removes them (see `garbage`).
+    """
     sha256 = hashlib.sha256(content).hexdigest()
-    if not store.has(key_of(sha256)):
-        store.put(key_of(sha256), content)
+    store.put(key_of(sha256), content)
     return sha256
 
 
@@ -66,7 +73,7 @@ def listing_of(folder: Path) -> dict[str, str]:
     for entry in manifest.segments:
         inside = f"segments/{entry.name}"
         files[f"{inside}/segment.json"] = entry.sha256
-        for file, facts in Segment.read_files(storage, entry).items():
+        for file, facts in Segment.read_header(storage, entry).files.items():
             files[f"{inside}/{file}"] = facts["sha256"]
         if entry.deletion:
             flags, documents = deletion_files(entry.deletion.name)
@@ -76,15 +83,18 @@ def listing_of(folder: Path) -> dict[str, str]:
     return files
 
 
-def push_index(store: Store, folder: Path) -> str:
+def push_index(store: Store, folder: Path, known: set[str]) -> str:
     """Store the newest generation of an index. Returns the SHA-256 of its listing, which names it.
 
-    What is there already is not sent again.
+    Args:
+        known: names of objects that are needed, thus there, and are not sent again; those that are
+            sent now are added. What else the store has may be about to be removed.
     """
     listing = listing_of(folder)
     for file, sha256 in listing.items():
-        if not store.has(key_of(sha256)):
+        if sha256 not in known:
             store.upload(key_of(sha256), folder / file)
+            known.add(sha256)
     return put_object(store, json.dumps(listing, sort_keys=True).encode())
 
 
@@ -108,6 +118,8 @@ def pull_index(store: Store, listing: str, folder: Path, cache: Path, part: str 
         for file, sha256 in files.items():
             if not file.startswith(part):
                 continue
+            if os.path.isabs(file) or os.pardir in Path(file).parts:
+                raise ClusterError(f"{store.name}: {listing} names {file!r}, beside the index")
             target = temporary / file
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(cached(store, sha256, cache), target)

@@ -19,14 +19,17 @@ from ..index.snapshot import newest_snapshot
 from ..search.collection import Collection
 from ..search.match import rows_of_matches
 from ..search.options import SearchOptions
-from ..search.query import Variant
 from ..search.ranking import PartAnswer, answer_part, may_be_among_first
+from ..similarity.mixture import Mixture
+from ..similarity.parts import PartMatches, columns_of, compare_part
+from ..similarity.whole import Whole, whole_of_image
 from ..storage.directory import Directory
 from .manifest import read_generation
 from .objects import pull_index
+from .packing import Outline, unpack
 from .store import opened_store
 
-__all__ = ["Shard"]
+__all__ = ["KEPT", "Shard"]
 
 # Generations that stay open: queries may come late.
 KEPT = 3
@@ -77,12 +80,15 @@ class Shard:
     def answer(
         self,
         generation: int,
-        variants: Sequence[Variant],
         options: SearchOptions,
-        where: Mapping[str, Any] | None = None,
+        where: Mapping[str, Any] | None,
+        outlines: Sequence[Outline],
+        *pieces: bytes,
     ) -> PartAnswer:
-        """What this shard says of a query, with all that the others need of it."""
+        """What this shard says of a query (see `pack`), with all that the others need of it."""
         collection = self.collection(generation)
+        word_count = len(collection.statistics.document_frequencies)
+        variants = unpack(outlines, pieces, word_count)
         if where is not None:
             collection = collection.restricted_to(collection.snapshot.with_metadata(where))
         return portable(answer_part(collection, variants, options), options)
@@ -90,6 +96,25 @@ class Shard:
     def features_of(self, generation: int, ids: Sequence[str]) -> dict[str, StoredFeatures]:
         """The features of those of some images that are in this shard."""
         return LocalParts([self.collection(generation)]).features_of(ids)
+
+    def columns(self, generation: int) -> frozenset[str]:
+        """The columns that some images of this shard have."""
+        return columns_of(self.collection(generation))
+
+    def whole(self, generation: int, name: str, weights: Mixture) -> Whole | None:
+        """What is known of an image as a whole; None if it is not in this shard."""
+        return whole_of_image(self.collection(generation), name, weights)
+
+    def compare(
+        self,
+        generation: int,
+        whole: Whole,
+        weights: Mixture,
+        k: int,
+        where: Mapping[str, Any] | None,
+    ) -> PartMatches:
+        """The images of this shard that are most similar to a query as a whole."""
+        return compare_part(self.collection(generation), whole, weights, k, where)
 
     def records(self, generation: int, first: int, count: int) -> list[ImageRecord]:
         """Some of the live images, in the order in which they were added."""
@@ -101,6 +126,10 @@ class Shard:
         """Those of some images that are in this shard."""
         found = self.collection(generation).snapshot.find(ids)
         return {name: record for name, (_, record) in found.items()}
+
+    def find_key(self, generation: int, key: str) -> ImageRecord | None:
+        """The image whose id has a hash that begins so; None if it is not in this shard."""
+        return self.collection(generation).snapshot.find_key(key)
 
 
 def portable(answer: PartAnswer, options: SearchOptions) -> PartAnswer:

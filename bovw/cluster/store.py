@@ -7,16 +7,36 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import ClusterError, MissingLibraryError
 
-__all__ = ["BucketStore", "FolderStore", "Store", "opened_store"]
+__all__ = ["TEMPORARY", "BucketStore", "FolderStore", "Store", "StoredObject", "opened_store"]
 
 # What S3-compatible stores say of an object that is there already, or is being written by another.
 TAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 ABSENT = ("NoSuchKey", "NotFound", "404")
+
+
+# So begins what is not an object yet, or will never be, if its writer was killed.
+TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What is known of an object without reading it.
+
+    Attributes:
+        key: its key.
+        size_bytes: its length.
+        modified: when it was stored, in seconds by the clock of the store.
+    """
+
+    key: str
+    size_bytes: int
+    modified: float
 
 
 class Store(Protocol):
@@ -48,6 +68,9 @@ class Store(Protocol):
 
     def keys(self, prefix: str) -> list[str]:
         """The keys that begin so, sorted."""
+
+    def listing(self, prefix: str) -> list[StoredObject]:
+        """The objects whose keys begin so, sorted by these; and files that a writer left behind."""
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing if there is none."""
@@ -105,12 +128,21 @@ class FolderStore:
 
     def keys(self, prefix: str) -> list[str]:
         """The keys that begin so, sorted."""
-        above = self.folder / os.path.dirname(prefix)
+        found = (each.key for each in self.listing(prefix))
+        return [key for key in found if not os.path.basename(key).startswith(TEMPORARY)]
+
+    def listing(self, prefix: str) -> list[StoredObject]:
+        """The objects whose keys begin so."""
         found = []
-        for folder, _, names in os.walk(above):
+        for folder, _, names in os.walk(self.folder / os.path.dirname(prefix)):
             below = os.path.relpath(folder, self.folder)
-            found += [os.path.normpath(os.path.join(below, name)) for name in names]
-        return sorted(key for key in found if key.startswith(prefix) and "/.tmp-" not in f"/{key}")
+            for key in (os.path.normpath(os.path.join(below, name)) for name in names):
+                with suppress(FileNotFoundError):  # it has just gone
+                    facts = (self.folder / key).stat()
+                    found.append(StoredObject(key, facts.st_size, facts.st_mtime))
+        return sorted(
+            (each for each in found if each.key.startswith(prefix)), key=lambda each: each.key
+        )
 
     def delete(self, key: str) -> None:
         """Remove an object."""
@@ -124,7 +156,7 @@ class _Temporary:
     def __init__(self, target: Path, content: bytes) -> None:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, path = tempfile.mkstemp(prefix=".tmp-", dir=target.parent)
+            descriptor, path = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
@@ -217,14 +249,24 @@ class BucketStore:
 
     def keys(self, prefix: str) -> list[str]:
         """The keys that begin so, sorted."""
+        return [each.key for each in self.listing(prefix)]
+
+    def listing(self, prefix: str) -> list[StoredObject]:
+        """The objects whose keys begin so."""
         try:
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=self.prefix + prefix
             )
-            found = [each["Key"] for page in pages for each in page.get("Contents", ())]
+            found = [
+                StoredObject(
+                    each["Key"][len(self.prefix) :], each["Size"], each["LastModified"].timestamp()
+                )
+                for page in pages
+                for each in page.get("Contents", ())
+            ]
         except self.errors as error:
             raise ClusterError(f"{self.name}: cannot be listed: {error}") from error
-        return sorted(key[len(self.prefix) :] for key in found)
+        return sorted(found, key=lambda each: each.key)
 
     def delete(self, key: str) -> None:
         """Remove an object."""

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import EvaluationError
 from ..features.local import FEATURE_NAMES, FeatureSpec
@@ -133,8 +133,24 @@ def others(values: Sequence[Any], present: Any) -> list[Any]:
     return [value for value in values if value != present]
 
 
+class Swept(Searcher, Protocol):
+    """An index, or a cluster, whose settings are to be compared with others."""
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """How its pictures are extracted."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Its visual words."""
+
+    @property
+    def picture_root(self) -> str:
+        """The folder that its pictures are stored relative to."""
+
+
 def sweep(
-    index: ImageIndex,
+    index: Swept,
     truth: GroundTruth,
     options: SearchOptions,
     folder: str | os.PathLike[str],
@@ -199,7 +215,7 @@ def sweep(
     return Sweep(trials, images, advice, choice.label, list(failed.values()), absent)
 
 
-def trial_index(index: ImageIndex, spec: FeatureSpec, path: str) -> ImageIndex:
+def trial_index(index: Swept, spec: FeatureSpec, path: str) -> ImageIndex:
     """An empty index for the pictures of another one, which extracts them in this way."""
     vocabulary = index.vocabulary
     if spec.kind != index.spec.kind:

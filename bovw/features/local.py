@@ -23,6 +23,7 @@ __all__ = [
     "extract",
     "invert",
     "mirror",
+    "mirrored_places",
 ]
 
 DIMENSIONS = {"rootsift": 128, "orb": 256}
@@ -256,15 +257,22 @@ def mirror(features: Features, picture: Picture, spec: FeatureSpec) -> Features:
     A SIFT descriptor is mirrored by rearranging it, so nothing is extracted again; ORB's test
     points have no such symmetry, so the mirrored picture is.
     """
-    x, _, width, _ = picture.box
     if spec.kind == "orb":
         return extract(replace(picture, gray=np.ascontiguousarray(picture.gray[:, ::-1])), spec)
-    return replace(
-        features,
-        xy=(features.xy * (-1, 1) + (2 * x + width - 1, 0)).astype(np.float32),
-        angle=(np.float32(np.pi) - features.angle) % np.float32(2 * np.pi),
-        descriptors=features.descriptors[:, MIRRORED],
-    )
+    xy, angle = mirrored_places(features.xy, features.angle, picture.box)
+    descriptors = features.descriptors[:, MIRRORED]
+    return replace(features, xy=xy, angle=angle, descriptors=descriptors)
+
+
+def mirrored_places(
+    xy: NDArray[np.float32], angle: NDArray[np.float32], box: Box
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The positions (n, 2) and angles (n,) of features once left and right are swapped inside a
+    box.
+    """
+    x, _, width, _ = box
+    mirrored = (xy * (-1, 1) + (2 * x + width - 1, 0)).astype(np.float32)
+    return mirrored, (np.float32(np.pi) - angle) % np.float32(2 * np.pi)
 
 
 def invert(features: Features, picture: Picture, spec: FeatureSpec) -> Features:

@@ -29,13 +29,16 @@ from .local import MIRRORED, FeatureSpec, as_unit_vectors, extract
 from .vocabulary import SIGNATURE_BITS, Vocabulary
 from .word_search import half_norms
 
-__all__ = ["TrainingReport", "kmeans_centres", "train_vocabulary"]
+__all__ = ["TrainingReport", "kmeans_centres", "recommended_words", "train_vocabulary"]
 
 BLOCK = 65_536
 # Pictures that a process gets at a time.
 CHUNK = 8
 # Words that can be trained at most.
-MOST_WORDS = 1_000_000
+MOST_WORDS = 1 << 20
+# Words for a collection, and for one of more than LARGE images: more words make its searches
+# shorter, but their own search takes longer (docs/scale.md).
+WORDS, MORE_WORDS, LARGE = 65_536, 262_144, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def train_vocabulary(
     Args:
         images: picture files; the result depends on their order, so sort them.
         words: how many words, an even number. More make shorter searches in large collections and
-            need more descriptors.
+            need more descriptors: take 262,144 for more than a million images (docs/scale.md).
         spec: which features; RootSIFT by default.
         max_descriptors: the cap on sampled descriptors.
         seed: same seed and images, same vocabulary.
@@ -151,6 +154,13 @@ def train_vocabulary(
         used, len(sample), int((counts == 0).sum()), float(len(counts) * (shares**2).sum()), failed
     )
     return vocabulary, report
+
+
+def recommended_words(images: int, kind: str) -> int:
+    """How many words of a kind of features suit a collection of so many images (docs/scale.md;
+    nobody tried more words of ORB).
+    """
+    return MORE_WORDS if kind == "rootsift" and images > LARGE else WORDS
 
 
 def build(

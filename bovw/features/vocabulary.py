@@ -22,7 +22,14 @@ from ..storage.directory import Directory
 from .local import MIRRORED, FeatureSpec, as_unit_vectors
 from .word_search import WordSearch
 
-__all__ = ["SIGNATURE_BITS", "Vocabulary", "npy_array", "shipped_folder", "shipped_models"]
+__all__ = [
+    "SIGNATURE_BITS",
+    "Vocabulary",
+    "mirrored_words",
+    "npy_array",
+    "shipped_folder",
+    "shipped_models",
+]
 
 FORMAT = "bovw-vocabulary-1"
 SIGNATURE_BITS = 64
@@ -149,7 +156,7 @@ class Vocabulary:
 
     def mirrored(self, words: NDArray[np.int32]) -> NDArray[np.int32]:
         """The mirror images of RootSIFT words: the nearest words of the mirrored descriptors."""
-        return (words + len(self) // 2) % len(self)
+        return mirrored_words(words, len(self))
 
     def signatures(self, descriptors: NDArray[Any], words: NDArray[np.int32]) -> NDArray[np.uint64]:
         """64-bit signatures of descriptors (n,) with respect to words (n, k): returns (n, k)
@@ -325,6 +332,11 @@ def is_paired(rows: NDArray[Any]) -> bool:
     """Whether the second half of some RootSIFT vectors (n, 128) mirrors the first."""
     half = len(rows) // 2
     return len(rows) % 2 == 0 and np.array_equal(rows[half:], rows[:half, MIRRORED])
+
+
+def mirrored_words(words: NDArray[np.int32], count: int) -> NDArray[np.int32]:
+    """The mirror images of RootSIFT words of a vocabulary of so many."""
+    return (words + count // 2) % count
 
 
 def npy_array(content: bytes) -> NDArray[Any]:

@@ -147,7 +147,7 @@ class Check:
         """Whether the files of a segment, and those of its deletion, have their checksums."""
         folder, before = f"segments/{entry.name}", len(self.report.damages)
         try:
-            files = Segment.read_files(self.storage, entry)
+            files = Segment.read_header(self.storage, entry).files
         except (IndexCorruptError, IndexVersionError) as error:
             self.damage(
                 f"{folder}/segment.json", getattr(error, "reason", str(error)), entry.live_count

@@ -20,6 +20,7 @@ from .columns import Embedding
 from .record import FailedFile
 
 __all__ = [
+    "VERSION",
     "Deletion",
     "Manifest",
     "SegmentEntry",
@@ -27,6 +28,7 @@ __all__ = [
     "is_file_name",
     "publish",
     "read_latest",
+    "serialised",
 ]
 
 FORMAT = "bovw-index"
@@ -104,6 +106,7 @@ class Manifest:
         embeddings: the networks that vectors of the images are from.
         failed: files that could not be used: runs pass over them until they change, unless they are
             named.
+        version: the format version of its file; what is published is of the newest.
     """
 
     generation: int
@@ -116,6 +119,7 @@ class Manifest:
     removed: tuple[str, ...] = ()
     embeddings: tuple[Embedding, ...] = ()
     failed: tuple[FailedFile, ...] = ()
+    version: int = VERSION
 
 
 def file_name(generation: int) -> str:
@@ -187,6 +191,7 @@ def parse(content: bytes, generation: int, where: str) -> Manifest:
             removed=tuple(body.get("removed", ())),
             embeddings=tuple(embedding_of(**each) for each in body.get("embeddings", ())),
             failed=tuple(FailedFile.from_json(**each) for each in body.get("failed", ())),
+            version=body["version"],
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IndexCorruptError(where, f"damaged ({error!r})") from error

@@ -50,6 +50,19 @@ BISECTED_LIST = 256
 BLOCK = 1 << 16
 
 
+@dataclass(frozen=True)
+class SegmentHeader:
+    """What segment.json says, beside what the manifest says as well.
+
+    Attributes:
+        format: one of FORMATS.
+        files: lengths and checksums of the segment's other files, by name.
+    """
+
+    format: str
+    files: dict[str, dict[str, Any]]
+
+
 class Segment:
     """A segment opened for reading. Arrays are mapped, not read; they are never modified.
 
@@ -71,7 +84,8 @@ class Segment:
         """
         self.storage, self.entry, self.folder = storage, entry, f"segments/{entry.name}"
         self.image_count, self.feature_count = entry.image_count, entry.feature_count
-        self.files = self.read_files(storage, entry)
+        header = self.read_header(storage, entry)
+        self.format, self.files = header.format, header.files
         self.rows = self._open_columns(embeddings)
         self.id_hashes, self.sizes = self.rows["path_hashes"], self.rows["sizes"]
         self.places, self.shapes = self.rows["places"], self.rows["shapes"]
@@ -134,8 +148,8 @@ class Segment:
         return IndexCorruptError(self.storage.name_of(f"{self.folder}/{file}"), what)
 
     @staticmethod
-    def read_files(storage: Storage, entry: SegmentEntry) -> dict[str, dict[str, Any]]:
-        """The lengths and checksums of a segment's files by name, as its segment.json has them.
+    def read_header(storage: Storage, entry: SegmentEntry) -> SegmentHeader:
+        """What a segment's segment.json says.
 
         Raises:
             IndexCorruptError, IndexVersionError: segment.json cannot be used.
@@ -157,10 +171,11 @@ class Segment:
                 raise IndexCorruptError(path, "its counts are not those of the manifest")
             if not all(map(is_file_name, header["files"])):
                 raise IndexCorruptError(path, "names files that cannot be")
-            return {
+            files = {
                 name: {"bytes": int(file["bytes"]), "sha256": str(file["sha256"])}
                 for name, file in header["files"].items()
             }
+            return SegmentHeader(header["format"], files)
         except (
             *(ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError),
         ) as error:

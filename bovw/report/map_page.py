@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,18 @@ from .rendering import FOLDER, render
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["Caption", "map_page"]
+__all__ = ["SHEET", "Caption", "map_page", "mean_colour", "sheets_of"]
 
 # Pixels of a sheet of thumbnails, across and down: more is too much for some browsers.
 SHEET = 4096
 QUALITY = 75
-# The map has so many times the area of the grid.
-ROOM = 4.0
+# What the page does with the module that draws it.
+START = """
+begin(
+  JSON.parse(document.getElementById("data").textContent),
+  [...document.querySelectorAll("img.sheet")],
+);
+"""
 
 
 @dataclass(frozen=True)
@@ -61,16 +66,11 @@ def map_page(
     """
     from markupsafe import Markup
 
-    across = SHEET // side
-    spread = positions - positions.min(axis=0, initial=np.inf)
-    extent = spread.max(axis=0, initial=0.0)
-    extent = np.maximum(extent, extent.max() / 4) + 1e-9  # all may lie on a line, or in one place
-    places = spread * np.sqrt(ROOM * len(positions) / extent.prod())
     data: dict[str, Any] = {
         "side": side,
-        "across": across,
-        "x": places[:, 0].round(2).tolist(),
-        "y": places[:, 1].round(2).tolist(),
+        "across": SHEET // side,
+        "x": positions[:, 0].round(4).tolist(),
+        "y": positions[:, 1].round(4).tolist(),
         "row": cells[:, 0].tolist(),
         "column": cells[:, 1].tolist(),
         "width": [each.shape[1] for each in thumbnails],
@@ -82,11 +82,8 @@ def map_page(
     }
     # nothing in it may end the element that it stands in
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    script = (FOLDER / "map.js").read_text(encoding="utf-8")
-    sheets = [
-        Markup(sheet_of(thumbnails[first : first + across * across], side, across))
-        for first in range(0, len(thumbnails), across * across)
-    ]
+    script = (FOLDER / "map.js").read_text(encoding="utf-8") + START
+    sheets = [Markup(base64.b64encode(each).decode()) for each in sheets_of(thumbnails, side)]
     return render(
         "map.html",
         title=title,
@@ -98,8 +95,17 @@ def map_page(
     )
 
 
-def sheet_of(thumbnails: Sequence[NDArray[np.uint8]], side: int, across: int) -> str:
-    """Thumbnails, row by row in squares, as a JPEG in base64."""
+def sheets_of(thumbnails: Sequence[NDArray[np.uint8]], side: int) -> Iterator[bytes]:
+    """Thumbnails of at most `side` pixels on sheets of SHEET pixels, as JPEG files: row by row in
+    squares, SHEET // side across.
+    """
+    across = SHEET // side
+    for first in range(0, len(thumbnails), across * across):
+        yield sheet_of(thumbnails[first : first + across * across], side, across)
+
+
+def sheet_of(thumbnails: Sequence[NDArray[np.uint8]], side: int, across: int) -> bytes:
+    """Thumbnails, row by row in squares, as a JPEG file."""
     rows, columns = -(-len(thumbnails) // across), min(across, len(thumbnails))
     pixels = np.full((rows * side, columns * side, 3), 128, np.uint8)
     for number, each in enumerate(thumbnails):
@@ -107,7 +113,7 @@ def sheet_of(thumbnails: Sequence[NDArray[np.uint8]], side: int, across: int) ->
         height, width = each.shape[:2]
         pixels[row * side : row * side + height, column * side : column * side + width] = each
     _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return base64.b64encode(content.tobytes()).decode()
+    return content.tobytes()
 
 
 def mean_colour(pixels: NDArray[np.uint8]) -> str:

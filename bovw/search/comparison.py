@@ -96,6 +96,7 @@ def compare_pictures(
     sensitivity: float = 1.0,
     mirror_too: bool = True,
     false_alarms: float = 0.01,
+    box: Box | None = None,
     limits: Limits = LIMITS,
 ) -> Comparison:
     """Compare two pictures: find the second in the first as a search in an index of the first alone
@@ -111,12 +112,14 @@ def compare_pictures(
             (docs/compare.md).
         mirror_too: whether the second is tried mirrored as well.
         false_alarms: see `SearchOptions`.
+        box: x, y, width, height of the part of the second to compare, in pixels.
         limits: what each picture may cost, but for the time: nothing here can end a decoder that
             hangs.
 
     Raises:
         ImageError: a picture cannot be read.
-        ParameterError: tolerance, sensitivity or false alarms are out of range.
+        ParameterError: tolerance, sensitivity or false alarms are out of range, or the box does not
+            lie in the second.
 
     Example:
         >>> from bovw import compare_pictures
@@ -135,11 +138,11 @@ def compare_pictures(
     vocabulary = vocabulary or Vocabulary.shipped()
     name, one, other = name_of(first), source_content(first, limits), source_content(second, limits)
     image = extract_query(one, vocabulary.spec, mirrored=False, limits=limits)
-    query = extract_query(other, vocabulary.spec, mirrored=mirror_too, limits=limits)
+    query = extract_query(other, vocabulary.spec, mirrored=mirror_too, box=box, limits=limits)
     match = match_pictures(image, query, vocabulary, false_alarms)
     found = None
     if match.verified and match.homography is not None:
-        found = find_differences(one, other, match.homography, tolerance, sensitivity, limits)
+        found = find_differences(one, other, match.homography, tolerance, sensitivity, box, limits)
     notes = (note_of(image), note_of(query))
     return Comparison(replace(match, id=name, path=name), found, notes)
 
@@ -209,10 +212,11 @@ def find_differences(
     homography: NDArray[np.float64],
     tolerance: int,
     sensitivity: float = 1.0,
+    box: Box | None = None,
     limits: Limits = LIMITS,
 ) -> list[Difference]:
     """The differences of two pictures that a homography maps, second to first, in pixels of the
-    first, where both have any.
+    first, where both have any; those of a part of the second, if a box says which.
     """
     one, other = (load_colour_picture(source, DETAIL, limits) for source in (first, second))
     units = [max(picture.box[2:]) / max(picture.pixels.shape[:2]) for picture in (one, other)]
@@ -221,12 +225,27 @@ def find_differences(
         shifted(*picture.box[:2]) @ scaling(unit)
         for picture, unit in zip((one, other), units, strict=True)
     )
+    pixels = other.pixels
+    if box is not None:
+        left, top, right, bottom = part_of(box, units[1], other.box, pixels.shape)
+        pixels, from_other = pixels[top:bottom, left:right], from_other @ shifted(left, top)
     height, width = one.pixels.shape[:2]
     laid, covered = aligned(
-        other.pixels, np.linalg.inv(to_one) @ homography @ from_other, (width, height)
+        pixels, np.linalg.inv(to_one) @ homography @ from_other, (width, height)
     )
     found = differences(one.pixels, laid, covered, tolerance, sensitivity)
     return [replace(each, box=enlarged(each.box, units[0], one.box)) for each in found]
+
+
+def part_of(box: Box, unit: float, part: Box, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The left, top, right and bottom of a box of a picture, in pixels of a part of it that was
+    shrunk by a factor to this shape: one pixel at least.
+    """
+    x, y, width, height = box
+    left = min(max(round((x - part[0]) / unit), 0), shape[1] - 1)
+    top = min(max(round((y - part[1]) / unit), 0), shape[0] - 1)
+    right = max(round((x + width - part[0]) / unit), left + 1)
+    return left, top, right, max(round((y + height - part[1]) / unit), top + 1)
 
 
 def shifted(x: int, y: int) -> NDArray[np.float64]:

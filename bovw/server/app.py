@@ -9,11 +9,13 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from ..errors import BovwError
+from ..report.rendering import FOLDER
 from ..version import __version__
-from . import asking, experiments, images, pages
+from . import asking, experiments, images, overview_pages, overviews, pages, similar
 from .hosted import Hosted
 from .metrics import Meter
 from .problems import add_handlers
@@ -54,10 +56,14 @@ def create_app(settings: ServerSettings) -> FastAPI:
     )
     app.state.hosted = server
     add_handlers(app, pages.message_page)
-    app.include_router(asking.router)
-    app.include_router(images.router)
-    app.include_router(pages.router)
-    app.include_router(experiments.router)
+    for part in (asking, similar, images, overviews, pages, overview_pages, experiments):
+        app.include_router(part.router)
+
+    @app.get("/static/map-view.js", include_in_schema=False)
+    async def send_map_view() -> FileResponse:
+        """What draws a map, here as in the page of `bovw map`."""
+        return FileResponse(FOLDER / "map.js", media_type="text/javascript")
+
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Meter, metrics=server.metrics)

@@ -25,7 +25,7 @@ from .problems import JsonAnswer, ProblemError, sentence
 from .settings import FORM_BYTES
 from .tasks import CompareTask, PictureTask, SearchTask, SourceFile
 
-__all__ = ["PROBLEMS", "picture_url", "received", "router"]
+__all__ = ["PROBLEMS", "picture_url", "pictured", "received", "router", "validated"]
 
 router = APIRouter(prefix="/api/v1", tags=["ask"])
 # Fields of a form at most, so that nobody sends thousands.
@@ -97,9 +97,13 @@ def validated(model: type[Body], fields: Mapping[str, Any]) -> Body:
 
 async def kept(server: Hosted, upload: Upload) -> tuple[str, SourceFile]:
     """An uploaded picture as a file, and its key. Raises OutputError."""
-    key = hashlib.sha256(upload.content).hexdigest()[:32]
-    path = await asyncio.to_thread(server.queries.write, key, upload.content)
-    return key, SourceFile(os.fspath(path), upload.name)
+
+    def write() -> tuple[str, str]:
+        key = hashlib.sha256(upload.content).hexdigest()[:32]
+        return key, os.fspath(server.queries.write(key, upload.content))
+
+    key, path = await asyncio.to_thread(write)
+    return key, SourceFile(path, upload.name)
 
 
 def named_by(picture: Picture) -> list[bool]:
@@ -121,6 +125,20 @@ def chosen(server: Hosted, picture: Picture, what: str) -> SourceFile | str:
             raise ProblemError(404, "this query is not kept any more: send the picture again")
         return SourceFile(os.fspath(path), picture.query)
     return allowed_file(server, picture.path or "")
+
+
+async def pictured(
+    server: Hosted, body: Picture, uploads: Mapping[str, Upload]
+) -> tuple[SourceFile | str, str | None]:
+    """The picture that is asked with, a file or the key of an image; and the key of an upload.
+    Raises ProblemError, ParameterError or OutputError.
+    """
+    if "picture" not in uploads:
+        return chosen(server, body, "picture"), body.query
+    if any(named_by(body)):
+        raise ParameterError("picture: give a file or one of image, query and path")
+    key, file = await kept(server, uploads["picture"])
+    return file, key
 
 
 def allowed_file(server: Hosted, path: str) -> SourceFile:
@@ -154,21 +172,14 @@ async def search(request: Request) -> JsonAnswer:
     of the index.
     """
     server = hosted(request)
-    server.searching.require_room()  # before any work is done on what was sent
-    fields, uploads = await received(request, "picture")
-    body = validated(SearchBody, fields)
-    index, options, key = server.index_name(body.index), body.options(), body.query
-    query: SourceFile | str
-    if "picture" in uploads:
-        if any(named_by(body)):
-            raise ParameterError("picture: give a file or one of image, query and path")
-        key, query = await kept(server, uploads["picture"])
-    else:
-        query = chosen(server, body, "picture")
-    task = SearchTask(
-        index, query, options, body.box, body.where, server.settings.limits, body.correspondences
-    )
-    facts = await server.done(server.searching, task)
+    with server.searching.place() as place:
+        fields, uploads = await received(request, "picture")
+        body = validated(SearchBody, fields)
+        index, options = server.index_name(body.index), body.options()
+        query, key = await pictured(server, body, uploads)
+        limits = server.settings.limits
+        task = SearchTask(index, query, options, body.box, body.where, limits, body.correspondences)
+        facts = await server.done(server.searching, task, place)
     server.metrics.count_search(facts["seconds"])
     for match in facts["matches"]:
         match["thumbnail"] = picture_url(index, match["key"])
@@ -181,13 +192,13 @@ async def keep_query(request: Request) -> JsonAnswer:
     and `height`. It is kept until there are too many.
     """
     server = hosted(request)
-    server.showing.require_room()
-    _, uploads = await received(request, "picture")
-    if "picture" not in uploads:
-        raise ParameterError("picture: is missing")
-    key, file = await kept(server, uploads["picture"])
-    task = PictureTask(file, SIDES[0], server.settings.limits)
-    _, (width, height) = await server.done(server.showing, task)
+    with server.showing.place() as place:
+        _, uploads = await received(request, "picture")
+        if "picture" not in uploads:
+            raise ParameterError("picture: is missing")
+        key, file = await kept(server, uploads["picture"])
+        task = PictureTask(file, SIDES[0], server.settings.limits)
+        _, (width, height) = await server.done(server.showing, task, place)
     return JsonAnswer({"key": key, "name": file.name, "width": width, "height": height})
 
 
@@ -212,9 +223,20 @@ async def compare(request: Request) -> Response:
     second, x, y in the first), and the `width` and `height` of the first; with `draw`, a picture.
     """
     server = hosted(request)
-    server.searching.require_room()
-    fields, uploads = await received(request, "first", "second")
-    body = validated(CompareBody, fields)
+    with server.searching.place() as place:
+        fields, uploads = await received(request, "first", "second")
+        body = validated(CompareBody, fields)
+        task = await comparison(server, body, uploads)
+        result = await server.done(server.searching, task, place)
+    if isinstance(result, bytes):
+        return Response(result, media_type="image/png")
+    return JsonAnswer(result)
+
+
+async def comparison(
+    server: Hosted, body: CompareBody, uploads: Mapping[str, Upload]
+) -> CompareTask:
+    """What is to be compared, and how. Raises ProblemError, ParameterError or OutputError."""
     index = server.index_name(body.index)
     sources = list[SourceFile | tuple[str, str]]()
     for name, picture in (("first", body.first), ("second", body.second)):
@@ -223,17 +245,14 @@ async def compare(request: Request) -> Response:
         else:
             found = chosen(server, picture, name)
             sources.append((index, found) if isinstance(found, str) else found)
-    task = CompareTask(
+    return CompareTask(
         sources[0],
         sources[1],
         body.tolerance,
         body.sensitivity,
+        body.box,
         body.mirror,
         body.false_alarms,
         server.settings.limits,
         body.draw,
     )
-    result = await server.done(server.searching, task)
-    if isinstance(result, bytes):
-        return Response(result, media_type="image/png")
-    return JsonAnswer(result)

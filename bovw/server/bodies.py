@@ -10,7 +10,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from ..errors import ParameterError
 from ..search.options import SearchOptions, Thorough
 
-__all__ = ["CompareBody", "Picture", "SearchBody", "body_schema", "form_schema", "object_of"]
+__all__ = [
+    "CompareBody",
+    "Picture",
+    "SearchBody",
+    "SimilarBody",
+    "body_schema",
+    "form_schema",
+    "object_of",
+]
 
 
 def numbers_of(value: Any) -> Any:
@@ -85,6 +93,30 @@ class SearchBody(Picture):
         )
 
 
+class SimilarBody(Picture):
+    """What to look for, and by what: as the options of `bovw similar`."""
+
+    index: Annotated[str | None, Field(description="Its name; the first by default.")] = None
+    by: Annotated[
+        str,
+        Field(
+            description="vlad, colour, shape, hash, words, fused, or an embedding of the index; or "
+            "several with weights: vlad=1,colour=.6."
+        ),
+    ] = "fused"
+    box: Annotated[
+        tuple[int, int, int, int] | None,
+        BeforeValidator(numbers_of),
+        Field(description="x, y, width, height: compare this part, in pixels."),
+    ] = None
+    k: Annotated[int, Field(ge=1, le=1000, description="Images to return at most.")] = 10
+    where: Annotated[
+        dict[str, Any] | None,
+        BeforeValidator(object_of),
+        Field(description="Metadata that the images must have, as a JSON object."),
+    ] = None
+
+
 class CompareBody(BaseModel):
     """Two pictures, and how to compare them: as the options of `bovw compare`."""
 
@@ -98,6 +130,11 @@ class CompareBody(BaseModel):
     sensitivity: Annotated[
         float, Field(gt=0, le=100, description="Above 1 for fainter differences.")
     ] = 1.0
+    box: Annotated[
+        tuple[int, int, int, int] | None,
+        BeforeValidator(numbers_of),
+        Field(description="x, y, width, height: compare this part of the second, in pixels."),
+    ] = None
     mirror: Annotated[bool, Field(description="Try the second mirrored as well.")] = True
     false_alarms: Annotated[float, Field(gt=0, le=1, description="As for a search.")] = 0.01
     draw: Annotated[

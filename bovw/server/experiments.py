@@ -125,7 +125,8 @@ async def show_experiment(
     number = min(number, max(0, len(numbers) - 1))
     query = None
     if numbers:
-        query = query_facts(server, name, evaluation, numbers[number])
+        # a cluster may be far away
+        query = await asyncio.to_thread(query_facts, server, name, evaluation, numbers[number])
     return page(
         request,
         "experiment.html",

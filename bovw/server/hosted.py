@@ -15,18 +15,19 @@ from typing import Any
 from fastapi import Request, Response
 
 from ..errors import BovwError, ImageError, ParameterError
-from ..image_index import ImageIndex
 from ..index.record import ImageRecord
 from ..pictures.files import unreadable
 from ..pictures.fragments import file_of
 from ..reporting import Failure
 from ..workers.process import Work
-from ..workers.service import Service
+from ..workers.service import Place, Service
 from .cache import FolderCache
 from .metrics import Metrics
 from .problems import ProblemError
 from .settings import ServerSettings
-from .tasks import PictureTask, Shelf, SourceFile, Task, perform, require_unchanged
+from .shelf import Served, Shelf, source_of
+from .surveys import Surveys
+from .tasks import PictureTask, SourceFile, Task, perform, require_reachable, require_unchanged
 
 __all__ = ["SIDES", "Hosted", "hosted", "jpeg"]
 
@@ -34,8 +35,8 @@ __all__ = ["SIDES", "Hosted", "hosted", "jpeg"]
 SIDES = (320, 1600)
 # Requests for pictures that may wait: a page of a collection asks for many.
 PICTURES_WAITING = 256
-# The share of the cache that uploaded queries may take.
-QUERIES = 0.2
+# The shares of the cache that uploaded queries and what surveys found may take.
+QUERIES, SURVEYS = 0.2, 0.2
 
 
 class Hosted:
@@ -46,45 +47,58 @@ class Hosted:
         metrics: what it did.
         thumbnails: pictures made small, by what they were made from.
         queries: uploaded queries, by the hash of their content.
+        surveys: what is worked out about whole collections.
         names: of the indexes.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
         """Open everything. Raises BovwError."""
         self.settings, self.metrics = settings, Metrics()
-        paths = named_indexes(settings.indexes)
-        self.names = list(paths)
-        self._shelf = Shelf(paths, settings.picture_root)
+        root, seconds = settings.picture_root, settings.limits.seconds
+        places = {
+            name: source_of(path, root, seconds)
+            for name, path in named_indexes(settings.indexes).items()
+        }
+        self.names = list(places)
+        self._shelf = Shelf(places, root)
         for name in self.names:
             self.index(name)
         self.thumbnails = FolderCache(
-            settings.cache / "thumbnails", round(settings.cache_bytes * (1 - QUERIES))
+            settings.cache / "thumbnails", round(settings.cache_bytes * (1 - QUERIES - SURVEYS))
         )
         self.queries = FolderCache(
             settings.cache / "queries", round(settings.cache_bytes * QUERIES)
         )
-        work = Work(partial(perform, shelf=Shelf(paths, settings.picture_root)))
-        seconds = settings.limits.seconds
+        findings = FolderCache(settings.cache / "surveys", round(settings.cache_bytes * SURVEYS))
+        self.surveys = Surveys(places, root, findings)
+        work = Work(partial(perform, shelf=self._shelf.for_processes()))
         self.searching = Service(work, settings.jobs, seconds, settings.waiting)
         pictures = Work(partial(perform, shelf=Shelf({}, None)))
         self.showing = Service(pictures, max(1, settings.jobs // 2), seconds, PICTURES_WAITING)
         self.metrics.show_processes("search", lambda: self.searching.unfinished)
         self.metrics.show_processes("picture", lambda: self.showing.unfinished)
+        self.metrics.show_processes("survey", lambda: self.surveys.unfinished)
         # one writer at a time; an index has no more
         self.writing = asyncio.Lock()
 
     def close(self) -> None:
-        """Finish what was begun, and end the processes."""
+        """Finish what was begun, but for surveys, and end the processes."""
+        self.surveys.close()
         self.searching.close()
         self.showing.close()
+        self._shelf.close()
 
-    def index(self, name: str | None) -> ImageIndex:
-        """An index of a name, the first if that is None, at its newest generation. Raises
-        ProblemError.
+    def index(self, name: str | None) -> Served:
+        """An index or a cluster of a name, the first if that is None, at its newest generation.
+        Raises ProblemError.
         """
         index = self._shelf.index(self.index_name(name))
         self.metrics.show_index(self.index_name(name), index.generation, len(index))
         return index
+
+    async def current(self, name: str | None) -> Served:
+        """As `index`, for a route: to open a new generation takes a while."""
+        return await asyncio.to_thread(self.index, name)
 
     def index_name(self, name: str | None) -> str:
         """The name of an index that is there. Raises ProblemError."""
@@ -94,16 +108,35 @@ class Hosted:
             raise ProblemError(404, f"there is no index {name!r}: {', '.join(self.names)}")
         return name
 
-    def record(self, index: str | None, key: str) -> ImageRecord:
+    async def total(self) -> int:
+        """How many images all indexes have."""
+        return sum([len(await self.current(name)) for name in self.names])
+
+    async def record(self, index: str | None, key: str) -> ImageRecord:
         """An image of an index. Raises ProblemError."""
-        record = self.index(index).record_of_key(key)
+        source = await self.current(index)
+        record = await asyncio.to_thread(source.record_of_key, key)
         if record is None:
             raise ProblemError(404, f"the index has no image {key!r}")
         return record
 
-    async def done(self, service: Service, task: Task) -> Any:
-        """The result of a task. Raises BovwError."""
-        result = await asyncio.wrap_future(service.submit(task))
+    async def record_with_file(self, index: str | None, key: str) -> ImageRecord:
+        """An image of an index that has a file on this machine. Raises ProblemError or
+        ImageError.
+        """
+        record = await self.record(index, key)
+        if record.file is None:
+            raise ImageError(record.id, "is an image without a file")
+        await asyncio.to_thread(require_reachable, self.is_cluster(self.index_name(index)), record)
+        return record
+
+    def is_cluster(self, name: str) -> bool:
+        """Whether a name is that of a cluster."""
+        return self._shelf.is_cluster(name)
+
+    async def done(self, service: Service, task: Task, place: Place | None = None) -> Any:
+        """The result of a task, for which a place may be kept. Raises BovwError."""
+        result = await asyncio.wrap_future(service.submit(task, place))
         if isinstance(result, BovwError):
             raise result
         if isinstance(result, Failure):
@@ -153,7 +186,9 @@ class Hosted:
 
 
 def named_indexes(paths: Sequence[Path]) -> Mapping[str, Path]:
-    """Indexes by the names of their folders, which are told apart if need be."""
+    """Indexes and clusters by the names of their folders or files, which are told apart if need
+    be.
+    """
     named: dict[str, Path] = {}
     for path in paths:
         stem = Path(path).resolve().stem or "index"

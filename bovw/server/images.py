@@ -24,7 +24,7 @@ from .hosted import SIDES, Hosted, hosted, jpeg
 from .problems import JsonAnswer, ProblemError
 from .tasks import AddTask, RemoveTask, SourceFile
 
-__all__ = ["image_facts", "router"]
+__all__ = ["IndexQuery", "image_facts", "router"]
 
 router = APIRouter(prefix="/api/v1", tags=["images"])
 IndexQuery = Annotated[str | None, Query(description="Its name; the first by default.")]
@@ -72,7 +72,7 @@ async def list_indexes(request: Request) -> JsonAnswer:
             "kind": info.spec.kind,
             "vocabulary": info.vocabulary,
             "bytes": info.size_bytes,
-            "writable": server.settings.writable,
+            "writable": server.settings.writable and not server.is_cluster(name),
         }
 
     found = [await asyncio.to_thread(facts, name) for name in server.names]
@@ -89,7 +89,7 @@ async def list_images(
     """The images, in the order in which they were added; `total` says how many there are."""
     server = hosted(request)
     name = server.index_name(index)
-    source = server.index(name)
+    source = await server.current(name)
     records = await asyncio.to_thread(source.page, first, count)
     found = [image_facts(name, record) for record in records]
     facts = {"index": name, "generation": source.generation, "total": len(source), "first": first}
@@ -100,7 +100,7 @@ async def list_images(
 async def show_image(request: Request, key: str, index: IndexQuery = None) -> JsonAnswer:
     """What is known of an image."""
     server = hosted(request)
-    return JsonAnswer(image_facts(server.index_name(index), server.record(index, key)))
+    return JsonAnswer(image_facts(server.index_name(index), await server.record(index, key)))
 
 
 @router.get("/images/{key}/thumbnail", response_class=Response, responses=PROBLEMS)
@@ -109,16 +109,15 @@ async def show_thumbnail(
 ) -> Response:
     """An image as a small JPEG file; `side` is 320 or 1600."""
     server = hosted(request)
-    return jpeg(await server.shown(server.record(index, key), side))
+    return jpeg(await server.shown(await server.record_with_file(index, key), side))
 
 
 @router.get("/images/{key}/file", response_class=Response, responses=PROBLEMS)
 async def send_file(request: Request, key: str, index: IndexQuery = None) -> Response:
     """The file of an image as it is, if it is what was indexed."""
     server = hosted(request)
-    record = server.record(index, key)
-    if record.file is None:
-        raise ImageError(record.id, "is an image without a file")
+    record = await server.record_with_file(index, key)
+    assert record.file is not None
     most = server.settings.limits.file_bytes
     file = await asyncio.to_thread(
         opened_file, file_of(record.path), max(most, record.file.size_bytes)
@@ -162,10 +161,12 @@ async def blocks_of(file: BinaryIO) -> AsyncIterator[bytes]:
             yield block
 
 
-def require_writable(server: Hosted) -> None:
-    """Raise ProblemError unless images may be added and removed."""
+def require_writable(server: Hosted, index: str) -> None:
+    """Raise ProblemError unless images may be added to an index and removed."""
     if not server.settings.writable:
         raise ProblemError(403, "this server changes nothing (start it with --writable)")
+    if server.is_cluster(index):
+        raise ProblemError(403, f"{index} is a cluster, which `bovw cluster` alone changes")
 
 
 @router.post("/images", openapi_extra=form_schema("picture"), responses=PROBLEMS, status_code=201)
@@ -174,11 +175,12 @@ async def add_image(request: Request, index: IndexQuery = None) -> JsonAnswer:
     The file is kept in the folder of `--upload-to`.
     """
     server = hosted(request)
-    require_writable(server)
+    name = server.index_name(index)
+    require_writable(server, name)
     folder = server.settings.upload_to
     if folder is None:
         raise ProblemError(403, "there is no folder for pictures (start it with --upload-to)")
-    name = server.index_name(index)
+    server.searching.require_room()
     fields, uploads = await received(request, "picture")
     if set(fields) - {"metadata"} or "picture" not in uploads:
         raise ParameterError("send a file, picture, and metadata if wanted")
@@ -188,8 +190,7 @@ async def add_image(request: Request, index: IndexQuery = None) -> JsonAnswer:
     ending = ending or os.path.splitext(upload.name)[1].lower()
     if ending not in ENDINGS:
         raise ImageError(upload.name, "is not an image of a known format")
-    path = os.path.join(folder, hashlib.sha256(upload.content).hexdigest()[:32] + ending)
-    fresh = await asyncio.to_thread(written, path, upload.content)
+    path, fresh = await asyncio.to_thread(written, folder, upload.content, ending)
     task = AddTask(name, SourceFile(path, upload.name), metadata, server.settings.limits)
     try:
         async with server.writing:
@@ -201,26 +202,28 @@ async def add_image(request: Request, index: IndexQuery = None) -> JsonAnswer:
     return JsonAnswer(image_facts(name, record), 201)
 
 
-def written(path: str, content: bytes) -> bool:
-    """Write an upload, named by its content. Returns whether it was not there yet. Raises
-    OutputError.
+def written(folder: os.PathLike[str], content: bytes, ending: str) -> tuple[str, bool]:
+    """Write an upload, named by its content. Returns its path, and whether it was not there yet.
+    Raises OutputError.
     """
+    path = os.path.join(folder, hashlib.sha256(content).hexdigest()[:32] + ending)
     try:
         with open(path, "xb") as file:
             file.write(content)
     except FileExistsError:
-        return False
+        return path, False
     except OSError as error:
         raise OutputError(path, f"cannot be written: {error.strerror}") from error
-    return True
+    return path, True
 
 
 @router.delete("/images/{key}", status_code=204, responses=PROBLEMS)
 async def remove_image(request: Request, key: str, index: IndexQuery = None) -> Response:
     """Remove an image from an index. No picture file is touched."""
     server = hosted(request)
-    require_writable(server)
-    task = RemoveTask(server.index_name(index), key)
+    name = server.index_name(index)
+    require_writable(server, name)
+    task = RemoveTask(name, key)
     async with server.writing:
         if not await server.done(server.searching, task):
             raise ProblemError(404, f"the index has no image {key!r}")
@@ -238,5 +241,5 @@ async def tell_metrics(request: Request) -> Response:
     """Figures in the text format of Prometheus."""
     server = hosted(request)
     for name in server.names:
-        server.index(name)
+        await server.current(name)
     return Response(generate_latest(server.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from ..report.rendering import environment
 from .hosted import hosted
-from .images import image_facts
 from .security import COOKIE, cookie_of, is_token
 
-__all__ = ["message_page", "page", "router"]
+__all__ = ["WAYS", "message_page", "page", "pager", "router", "url_of"]
 
 router = APIRouter(include_in_schema=False)
 TEMPLATES = Path(__file__).parent / "templates"
-# Images of a page of a collection.
-PAGE = 96
-# Duplicates, similar images, clusters and the map of a collection get their places here.
-PLACES = (("/", "Search"), ("/browse", "Browse"), ("/experiments", "Experiments"), ("/api", "API"))
+
+
+PLACES = (
+    ("/", "Search"),
+    ("/similar", "Similar"),
+    ("/browse", "Browse"),
+    ("/duplicates", "Duplicates"),
+    ("/clusters", "Clusters"),
+    ("/map", "Map"),
+    ("/experiments", "Experiments"),
+    ("/api", "API"),
+)
+# What is compared of whole pictures, in words.
+WAYS = {
+    "fused": "details, colours, edges (fused)",
+    "vlad": "details (vlad)",
+    "colour": "colours",
+    "shape": "layout of edges (shape)",
+    "hash": "hashes: copies",
+}
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -37,6 +54,37 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
     return HTMLResponse(content, status)
 
 
+def url_of(place: str, fields: Mapping[str, Any]) -> str:
+    """A place with fields; those that say nothing are left out."""
+    said = {name: value for name, value in fields.items() if value not in (None, "", False)}
+    text = urlencode({name: 1 if value is True else value for name, value in said.items()})
+    return f"{place}?{text}" if text else place
+
+
+def pager(
+    place: str, fields: Mapping[str, Any], number: int, total: int, size: int
+) -> dict[str, Any]:
+    """The page of a number, or the last one, of many things, for the template of that name.
+
+    Args:
+        fields: what the URLs of the pages have beside their number.
+        total, size: how many things there are, and on a page.
+    """
+    pages = max(1, -(-total // size))
+    number = min(number, pages)
+    shown = {name: value for name, value in fields.items() if value not in (None, "", False)}
+    return {
+        "place": place,
+        "fields": shown,
+        "number": number,
+        "pages": pages,
+        "first": (number - 1) * size,
+        "total": total,
+        "previous": url_of(place, {**fields, "page": number - 1}) if number > 1 else None,
+        "next": url_of(place, {**fields, "page": number + 1}) if number < pages else None,
+    }
+
+
 def message_page(request: Request, status: int, title: str, hint: str = "") -> Response:
     """A page that says one sentence."""
     return page(request, "message.html", status, title=title, hint=hint)
@@ -46,34 +94,22 @@ def message_page(request: Request, status: int, title: str, hint: str = "") -> R
 async def show_search(request: Request) -> Response:
     """Ask, and see the answer."""
     server = hosted(request)
-    total = sum(len(server.index(name)) for name in server.names)
+    total = await server.total()
     return page(request, "search.html", indexes=server.names, total=total)
 
 
-@router.get("/browse")
-async def show_collection(
-    request: Request,
-    index: str | None = None,
-    number: Annotated[int, Query(alias="page", ge=1, le=10**9)] = 1,
-) -> Response:
-    """A collection, page by page."""
+@router.get("/similar")
+async def show_similar(request: Request) -> Response:
+    """Ask what looks like a picture."""
     server = hosted(request)
-    name = server.index_name(index)
-    source = server.index(name)
-    pages = max(1, -(-len(source) // PAGE))
-    number = min(number, pages)
-    first = (number - 1) * PAGE
-    records = await asyncio.to_thread(source.page, first, PAGE)
+    sources = {name: await server.current(name) for name in server.names}
     return page(
         request,
-        "browse.html",
-        index=name,
-        names=server.names,
-        images=[image_facts(name, record) for record in records],
-        page=number,
-        pages=pages,
-        first=first,
-        total=len(source),
+        "similar.html",
+        indexes=server.names,
+        ways={**WAYS, "words": "visual words"},
+        embeddings={name: source.info().embeddings for name, source in sources.items()},
+        total=await server.total(),
     )
 
 

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from ..errors import (
     BovwError,
     BusyError,
+    ClusterError,
     ImageError,
     ImageIndexError,
     IndexLockedError,
@@ -84,7 +85,7 @@ def status_of(error: BovwError) -> int:
         return 422
     if isinstance(error, IndexLockedError):
         return 409
-    return 503 if isinstance(error, ImageIndexError) else 500
+    return 503 if isinstance(error, (ImageIndexError, ClusterError)) else 500
 
 
 def add_handlers(app: FastAPI, message_page: Callable[[Request, int, str], Response]) -> None:

@@ -33,7 +33,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# So much of a body is waited for when the answer is there already.
+# So much of a body is waited for when the answer has been sent already.
 DRAIN_BYTES, DRAIN_SECONDS = 1 << 20, 1.0
 # Of every answer. A picture is never taken for a page, nor a page of ours shown inside another.
 HEADERS = {
@@ -61,33 +61,21 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        started = False
         body = Body(
             receive, has_body(scope), self._settings.body_bytes, self._settings.body_seconds
         )
-
-        async def secured(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                await body.drain()
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "private, no-cache")
-            await send(message)
-
+        answer = Answer(send, body)
         try:
             self._require_allowed(scope)
-            await self._app(scope, body.receive, secured)
+            await self._app(scope, body.receive, answer.send)
         except ProblemError as error:
-            if not started:
-                await self._refusal(scope, error)(scope, receive, secured)
+            if not answer.started:
+                await self._refusal(scope, error)(scope, receive, answer.send)
         except Exception as error:  # the one net: what it is, in one line
-            if started:
+            if answer.started:
                 raise
             title = f"{type(error).__name__}: a fault of bovw, please report it"
-            await ProblemError(500, title).response()(scope, receive, secured)
+            await ProblemError(500, title).response()(scope, receive, answer.send)
 
     def _refusal(self, scope: Scope, error: ProblemError) -> Response:
         """How a request is refused: a person without the token is asked for it."""
@@ -212,12 +200,42 @@ class Body:
         self._expected = message.get("more_body", False)
         return message
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is more to come."""
+        return self._expected and not self._refused
+
     async def drain(self) -> None:
-        """Let the rest of a body arrive, unless it is long: who sends it would not see an answer
-        that comes before.
-        """
+        """Let the rest of a body arrive, unless it is long."""
         self._end = min(self._end, time.monotonic() + DRAIN_SECONDS)
         self._most = min(self._most, self._bytes + DRAIN_BYTES)
         with suppress(ProblemError):
-            while self._expected and not self._refused:
+            while self.is_under_way:
                 await self.receive()
+
+
+class Answer:
+    """What is sent to whoever asked.
+
+    Attributes:
+        started: whether some of it is.
+    """
+
+    def __init__(self, send: Send, body: Body) -> None:
+        """Args: what arrives of the request's body."""
+        self._send, self._body, self.started = send, body, False
+
+    async def send(self, message: Message) -> None:
+        """Send the next part."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+            headers.setdefault("Cache-Control", "private, no-cache")
+        elif self._body.is_under_way and not message.get("more_body"):
+            # all is said; but who still sends would not see it if the connection ended now
+            await self._send({**message, "more_body": True})
+            await self._body.drain()
+            message = {**message, "body": b""}
+        await self._send(message)

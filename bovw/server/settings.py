@@ -25,7 +25,8 @@ class ServerSettings:
     """What a server serves, and to whom.
 
     Attributes:
-        indexes: folders of indexes; the first is asked where none is named.
+        indexes: folders of indexes, and TOML files of clusters; the first is asked where none is
+            named.
         picture_root: where the pictures are now, if they have moved without their index.
         host: the address to listen at.
         port: 0 for any that is free.
@@ -38,7 +39,7 @@ class ServerSettings:
         limits: what a picture may cost.
         jobs: processes that search.
         waiting: requests that may wait for one of them.
-        cache: the folder for thumbnails and uploaded queries.
+        cache: the folder for thumbnails, uploaded queries and what surveys found.
         cache_bytes: that it may hold.
         body_seconds: for a request to arrive.
         drain_seconds: for answers that are under way when the server is told to end.

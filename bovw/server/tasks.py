@@ -7,20 +7,17 @@ be sent back, or the error that kept it from one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cluster.cluster_index import ClusterIndex
 from ..errors import BovwError, ImageError
-from ..features.vocabulary import Vocabulary
-from ..image_index import ImageIndex
 from ..index.record import ImageRecord, image_key
 from ..pictures.files import content_hash, unreadable
 from ..pictures.fragments import file_of
@@ -28,7 +25,8 @@ from ..pictures.reading import Box, Limits, read_colours
 from ..search.comparison import compare_pictures
 from ..search.drawing import draw_comparison, draw_match
 from ..search.options import SearchOptions
-from ..search.result import answer_facts
+from ..search.result import answer_facts, is_gone_file
+from .shelf import Served, Shelf
 
 __all__ = [
     "AddTask",
@@ -36,10 +34,12 @@ __all__ = [
     "PictureTask",
     "RemoveTask",
     "SearchTask",
-    "Shelf",
     "SourceFile",
     "Task",
+    "file_of_key",
+    "named",
     "perform",
+    "require_reachable",
     "require_unchanged",
 ]
 
@@ -57,42 +57,6 @@ class SourceFile:
 
     path: str
     name: str
-
-
-class Shelf:
-    """The indexes, as a process has them: opened once, and at their newest generation whenever one
-    is asked.
-    """
-
-    def __init__(self, paths: Mapping[str, Path], picture_root: Path | None) -> None:
-        self._paths, self._picture_root = dict(paths), picture_root
-        self._opened: dict[str, ImageIndex] = {}
-
-    @cached_property
-    def vocabulary(self) -> Vocabulary:
-        """The one that pictures are compared with."""
-        return Vocabulary.shipped()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """In a process of its own: open all now, so that the first who asks does not wait."""
-        self.__dict__.update(state)
-        for name in self._paths:
-            try:
-                self.index(name)
-            except BovwError:
-                continue  # whoever asks for it is told
-
-    def index(self, name: str) -> ImageIndex:
-        """An index of a name, at its newest generation. Raises ImageIndexError."""
-        if name not in self._opened:
-            self._opened[name] = self.another(name)
-        index = self._opened[name]
-        index.refresh()
-        return index
-
-    def another(self, name: str) -> ImageIndex:
-        """An index of a name, opened for whoever closes it. Raises ImageIndexError."""
-        return ImageIndex.open(self._paths[name], picture_root=self._picture_root)
 
 
 class Task(Protocol):
@@ -145,6 +109,8 @@ class SearchTask:
         for each, match in zip(facts["matches"], result.matches, strict=True):
             each["key"] = image_key(match.id)
             each["width"], each["height"] = match.size
+            if isinstance(index, ClusterIndex) and each.pop("gone", False):
+                each["unreachable"] = True  # nobody here can know more
             if self.correspondences:
                 each["correspondences"] = match.correspondences.round(2).tolist()
         return {
@@ -162,7 +128,7 @@ class CompareTask:
 
     Attributes:
         first, second: pictures, or (index, key) of an image.
-        tolerance, sensitivity, mirror_too, false_alarms, limits: as for `compare_pictures`.
+        tolerance, sensitivity, box, mirror_too, false_alarms, limits: as for `compare_pictures`.
         drawing: "match" draws what agrees, "differences" what differs; empty for the JSON.
     """
 
@@ -170,6 +136,7 @@ class CompareTask:
     second: SourceFile | tuple[str, str]
     tolerance: int
     sensitivity: float
+    box: Box | None
     mirror_too: bool
     false_alarms: float
     limits: Limits
@@ -190,6 +157,7 @@ class CompareTask:
                 shelf.vocabulary,
                 tolerance=self.tolerance,
                 sensitivity=self.sensitivity,
+                box=self.box,
                 mirror_too=self.mirror_too,
                 false_alarms=self.false_alarms,
                 limits=self.limits,
@@ -266,13 +234,20 @@ class RemoveTask:
             return record is not None and index.remove_images([record.id]).removed > 0
 
 
-def file_of_key(index: ImageIndex, key: str, limits: Limits) -> SourceFile:
+def file_of_key(index: Served, key: str, limits: Limits) -> SourceFile:
     """The file of an image. Raises ImageError unless it is there as it was when it was indexed."""
     record = index.record_of_key(key)
     if record is None or record.file is None:
         raise ImageError(key, "the index has no image of this key that has a file")
+    require_reachable(isinstance(index, ClusterIndex), record)
     require_unchanged(record, limits)
     return SourceFile(record.path, record.path)
+
+
+def require_reachable(of_cluster: bool, record: ImageRecord) -> None:
+    """Raise ImageError if a picture of a cluster is not on this machine, which need not have it."""
+    if of_cluster and is_gone_file(record.path):
+        raise ImageError(record.path, "its file cannot be reached from this machine")
 
 
 def require_unchanged(record: ImageRecord, limits: Limits) -> None:

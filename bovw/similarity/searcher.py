@@ -16,15 +16,16 @@ from ..search.match import Match
 from ..search.options import SearchOptions, chosen_options
 from ..search.result import SearchResult
 from ..searcher import IndexInfo, SearchRequest
+from .parts import HasWholes
 from .similar import find_similar
 
 __all__ = ["SimilarSearcher"]
 
 
 class SimilarSearcher:
-    """An index that is asked what is similar (see `find_similar`) instead of what shows the same.
-    It behaves as the index does, so `evaluate` takes it: nothing is verified, and of the options
-    `k` alone counts.
+    """An index, or a cluster, that is asked what is similar (see `find_similar`) instead of what
+    shows the same. It behaves as these do, so `evaluate` takes it: nothing is verified, and of the
+    options `k` alone counts.
 
     Example:
         >>> from bovw import ImageIndex, SimilarSearcher
@@ -36,7 +37,7 @@ class SimilarSearcher:
 
     def __init__(
         self,
-        index: IndexReader,
+        index: IndexReader | HasWholes,
         by: str | Mapping[str, float] = "fused",
         embedders: Sequence[Embedder] = (),
     ) -> None:

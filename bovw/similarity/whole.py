@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import IncompatibleError, ParameterError
 from ..features.encoding import encode
-from ..features.local import extract
+from ..features.local import FeatureSpec, extract
 from ..features.vocabulary import Vocabulary
 from ..index.columns import Embedding, column_name
 from ..index.extraction import COLOURS_SIDE, PRODUCERS
@@ -47,7 +47,7 @@ class Whole:
         words: (n,) of its features, if they are wanted and there are any.
         path: its file; empty if it has none.
         note: what is to be said of it.
-        image: its number, if it is an image of the index.
+        image: its id, if it is an image of the index.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Whole:
     words: NDArray[np.int32] | None = None
     path: str = ""
     note: str = ""
-    image: int | None = None
+    image: str | None = None
 
     @property
     def measures(self) -> set[str]:
@@ -71,10 +71,10 @@ def column_of(measure: str) -> str:
     return column_name(measure)
 
 
-def whole_of_image(
-    collection: Collection, name: str, weights: Mixture, full_path: Callable[[str], str]
-) -> Whole | None:
-    """What the index knows of one of its images; None if it has none of this id."""
+def whole_of_image(collection: Collection, name: str, weights: Mixture) -> Whole | None:
+    """What the index knows of one of its images, with its path as it is stored; None if it has none
+    of this id.
+    """
     snapshot = collection.snapshot
     found = snapshot.find([name]).get(name)
     if found is None:
@@ -89,13 +89,13 @@ def whole_of_image(
     words = None
     if "words" in weights and snapshot.feature_counts[image]:
         words, _ = segment.encoding_of(ordinal)
-    size, path = (record.width, record.height), record.path and full_path(record.path)
-    return Whole(name, size, rows, words, path, image=image)
+    return Whole(name, (record.width, record.height), rows, words, record.path, image=name)
 
 
 def whole_of_picture(
-    collection: Collection,
+    spec: FeatureSpec,
     vocabulary: Vocabulary,
+    embeddings: Sequence[Embedding],
     query: Source,
     weights: Mixture,
     embedders: Sequence[Embedder],
@@ -104,18 +104,20 @@ def whole_of_picture(
 ) -> Whole:
     """What is to be seen of a picture, made as it is for an index.
 
+    Args:
+        spec, vocabulary, embeddings: of the index.
+
     Raises:
         ImageError: it cannot be used.
         IncompatibleError: the index has vectors of another network.
         NetworkError: an embedder does not work.
         ParameterError: a measure needs an embedder that is not there.
     """
-    spec = collection.snapshot.manifest.features
     content, name = source_content(query, limits), name_of(query)
     path = "" if name in NAMELESS else name
     picture = load_picture(content, spec.max_side, box, limits)
     networks = {
-        name: embedder_for(embedding_of(collection, name), embedders)
+        name: embedder_for(embedding_of(embeddings, name), embedders)
         for name in weights
         if name not in MEASURES
     }
@@ -141,7 +143,7 @@ def whole_of_picture(
 
 
 def whole_of_vector(
-    collection: Collection, name: str, measure: str, vector: NDArray[np.float32]
+    embeddings: Sequence[Embedding], name: str, measure: str, vector: NDArray[np.float32]
 ) -> Whole:
     """A query that is a vector of the network of an embedding.
 
@@ -151,7 +153,7 @@ def whole_of_vector(
     Raises:
         IncompatibleError: the vectors of the index have another number of numbers.
     """
-    width = embedding_of(collection, measure).width
+    width = embedding_of(embeddings, measure).width
     if len(vector) != width:
         raise IncompatibleError(
             f"{name}: its vector has {len(vector)} numbers, those of {measure} have {width}: the "
@@ -160,9 +162,8 @@ def whole_of_vector(
     return Whole(name, (0, 0), {measure: as_int8(vector)})
 
 
-def embedding_of(collection: Collection, name: str) -> Embedding:
+def embedding_of(embeddings: Sequence[Embedding], name: str) -> Embedding:
     """The embedding of an index that is called so; it is there (see `mixture.mixture_of`)."""
-    embeddings = collection.snapshot.manifest.embeddings
     return next(each for each in embeddings if each.name == name)
 
 

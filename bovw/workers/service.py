@@ -6,16 +6,28 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import BovwError, BusyError
 from .pool import Chunk, Pool
 from .process import Work
 
-__all__ = ["Service"]
+__all__ = ["Place", "Service"]
+
+# So long a place is kept for an item that is still on its way: whoever is slow keeps nobody out.
+HELD_SECONDS = 1.0
+
+
+class Place:
+    """Room for one item of a service, until a time."""
+
+    def __init__(self) -> None:
+        self.end = time.monotonic() + HELD_SECONDS
 
 
 class Service:
@@ -36,6 +48,7 @@ class Service:
         self._work, self._seconds = work, seconds
         self._waiting: queue.Queue[tuple[Any, Future[Any]] | None] = queue.Queue()
         self._most, self._unfinished, self._lock = jobs + waiting, 0, threading.Lock()
+        self._held = set[Place]()
         self._closed = False
         self._threads = [
             threading.Thread(target=self._look_after, daemon=True) for _ in range(jobs)
@@ -52,18 +65,43 @@ class Service:
         """Raise BusyError if `submit` would."""
         if self._closed:
             raise BusyError("the server is ending: ask again later")
-        if self._unfinished >= self._most:
-            raise BusyError(f"{self._unfinished} others are waiting already: ask again later")
+        now = time.monotonic()
+        taken = self._unfinished + sum(place.end > now for place in self._held)
+        if taken >= self._most:
+            raise BusyError(f"{taken} others are waiting already: ask again later")
 
-    def submit(self, item: Any) -> Future[Any]:
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """Keep room for an item that is still on its way, for HELD_SECONDS at most: so whoever
+        finds none is told before anything is done for him.
+
+        Raises:
+            BusyError: as `submit`.
+        """
+        with self._lock:
+            self.require_room()
+            place = Place()
+            self._held.add(place)
+        try:
+            yield place
+        finally:
+            with self._lock:
+                self._held.discard(place)
+
+    def submit(self, item: Any, place: Place | None = None) -> Future[Any]:
         """Give it an item that can be pickled. The future has the result, a Failure, or what the
         work raised.
 
+        Args:
+            place: what was kept for it.
+
         Raises:
-            BusyError: as many items are waiting as may, or it is closed.
+            BusyError: as many items are waiting as may and no place is kept, or it is closed.
         """
         future: Future[Any] = Future()
         with self._lock:
+            if place is not None:  # it counts as the item from now on, or has lapsed
+                self._held.discard(place)
             self.require_room()
             self._unfinished += 1
         self._waiting.put((item, future))

@@ -263,6 +263,7 @@ def test_orb_works_through_every_command(folder: Path, tmp_path: Path) -> None:
         cwd=folder,
     )
     assert trained.returncode == 0 and "64 words from" in trained.stdout
+    assert "recommended for 5 images: 65,536 words" in trained.stdout
     made = run(
         "index", "photos", "--index", tmp_path / "i.bovw", "--vocab", tmp_path / "v", cwd=folder
     )
@@ -281,12 +282,12 @@ def test_orb_works_through_every_command(folder: Path, tmp_path: Path) -> None:
 def test_training_with_too_few_descriptors_says_how_many_there_are(
     folder: Path, tmp_path: Path
 ) -> None:
-    done = run("train-vocab", "photos", "--out", tmp_path / "v", "--words", "50000", cwd=folder)
-    assert (
-        done.returncode == 1
-        and "descriptors from 5 images are too few for 50000 words" in done.stderr
-    )
-    assert not (tmp_path / "v").exists()
+    large = ("--collection", "5000000")  # as many words as suit it
+    for asked, words in (("--words", "50000"), 50_000), (large, 262_144):
+        done = run("train-vocab", "photos", "--out", tmp_path / "v", *asked, cwd=folder)
+        assert done.returncode == 1
+        assert f"descriptors from 5 images are too few for {words} words" in done.stderr
+        assert not (tmp_path / "v").exists()
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from bovw.cluster.building import create_cluster  # noqa: E402
 from bovw.cluster.config import ClusterConfig  # noqa: E402
 from bovw.cluster.machines import RayReplicas, change_cluster  # noqa: E402
 from bovw.pictures.limits import LIMITS  # noqa: E402
+from tests.cluster.partitions import answers_compared  # noqa: E402
 from tests.helpers.pictures import endless_jpeg, textured  # noqa: E402
 from tests.promises.test_parts import told  # noqa: E402
 
@@ -35,6 +37,8 @@ SHARDS, REPLICAS = 3, 2
 # A query is small, so that what is measured is the way.
 QUERIES = [textured(seed, 160, 120)[10:100, 20:140] for seed in range(0, 20, 2)]
 CROP = SearchOptions(crop=True)
+# The decoder of one hangs; that of the other would, but dies.
+BAD = ("hangs.jpg", "crashes.jpg")
 
 
 def main(folder: Path, vocabulary_folder: Path) -> dict[str, Any]:
@@ -44,7 +48,8 @@ def main(folder: Path, vocabulary_folder: Path) -> dict[str, Any]:
     photos.mkdir()
     for number in range(20):
         cv2.imwrite(str(photos / f"{number}.png"), textured(number, 160, 120))
-    (photos / "hangs.jpg").write_bytes(endless_jpeg())
+    for name in BAD:
+        (photos / name).write_bytes(endless_jpeg())
     node: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 80_000_000}
     machines = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     nodes = [machines.add_node(**node) for _ in range(2)]
@@ -61,9 +66,13 @@ def main(folder: Path, vocabulary_folder: Path) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     create_cluster(config, vocabulary)
     limits = replace(LIMITS, seconds=3)
-    _, reports, _ = change_cluster(config, [str(photos)], jobs=1, limits=limits)
+    with crashing(photos / "crashes.jpg"):
+        _, reports, _ = change_cluster(config, [str(photos)], jobs=1, limits=limits)
     seen["added"] = sum(report.added for report in reports)
-    seen["failed"] = [failure.reason for report in reports for failure in report.failed]
+    seen["failed"] = {
+        Path(failure.name).name: failure.reason for report in reports for failure in report.failed
+    }
+    seen["answers compared"] = answers_compared(config, folder)
     index = ImageIndex.create(folder / "one.bovw", vocabulary, picture_root=folder)
     index.add([photos / f"{number}.png" for number in range(20)])
     replicas = RayReplicas(config)
@@ -103,6 +112,34 @@ def main(folder: Path, vocabulary_folder: Path) -> dict[str, Any]:
     return seen
 
 
+@contextmanager
+def crashing(path: Path) -> Iterator[None]:
+    """Whoever decodes a picture meanwhile dies of a memory fault."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            for process in readers(path):
+                os.kill(process, signal.SIGSEGV)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    yield
+    done.set()
+    watching.join()
+
+
+def readers(path: Path) -> set[int]:
+    """The worker processes of bovw that have a file open."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if b"bovw.workers" in (process / "cmdline").read_bytes():
+                opened = {os.readlink(each) for each in (process / "fd").iterdir()}
+                found |= {int(process.name)} if str(path) in opened else set()
+    return found
+
+
 def while_changing(
     config: ClusterConfig, photos: Path, equal: Callable[[], int]
 ) -> tuple[list[int], list[str]]:
@@ -121,7 +158,8 @@ def while_changing(
     asking = threading.Thread(target=ask)
     asking.start()
     cv2.imwrite(str(photos / "new.png"), textured(30, 160, 120))
-    (photos / "hangs.jpg").unlink()
+    for name in BAD:
+        (photos / name).unlink()
     change_cluster(config, [str(photos)], jobs=0)
     done.set()
     asking.join()

@@ -27,6 +27,8 @@ from bovw.cluster.config import ClusterConfig
 from bovw.cluster.machines import HERE, change_cluster
 from bovw.cluster.routing import LocalReplicas
 from bovw.cluster.store import BucketStore, opened_store
+from tests.cluster.test_garbage import made as made_cluster
+from tests.cluster.test_garbage import require_garbage_goes
 from tests.helpers.pictures import textured
 
 WEED = Path(sys.executable).with_name("weed")
@@ -170,6 +172,12 @@ def test_a_store_that_lets_nobody_in_says_so(
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # which remembers the right one
     with pytest.raises(ClusterError, match=r"s3://photos/here/a: get_object failed: .*Signature"):
         opened_store(bucket.url).get("a")
+
+
+def test_what_nobody_needs_goes_from_a_bucket(
+    bucket: Bucket, tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    require_garbage_goes(made_cluster(tmp_path, bucket.url + "/garbage", vocabulary))
 
 
 def test_a_cluster_in_a_bucket_lives_through_the_loss_of_a_server(

@@ -28,6 +28,7 @@ from bovw.cluster.building import create_cluster
 from bovw.cluster.config import ClusterConfig, read_config, write_config
 from bovw.cluster.machines import HERE, change_cluster, require_private, require_token
 from bovw.cluster.manifest import publish, read_latest
+from bovw.cluster.objects import pull_index, put_object
 from bovw.cluster.routing import LocalReplicas, ask_all
 from bovw.cluster.store import FolderStore, opened_store
 from bovw.searcher import SearchRequest
@@ -206,6 +207,15 @@ def test_what_the_store_has_lost_is_named(own: Place, damage: str) -> None:
         assert caught.value.shard == 1
 
 
+@pytest.mark.parametrize("name", ["../escaped", "segments/../../escaped", "/tmp/bovw-escaped"])
+def test_a_store_cannot_make_a_replica_write_beside_its_folder(tmp_path: Path, name: str) -> None:
+    store = FolderStore(str(tmp_path / "store"))
+    listing = put_object(store, json.dumps({name: put_object(store, b"content")}).encode())
+    with pytest.raises(ClusterError, match="escaped"):
+        pull_index(store, listing, tmp_path / "shards" / "one", tmp_path / "cache")
+    assert not (tmp_path / "shards" / "escaped").exists() and not Path(name).exists()
+
+
 class Broken(LocalReplicas):
     """Two replicas of each shard, of which some say nothing, or fail."""
 
@@ -237,7 +247,7 @@ def test_a_replica_that_is_silent_is_passed_over(place: Place) -> None:
 
 
 def test_a_shard_without_replicas_is_named_or_left_out_on_request(place: Place) -> None:
-    config = replace(place.config, hedge_seconds=0.01, timeout_seconds=0.3)
+    config = replace(place.config, hedge_seconds=0.01, timeout_seconds=0.5)
     gone = {(2, 0), (2, 1)}
     query = textured(4, 160, 120)
     with (

@@ -33,7 +33,15 @@ def test_the_life_of_a_cluster(tmp_path: Path, vocabulary: Vocabulary) -> None:
     assert gone.stdout.startswith("c.toml: 4 images: 0 added, 0 changed, 1 removed")
     status = json.loads(run("cluster", "status", "c.toml", "--json", cwd=tmp_path).stdout)
     assert (status["images"], [shard["answers"] for shard in status["shards"]]) == (4, [True, True])
-    assert run("cluster", "check", "c.toml", cwd=tmp_path).stdout == "c.toml: sound\n"
+    (tmp_path / "store" / "objects" / "00").mkdir(exist_ok=True)
+    (tmp_path / "store" / "objects" / "00" / ("0" * 64)).write_bytes(bytes(2_000_000))
+    told = run("cluster", "check", "c.toml", cwd=tmp_path).stdout.splitlines()
+    assert told == [
+        "c.toml: 1 objects (2.0 MB) are not needed: bovw cluster clean",
+        "c.toml: sound",
+    ]
+    cleaned = run("cluster", "clean", "c.toml", "--older-than", "0", cwd=tmp_path)
+    assert cleaned.stdout == "c.toml: 1 objects (2.0 MB) removed\n"
     cv2.imwrite(str(tmp_path / "query.png"), textured(2, 160, 120)[10:100, 20:140])
     found = run("search", "--index", "c.toml", "--crop", "--json", "query.png", cwd=tmp_path)
     (match, *_) = json.loads(found.stdout)["matches"]

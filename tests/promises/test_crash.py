@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +36,7 @@ from tests.helpers.pictures import Pixels, textured
 
 # Files and folders (these end with a slash) by path, with their contents.
 Tree = dict[str, bytes]
-Operation = Callable[[ImageIndex], None]
+Operation = Callable[[ImageIndex], object]
 State = tuple[list[object], list[object]]
 
 INDEX = "i.bovw"
@@ -533,6 +534,29 @@ def test_a_step_that_fails_is_our_error_and_leaves_no_garbage(
         for tree in left:
             about.recovers(tree, about.states, where)
     assert at > (15 if name == "prune" else 40)
+
+
+@pytest.mark.slow
+def test_a_power_cut_during_an_upgrade_leaves_an_index_that_answers_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every seventh step: the others are those of a merge."""
+    monkeypatch.setattr(segment, "COUNTED_FEATURES", 131_072)  # as when the fixture was made
+    place = tmp_path / "place"
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "index-2", place / INDEX)
+    queries = [textured(seed, 240, 180)[20:150, 30:200] for seed in (0, 11)]
+    about = Scene(place, lambda index: index.upgrade(), queries)
+    assert about.states[0] == about.states[1]
+    for at in count(1, 7):
+        put(about.before, place)
+        disk = Disk(place, POWER_CUT, at)
+        error = failure(monkeypatch, disk, about.run)
+        assert isinstance(error, PowerCut) == disk.struck
+        for what, tree in disk.after_power_cut().items():
+            about.recovers(tree, about.states, f"cut at step {at}: {what}")
+        if not error:
+            break
+    assert at > 100
 
 
 def is_whole(path: Path) -> bool:

@@ -236,3 +236,15 @@ def test_what_cannot_be_compared_is_an_error(vocabulary: Vocabulary) -> None:
                 vocabulary,
                 sensitivity=sensitivity,  # type: ignore[arg-type]
             )
+
+
+def test_a_box_says_which_part_of_the_second_is_compared(vocabulary: Vocabulary) -> None:
+    first = textured(3, 500, 300)
+    page = np.zeros((700, 600, 3), np.uint8)
+    page[50:350, 60:560], page[380:680, 60:560] = patched(first), textured(9, 500, 300)
+    found = compare_pictures(first, page, vocabulary, box=(210, 100, 300, 190))
+    assert found.differences is not None and found.match.outline is not None
+    assert sorted(one.box[:2] for one in found.differences) == [(300, 200), (400, 60)]
+    assert found.match.outline[0] == pytest.approx((149.5, 49.5), abs=1)
+    with pytest.raises(ParameterError, match="box"):
+        compare_pictures(first, page, vocabulary, box=(500, 600, 300, 190))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 
 pytest.importorskip("fastapi", reason="bovw[serve] is not installed")
@@ -19,6 +20,7 @@ from bovw.server.settings import SERVER_LIMITS, ServerSettings
 from tests.helpers.pictures import crop_query, encoded, textured
 
 URL = "http://localhost"
+HOSTILE = "<b onmouseover='alert(1)'>&.png"
 Serve = Callable[..., TestClient]
 
 
@@ -39,6 +41,20 @@ def collection(
     (folder / "crop.png").write_bytes(encoded(crop))
     with ImageIndex.create(folder / "photos.bovw", vocabulary, picture_root=folder) as index:
         index.add(folder / "photos", metadata={"kind": "test"})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def copied(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> Path:
+    """A folder with three pictures and copies of two of them, and their index `copied.bovw`."""
+    folder = tmp_path_factory.mktemp("copied")
+    for name, seed in (("a.png", 3), ("b.png", 4), ("c.png", 5)):
+        (folder / name).write_bytes(encoded(textured(seed, 320, 240)))
+    shutil.copy(folder / "a.png", folder / HOSTILE)
+    half = cv2.resize(textured(4, 320, 240), (160, 120), interpolation=cv2.INTER_AREA)
+    (folder / "half.png").write_bytes(encoded(half))
+    with ImageIndex.create(folder / "copied.bovw", vocabulary, picture_root=folder) as index:
+        index.add(folder)
     return folder
 
 

@@ -268,8 +268,9 @@ def test_the_description_names_every_way_to_ask(client: TestClient) -> None:
     assert set(described["paths"]) == {
         f"{API}/{name}"
         for name in (
-            "search", "compare", "queries", "queries/{key}/thumbnail", "indexes", "images",
-            "images/{key}", "images/{key}/thumbnail", "images/{key}/file", "healthz", "metrics",
+            "search", "similar", "compare", "queries", "queries/{key}/thumbnail", "indexes",
+            "images", "images/{key}", "images/{key}/thumbnail", "images/{key}/file", "duplicates",
+            "clusters", "map", "map/sheets/{name}", "healthz", "metrics",
         )
     }  # fmt: skip
     body = described["paths"][f"{API}/search"]["post"]["requestBody"]["content"]

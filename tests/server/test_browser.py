@@ -31,6 +31,8 @@ from .test_command import running
 
 pytestmark = pytest.mark.slow
 expect.set_options(timeout=30_000)  # on a busy machine
+# For what is worked out in the background.
+SURVEY_MS = 180_000
 
 AXE = "axe-core@4.14.1"
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
@@ -66,8 +68,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def server(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of the collection, with an experiment."""
+def server(
+    collection: Path, copied: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A server of the collection and of one with duplicates, with an experiment."""
     folder = tmp_path_factory.mktemp("experiments")
     query = {"query": "a", "set": "s", "group": "a", "seconds": 0.1, "corner_error": None}
     query |= {"picture": os.fspath(folder / "crop.png"), "values": {"Success@1": 1.0}}
@@ -81,6 +85,7 @@ def server(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     (folder / "one.json").write_text(json.dumps(facts))
     (folder / "broken.json").write_text("{")
     command = ["-m", "bovw", "serve", "--index", "photos.bovw", "--port", "0", "--jobs", "1"]
+    command += ["--index", os.fspath(copied / "copied.bovw")]
     cache = os.fspath(tmp_path_factory.mktemp("cache"))
     more = ["--experiments", os.fspath(folder), "--cache", cache]
     with running([*command, *more], collection) as (_, url):
@@ -241,6 +246,10 @@ def test_a_match_is_looked_at_closely(page: Page, collection: Path, tmp_path: Pa
     assert json.loads((tmp_path / "saved.json").read_text())["key"] == LARGE
     page.get_by_role("button", name="Close").click()
     expect(page.locator("#certain a.picture")).to_be_focused()
+    page.goto(f"{page.url}&box=8,8,144,104&look={LARGE}")
+    expect(page.locator("#look")).to_be_visible()
+    page.check("#differences")
+    expect(page.locator("#stage-state")).to_have_text("0 places differ within the box.")
 
 
 def test_arrows_move_among_the_answers(page: Page, collection: Path) -> None:
@@ -275,6 +284,65 @@ def test_the_collection_and_the_experiments_are_browsed(page: Page) -> None:
     expect(page.get_by_text("No query is like that.")).to_be_visible()
 
 
+def test_what_looks_alike_is_asked_and_the_state_is_in_the_url(page: Page) -> None:
+    page.goto("/browse")
+    page.locator(".tiles li", has_text="large.png").get_by_text("Looks like this").click()
+    expect(page.locator("#alike .card")).to_have_count(10)  # all but itself
+    page.get_by_label("Compare").select_option("colour")
+    expect(page).to_have_url(re.compile("by=colour"))
+    expect(page.locator("#timing")).to_contain_text("By colour 1")
+    page.locator("#alike a.picture").first.click()
+    expect(page.locator("#look")).to_be_visible()
+    expect(page).to_have_url(re.compile("look="))
+    page.keyboard.press("Escape")
+    expect(page.locator("#look")).to_be_hidden()
+    page.go_back()
+    page.go_back()
+    page.go_back()
+    expect(page.locator("#timing")).to_contain_text("By vlad 1, colour 0.1")
+    page.get_by_label("Compare").select_option("words")
+    page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"text"})
+    expect(page.locator("#problem")).to_have_text("a.png: is not an image of a known format")
+
+
+def test_duplicates_are_seen_in_pairs(page: Page) -> None:
+    visit(page, "/duplicates?index=copied")
+    group = page.locator(".group", has_text="half.png")
+    expect(group.locator(".card").first).to_contain_text("Keep")
+    expect(group.locator(".card").nth(1)).to_contain_text("0.5 x")
+    group.locator("a.pair").click()
+    expect(page.locator("#look")).to_be_visible()
+    expect(page.locator("#look-title")).to_contain_text("half.png (0.5 x) beside")
+    expect(page.locator("#look-words")).to_contain_text("Verified")
+    page.reload()
+    expect(page.locator("#look")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile(r"index=copied&?$|index=copied&page=1$"))
+
+
+def test_clusters_and_the_map_lead_to_their_pictures(page: Page) -> None:
+    visit(page, "/clusters?by=colour&count=3&least=1")
+    page.get_by_role("link", name="Browse cluster-1").click()
+    expect(page.locator("h1")).to_have_text("photos: cluster-1")
+    assert page.locator(".tiles img").count() >= 3
+    visit(page, "/map?index=copied")
+    canvas = page.locator("#canvas")
+    expect(page.locator("#map[data-ready]")).to_be_visible()
+    canvas.focus()
+    page.keyboard.press("Enter")
+    tip = page.locator("#tip.pinned")
+    expect(tip.locator("b")).to_contain_text(".png")
+    page.check("#grid")
+    expect(page.locator("#tip")).to_be_hidden()
+    page.fill("#find", "half")
+    expect(page.locator("#hits")).to_have_text("1 found")
+    canvas.focus()
+    page.keyboard.press("Enter")
+    expect(tip.locator("b")).to_contain_text("half.png")
+    tip.get_by_text("Looks like this").click()
+    expect(page.locator("#alike .card")).to_have_count(4)
+
+
 def test_pages_are_light(page: Page, collection: Path) -> None:
     """Below 150 KB beside pictures, as they are sent."""
     sizes: dict[str, int] = {}
@@ -303,7 +371,18 @@ def axe() -> str:
     return script.read_text()
 
 
-PLACES = ("/", "/browse", "/experiments", "/experiments/one", "/api", "/login", "/no")
+SURVEYS = ("/duplicates?index=copied", "/clusters?by=colour&count=3&least=1", "/map?index=copied")
+PLACES = (
+    *("/", "/similar", "/browse", *SURVEYS),
+    *("/experiments", "/experiments/one", "/api", "/login", "/no"),
+)
+
+
+def visit(page: Page, place: str) -> None:
+    """Go to a page, and wait until it shows what was found."""
+    page.goto(place)
+    if place in SURVEYS:
+        expect(page.locator(".group, .map").first).to_be_visible(timeout=SURVEY_MS)
 
 
 def wide(page: Page) -> int:
@@ -331,8 +410,12 @@ def test_nothing_keeps_anybody_from_using_it(
         assert not wrong, (name, wrong)
         assert wide(page) <= 0, name
 
+    page.route("**/api/v1/clusters*", lambda _: None)  # the page waits for ever
+    page.goto(f"/clusters?by=colour&count={viewport['width']}")
+    look("working")
+    page.unroute("**/api/v1/clusters*")
     for place in PLACES:
-        page.goto(place)
+        visit(page, place)
         look(place)
     asked(page, collection)
     page.get_by_text("other images that nothing verifies").click()
@@ -347,7 +430,7 @@ def test_nothing_is_cut_off_at_twice_the_size(page: Page, collection: Path) -> N
     """200 % zoom is half as many pixels of CSS."""
     page.set_viewport_size({"width": DESK["width"] // 4, "height": DESK["height"] // 4})
     for place in PLACES[:-1]:
-        page.goto(place)
+        visit(page, place)
         assert wide(page) <= 0, place
     asked(page, collection)
     assert wide(page) <= 0

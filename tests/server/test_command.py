@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -90,6 +92,26 @@ def test_it_finishes_what_it_was_asked_when_it_is_told_to_end(
 
 
 @pytest.mark.slow
+def test_the_container_says_whether_it_is_well(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variables, the command and the health check of the Dockerfile, without Docker."""
+    text = (Path(__file__).parents[2] / "Dockerfile").read_text()
+    check = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", text, re.MULTILINE)
+    host = re.search(r"BOVW_HOST=(\S+)", text)
+    assert check and host and text.endswith('ENTRYPOINT ["bovw"]\nCMD ["serve"]\n')
+    settings = {"HOST": host[1], "PORT": "0", "TOKEN": "secret-token", "CACHE": tmp_path}
+    for name, value in {**settings, "INDEX": "photos.bovw"}.items():
+        monkeypatch.setenv(f"BOVW_{name}", str(value))
+    healthy = [sys.executable, *json.loads(check[1])[1:]]
+    with running(["-m", "bovw", "serve", "--jobs", "1"], collection) as (_, url):
+        assert host[1] in url
+        monkeypatch.setenv("BOVW_PORT", url.strip("/").rpartition(":")[2])
+        assert subprocess.run(healthy).returncode == 0
+    assert subprocess.run(healthy, capture_output=True).returncode != 0
+
+
+@pytest.mark.slow
 def test_ten_hostile_clients_do_not_stop_the_eleventh(collection: Path, tmp_path: Path) -> None:
     with running(["-c", PROGRAM, os.fspath(tmp_path)], collection) as (_, url):
         host, port = url.removeprefix("http://").strip("/").split(":")
@@ -128,6 +150,26 @@ def test_ten_hostile_clients_do_not_stop_the_eleventh(collection: Path, tmp_path
                     assert line.split(b" ")[1].startswith(statuses[number]), (number, line)
         key = image_key("photos/0.png")
         assert httpx.get(f"{url}api/v1/images/{key}/thumbnail").status_code == 200
+
+
+@pytest.mark.slow
+def test_who_finds_no_room_is_told_before_the_body_is_sent(
+    collection: Path, tmp_path: Path
+) -> None:
+    held = PROGRAM.replace("body_seconds=1.5", "body_seconds=60, waiting=0").replace(
+        "cache =", "from bovw.workers import service; service.HELD_SECONDS = 60; cache ="
+    )
+    with running(["-c", held, os.fspath(tmp_path)], collection) as (_, url):
+        host, port = url.removeprefix("http://").strip("/").split(":")
+        head = f"POST {API}/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
+        head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+        with socket.create_connection((host, int(port)), 60) as slow:
+            slow.sendall(head.encode())
+            httpx.get(f"{url}api/v1/healthz")  # it has come to be asked, after that request
+            with socket.create_connection((host, int(port)), 60) as refused:
+                refused.sendall(head.encode())
+                lines = refused.recv(1 << 16).lower().split(b"\r\n")
+                assert lines[0].startswith(b"http/1.1 503") and b"retry-after: 1" in lines
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 
 from bovw.errors import BusyError
 from bovw.reporting import Failure
+from bovw.workers import service as services
 from bovw.workers.process import Work
 from bovw.workers.service import Service
 from tests.helpers.tasks import doubled, obeyed
@@ -49,3 +50,22 @@ def test_what_does_not_fit_is_refused_and_closing_drops_what_waits() -> None:
         waiting.result()
     with pytest.raises(BusyError, match="ending"):
         service.submit((3, ""))
+
+
+def test_a_place_is_kept_for_who_is_on_the_way_but_not_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = Service(Work(doubled), 1, 60, 0)
+    with service.place() as place:
+        with pytest.raises(BusyError, match="1 others are waiting"):
+            service.require_room()
+        with pytest.raises(BusyError), service.place():
+            pass
+        assert service.submit(4, place).result() == 8
+    with service.place():
+        pass
+    monkeypatch.setattr(services, "HELD_SECONDS", 0.0)
+    with service.place() as late:
+        assert service.submit(5).result() == 10
+        assert service.submit(6, late).result() == 12
+    service.close()

@@ -1,20 +1,20 @@
-"use strict";
 // The map of a collection: pan, zoom, hover, click. All lengths in the world are in cells of the
 // grid; a thumbnail is one cell large until it is as large on the screen as it is sharp.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const sheets = [...document.querySelectorAll("img.sheet")];
 const canvas = document.getElementById("canvas");
 const context = canvas.getContext("2d", { alpha: false });
 const tip = document.getElementById("tip");
-const count = data.x.length;
-const names = data.names.map((name) => name.toLowerCase());
-const shown = new Float64Array(2 * count); // where each thumbnail is now: between map and grid
-const matched = new Uint8Array(count).fill(1);
+const ROOM = 4; // the map has so many times the area of the grid
+let data, sheets, count = 0, names = [];
+let places; // of the map, in cells
+let shown; // where each thumbnail is now: between map and grid
+let matched; // by the name that is looked for
+let hooks = { sharp: 0, closer: () => null, told: () => {} };
 const view = { scale: 1, left: 0, top: 0 }; // pixels of a cell; the world at the upper left corner
 const GAP = 0.06, FLIGHT = 500, DOT = 5;
+const NEAR = 48; // pixels from which on a picture is worth a larger one
 let width = 0, height = 0, ratio = 1;
-let inGrid = false, blend = 0, flight = 0, planned = 0;
+let inGrid = false, blend = 0, flight = 0, planned = 0, stale = true;
 let pinned = -1, hovered = -1, moved = false;
 let levels = []; // the sheets in full, half, quarter size and so on: for what is seen from afar
 // While the view moves, the last drawing is moved with it if a new one would take too long.
@@ -22,16 +22,33 @@ const still = document.createElement("canvas"), then = { scale: 0, left: 0, top:
 const PATIENCE = 20, REST = 120; // milliseconds
 let cost = 0, resting = 0, moving = false;
 
+function range(values) {
+  let low = Infinity, high = -Infinity;
+  for (const value of values) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  return [low, high];
+}
+
+function spread() { // positions of any unit in cells
+  const [left, right] = range(data.x), [top, bottom] = range(data.y);
+  const most = Math.max(right - left, bottom - top); // all may lie on a line, or in one place
+  const across = Math.max(right - left, most / 4) + 1e-9, down = Math.max(bottom - top, most / 4) + 1e-9;
+  const unit = Math.sqrt(ROOM * count / (across * down));
+  places = { x: data.x.map((x) => (x - left) * unit), y: data.y.map((y) => (y - top) * unit) };
+}
+
 function layout() {
   const smooth = blend * blend * (3 - 2 * blend);
   for (let i = 0; i < count; i++) {
-    shown[2 * i] = data.x[i] + (data.column[i] - data.x[i]) * smooth;
-    shown[2 * i + 1] = data.y[i] + (data.row[i] - data.y[i]) * smooth;
+    shown[2 * i] = places.x[i] + (data.column[i] - places.x[i]) * smooth;
+    shown[2 * i + 1] = places.y[i] + (data.row[i] - places.y[i]) * smooth;
   }
 }
 
 function side() { // of a thumbnail, in pixels of the page
-  const sharp = data.side / ratio;
+  const sharp = (hooks.sharp || data.side) / ratio;
   return blend === 1 ? view.scale * (1 - GAP) : Math.min(view.scale, Math.max(sharp, 64));
 }
 
@@ -42,8 +59,9 @@ function move() { // the view has changed, and may go on to change
   plan();
 }
 
-function plan() {
-  if (!planned) planned = requestAnimationFrame(draw);
+function plan(marks = false) { // to draw all anew, or but the marks of what is pointed at
+  stale ||= !marks;
+  if (data && !planned) planned = requestAnimationFrame(draw);
 }
 
 function draw(now) {
@@ -64,13 +82,18 @@ function draw(now) {
       width * grown, height * grown);
     return;
   }
-  const begun = performance.now();
-  drawAll();
-  Object.assign(then, view);
-  still.width = canvas.width;
-  still.height = canvas.height;
-  still.getContext("2d", { alpha: false }).drawImage(canvas, 0, 0);
-  cost = performance.now() - begun;
+  if (stale) {
+    stale = false;
+    const begun = performance.now();
+    drawAll();
+    Object.assign(then, view);
+    still.width = canvas.width;
+    still.height = canvas.height;
+    still.getContext("2d", { alpha: false }).drawImage(canvas, 0, 0);
+    cost = performance.now() - begun;
+  } else {
+    context.drawImage(still, 0, 0, width, height);
+  }
   for (const i of [hovered, pinned]) {
     if (i < 0) continue;
     const unit = side() / data.side;
@@ -92,7 +115,10 @@ function drawAll() {
     if (x < -half || y < -half || x > width + half || y > height + half) continue;
     const w = data.width[i] * unit, h = data.height[i] * unit;
     context.globalAlpha = matched[i] ? 1 : 0.1;
-    if (size < DOT || !source) {
+    const closer = size * ratio > Math.max(data.side, NEAR) && hooks.closer(i);
+    if (closer) {
+      context.drawImage(closer, x - w / 2, y - h / 2, w, h);
+    } else if (size < DOT || !source?.[Math.floor(i / (data.across * data.across))]) {
       context.fillStyle = data.colour[i];
       context.fillRect(x - w / 2, y - h / 2, Math.max(w, 2), Math.max(h, 2));
     } else {
@@ -107,6 +133,7 @@ function drawAll() {
 }
 
 function at(x, y) { // the picture that is seen at a place of the page, or -1
+  if (!count) return -1;
   const unit = Math.max(side(), DOT) / data.side / 2;
   for (let i = count - 1; i >= 0; i--) {
     const dx = Math.abs((shown[2 * i] - view.left) * view.scale - x);
@@ -117,20 +144,17 @@ function at(x, y) { // the picture that is seen at a place of the page, or -1
 }
 
 function fit() { // all of it
-  let low = [Infinity, Infinity], high = [-Infinity, -Infinity];
-  const xs = inGrid ? data.column : data.x, ys = inGrid ? data.row : data.y;
-  for (let i = 0; i < count; i++) {
-    low = [Math.min(low[0], xs[i]), Math.min(low[1], ys[i])];
-    high = [Math.max(high[0], xs[i]), Math.max(high[1], ys[i])];
-  }
   if (!count) return;
-  view.scale = Math.min(width / (high[0] - low[0] + 1.5), height / (high[1] - low[1] + 1.5), 2 * data.side);
-  view.left = (low[0] + high[0]) / 2 - width / view.scale / 2;
-  view.top = (low[1] + high[1]) / 2 - height / view.scale / 2;
+  const [left, right] = range(inGrid ? data.column : places.x);
+  const [top, bottom] = range(inGrid ? data.row : places.y);
+  view.scale = Math.min(width / (right - left + 1.5), height / (bottom - top + 1.5), 2 * data.side);
+  view.left = (left + right) / 2 - width / view.scale / 2;
+  view.top = (top + bottom) / 2 - height / view.scale / 2;
   plan();
 }
 
 function zoom(factor, x, y) { // about a place of the page
+  if (!data) return;
   const scale = Math.min(Math.max(view.scale * factor, 0.5), 40 * data.side);
   view.left += x / view.scale - x / scale;
   view.top += y / view.scale - y / scale;
@@ -139,6 +163,7 @@ function zoom(factor, x, y) { // about a place of the page
 }
 
 function resize() {
+  if (!data) return;
   ratio = window.devicePixelRatio || 1;
   const box = canvas.getBoundingClientRect();
   const first = !width;
@@ -157,24 +182,36 @@ function tell(i, x, y) { // what a picture is, beside it
   const factor = Math.min(2, 256 / data.side);
   image.width = data.width[i] * factor;
   image.height = data.height[i] * factor;
-  image.getContext("2d").drawImage(sheets[Math.floor(i / (data.across * data.across))],
-    (place % data.across) * data.side, Math.floor(place / data.across) * data.side,
-    data.width[i], data.height[i], 0, 0, image.width, image.height);
+  const sheet = sheets[Math.floor(i / (data.across * data.across))];
+  image.hidden = !sheet;
+  if (sheet) image.getContext("2d").drawImage(sheet, (place % data.across) * data.side,
+    Math.floor(place / data.across) * data.side, data.width[i], data.height[i], 0, 0, image.width, image.height);
   tip.querySelector("b").textContent = data.names[i];
   tip.querySelector("span").textContent = data.facts[i];
   const link = tip.querySelector("a");
   link.hidden = !data.links[i];
   link.href = data.links[i] || "#";
   tip.classList.toggle("pinned", i === pinned);
+  hooks.told(i, tip);
   const box = tip.getBoundingClientRect();
   tip.style.left = `${Math.max(4, x + 16 + box.width > width ? x - 16 - box.width : x + 16)}px`;
   tip.style.top = `${Math.max(4, Math.min(y + 16, height - box.height - 4))}px`;
 }
 
+function pinMiddle() { // the picture that is nearest to the middle of the page
+  let best = -1, least = Infinity;
+  for (let i = 0; i < count; i++) {
+    const away = Math.hypot((shown[2 * i] - view.left) * view.scale - width / 2,
+      (shown[2 * i + 1] - view.top) * view.scale - height / 2);
+    if (matched[i] && away < least) [best, least] = [i, away];
+  }
+  pin(best, width / 2, height / 2);
+}
+
 function pin(i, x, y) {
   pinned = i;
   tell(i, x, y);
-  plan();
+  plan(true);
 }
 
 const touches = new Map();
@@ -187,7 +224,7 @@ canvas.addEventListener("pointermove", (event) => {
   const x = event.offsetX, y = event.offsetY, before = touches.get(event.pointerId);
   if (!before) {
     const found = at(x, y);
-    if (found !== hovered) plan();
+    if (found !== hovered) plan(true);
     hovered = found;
     canvas.style.cursor = found < 0 ? "grab" : "pointer";
     if (pinned < 0) tell(found, x, y);
@@ -216,7 +253,7 @@ canvas.addEventListener("pointercancel", (event) => touches.delete(event.pointer
 canvas.addEventListener("pointerleave", () => {
   hovered = -1;
   if (pinned < 0) tell(-1);
-  plan();
+  plan(true);
 });
 canvas.addEventListener("wheel", (event) => {
   event.preventDefault();
@@ -226,6 +263,10 @@ canvas.addEventListener("wheel", (event) => {
 }, { passive: false });
 canvas.addEventListener("keydown", (event) => {
   const step = 60 / view.scale;
+  if (event.key === "Enter") {
+    pinMiddle();
+    return;
+  }
   const keys = {
     "+": () => zoom(1.25, width / 2, height / 2), "=": () => zoom(1.25, width / 2, height / 2),
     "-": () => zoom(0.8, width / 2, height / 2), "0": fit, Escape: () => pin(-1),
@@ -234,6 +275,7 @@ canvas.addEventListener("keydown", (event) => {
   };
   if (!keys[event.key] || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
+  pin(-1);
   keys[event.key]();
   move();
 });
@@ -251,13 +293,27 @@ document.getElementById("find").addEventListener("input", (event) => {
   for (let i = 0; i < count; i++) hits += matched[i] = Number(names[i].includes(wanted));
   document.getElementById("hits").textContent = wanted ? `${hits.toLocaleString("en")} found` : "";
   pin(-1);
+  plan();
 });
 window.addEventListener("resize", resize);
-window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", plan);
+window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plan());
 
-async function begin() {
+/** Show a map. `more` has hooks: `closer(i)` gives a larger picture than the sheets have, or null,
+    of `sharp` pixels; `told(i, tip)` fills in what the tip tells. Returns what draws anew. */
+export function begin(given, sheetsGiven, more = {}) {
+  [data, sheets, count] = [given, sheetsGiven, given.x.length];
+  hooks = { ...hooks, ...more };
+  names = data.names.map((name) => name.toLowerCase());
+  shown = new Float64Array(2 * count);
+  matched = new Uint8Array(count).fill(1);
+  spread();
   layout();
   resize();
+  shrinkSheets();
+  return plan;
+}
+
+async function shrinkSheets() {
   await Promise.all(sheets.map((sheet) => sheet.decode()));
   const made = [];
   for (const shrink of [1, 2, 4, 8]) {
@@ -270,5 +326,3 @@ async function begin() {
   levels = made;
   plan();
 }
-
-begin();

@@ -7,9 +7,27 @@ export function answerCards(matches, state, go) {
   return matches.map((match) => card(match, state, go));
 }
 
-function card(match, state, go) {
-  const [kind, word] = verdictOf(match);
-  const here = { index: state.index, image: match.key };
+/** Cards for images that look like a picture; `go` opens one. */
+export function similarCards(matches, state, go) {
+  return matches.map((match) => {
+    const parts = Object.entries(match.parts);
+    const words = parts.map(([name, value]) => `${name} ${value.toFixed(2)}`).join(", ");
+    const similarity = `similarity ${match.similarity.toFixed(3)}`;
+    return element(
+      "li", { class: "card" },
+      pictureLink(match, similarity, go),
+      element(
+        "div", { class: "words" },
+        element("p", { class: "verdict" }, `${match.rank}. ${similarity}`),
+        parts.length > 1 ? element("p", { class: "hint" }, words) : null,
+        ...aboutImage(match, state),
+      ),
+    );
+  });
+}
+
+/** The picture of a card, which opens it. */
+function pictureLink(match, word, go) {
   const looked = new URLSearchParams(location.search);
   looked.set("look", match.key);
   const open = (event) => {
@@ -17,35 +35,50 @@ function card(match, state, go) {
     event.preventDefault();
     go({ look: match.key });
   };
-  const label = `${match.rank}. ${match.image}: ${word.replace(/^\W+/, "")}. Look closely`;
+  const label = `${match.rank}. ${match.image}: ${word}. Look closely`;
+  return element("a", { class: "picture", href: `?${looked}`, "aria-label": label, click: open }, ...pictureOf(match));
+}
+
+/** What a card says of an image whatever it was asked, and where it leads. */
+function aboutImage(match, state) {
+  const here = { index: state.index, image: match.key };
+  return [
+    match.gone ? element("p", { class: "problem" }, "Its file is gone") : null,
+    match.unreachable ? element("p", { class: "hint" }, "Its file is not reachable here") : null,
+    element("p", { class: "path" }, ...pathOf(match.image), copyButton(match.image)),
+    match.unreachable ? null : element(
+      "p", { class: "ways" },
+      way("Find this", "/", { ...here, whole: "1" }, match), way("Find a part", "/", here, match),
+      way("Looks like this", "/similar", here, match),
+    ),
+  ];
+}
+
+function card(match, state, go) {
+  const [kind, word] = verdictOf(match);
   const figures = [];
   if (match.inliers) figures.push(`confidence ${(match.confidence * 100).toFixed(1)} %`, `${match.inliers} agree`);
   return element(
     "li", { class: `card ${kind}` },
-    element("a", { class: "picture", href: `?${looked}`, "aria-label": label, click: open }, ...pictureOf(match)),
+    pictureLink(match, word.replace(/^\W+/, ""), go),
     element(
       "div", { class: "words" },
       element("p", { class: "verdict" }, word),
       figures.length ? element("p", {}, figures.join(", ")) : null,
       match.rotation === null ? null : element("p", {}, placeOf(match)),
       match.likeness === null ? null : element("p", {}, `likeness ${match.likeness.toFixed(2)} among nearly equal images`),
-      match.gone ? element("p", { class: "problem" }, "Its file is gone") : null,
-      element("p", { class: "path" }, ...pathOf(match.image), copyButton(match.image)),
-      element(
-        "p", { class: "ways" },
-        way("Find this", { ...here, whole: "1" }, match), way("Find a part", here, match),
-      ),
+      ...aboutImage(match, state),
     ),
   );
 }
 
-function way(words, parameters, match) {
-  const href = `/?${new URLSearchParams(parameters)}`;
+function way(words, place, parameters, match) {
+  const href = `${place}?${new URLSearchParams(parameters)}`;
   return element("a", { href, "aria-label": `${words}: ${match.image}` }, words);
 }
 
 function pictureOf(match) {
-  if (match.gone) return [];
+  if (match.gone || match.unreachable) return [];
   const parts = [element("img", { src: match.thumbnail, alt: "", loading: "lazy", decoding: "async" })];
   if (match.outline) {
     const points = match.outline.map(([x, y]) => `${x + 0.5},${y + 0.5}`).join(" ");

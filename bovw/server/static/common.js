@@ -57,6 +57,11 @@ export function placeOf(match) {
   return words.join(", ");
 }
 
+/** How long an answer took, in words. */
+export function secondsOf(answer) {
+  return `${Object.values(answer.seconds).reduce((sum, value) => sum + value, 0).toFixed(2)} s`;
+}
+
 /** Of how many, in words. */
 export function counted(count, one, many = `${one}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;

@@ -3,7 +3,7 @@
 
 import { placeOf, posted, request, save, verdictOf } from "./common.js";
 import { inverse, mapped, scaleAt } from "./geometry.js";
-import { crosshair, frames, laidOver, lines, outline, picture } from "./stage.js";
+import { BOX, crosshair, frames, laidOver, lines, outline, picture } from "./stage.js";
 
 const find = (selector) => document.querySelector(selector);
 const STEP = 60;
@@ -21,14 +21,14 @@ export class Look {
     this.listen();
   }
 
-  /** Show a match of a query. */
+  /** Show a match of a query, with its box or null. */
   open(shown) {
     const same = this.shown && this.shown.match.key === shown.match.key && this.shown.query.source === shown.query.source;
     if (same && this.dialog.open) return;
     this.shown = shown;
     const { match, index, query } = shown;
     const [, word] = verdictOf(match);
-    find("#look-title").textContent = match.image;
+    find("#look-title").textContent = shown.title || match.image;
     find("#look-words").textContent = [word, placeOf(match)].filter(Boolean).join(": ");
     this.stage.setAttribute("aria-label", `The query beside ${match.image}. ${word}. ${placeOf(match)}`);
     find("#differences").checked = false;
@@ -275,6 +275,7 @@ export class Look {
     const panes = this.panes();
     const places = Object.fromEntries(Object.keys(panes).map((name) => [name, (point) => this.placeOn(name, point)]));
     const boxes = find("#differences").checked && this.found ? this.found : [];
+    const { box } = this.shown;
     for (const [name, pane] of Object.entries(panes)) {
       context.save();
       context.beginPath();
@@ -284,6 +285,7 @@ export class Look {
       if (this.over) laidOver(context, this.query, this.forward, places.image, find("#fade").value / 100);
       if (name === "image" && match.outline) outline(context, match.outline, match.verified, places.image);
       frames(context, boxes, (point) => places[name](name === "query" ? mapped(this.backward, point) : point));
+      if (name === "query" && box) frames(context, [box], places.query, BOX);
       if (this.pointed && match.homography) crosshair(context, places[name](this.pointed[name]));
       context.restore();
     }
@@ -294,7 +296,8 @@ export class Look {
 
   /** The pictures, as the server knows them. */
   sides() {
-    return { index: this.shown.index, first: { image: this.shown.match.key }, second: this.shown.query.named };
+    const { index, match, query, box } = this.shown;
+    return { index, first: { image: match.key }, second: query.named, ...(box && { box }) };
   }
 
   async compare() {
@@ -308,7 +311,7 @@ export class Look {
         const count = this.found.length;
         find("#stage-state").textContent = answer.differences === null
           ? "The two pictures alone do not agree for certain, so they are not compared."
-          : `${count} ${count === 1 ? "place differs" : "places differ"}.`;
+          : `${count} ${count === 1 ? "place differs" : "places differ"}${shown.box ? " within the box" : ""}.`;
       } catch (error) {
         find("#stage-state").textContent = error.message;
       }

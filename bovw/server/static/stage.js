@@ -5,6 +5,8 @@ import { affineOf, cornersOf, isAffine, mapped } from "./geometry.js";
 const YES = "#2fe07f";
 const MAYBE = "#ffa53a";
 const DIFFERENT = "#ff5a52";
+/** The colour of the box that was asked about. */
+export const BOX = "#ffd400";
 const LINES = 60;
 const PARTS = 16;
 
@@ -103,14 +105,14 @@ function inside([x, y], [left, top, width, height]) {
 }
 
 /** Frames around [x, y, width, height] boxes. */
-export function frames(context, boxes, place) {
+export function frames(context, boxes, place, colour = DIFFERENT) {
   for (const [x, y, width, height] of boxes) {
     const way = new Path2D();
     for (const point of [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]) {
       way.lineTo(...place([point[0] - 0.5, point[1] - 0.5]));
     }
     way.closePath();
-    stroke(context, way, DIFFERENT, 2.5);
+    stroke(context, way, colour, 2.5);
   }
 }
 
