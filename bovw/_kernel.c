@@ -239,12 +239,49 @@ __attribute__((target("popcnt"))) static int64_t close_postings_popcnt(
 }
 #endif
 
+#ifdef X86
+__attribute__((target("avx512f,avx512vpopcntdq,popcnt"))) static int64_t close_postings_avx512(
+    const uint64_t *postings, const int64_t *starts, const int64_t *lengths,
+    const uint64_t *signatures, int64_t lists, int64_t limit, int64_t room, int64_t *number,
+    int64_t *posting, uint8_t *distance)
+{
+    const __m512i most = _mm512_set1_epi64(limit);
+    int64_t written = 0;
+    for (int64_t list = 0; list < lists; list++) {
+        const __m512i own = _mm512_set1_epi64((int64_t)signatures[list]);
+        if (list + AHEAD < lists)
+            __builtin_prefetch(postings + starts[list + AHEAD]);
+        const int64_t end = starts[list] + lengths[list];
+        for (int64_t at = starts[list]; at < end; at += 8) {
+            __mmask8 there = end - at < 8 ? (__mmask8)((1 << (end - at)) - 1) : 0xff;
+            __m512i eight = _mm512_maskz_loadu_epi64(there, postings + at);
+            __m512i apart = _mm512_popcnt_epi64(_mm512_xor_si512(eight, own));
+            uint32_t close = _mm512_mask_cmple_epi64_mask(there, apart, most);
+            for (; close; close &= close - 1) {
+                int64_t found = at + __builtin_ctz(close);
+                if (written < room) {
+                    number[written] = list;
+                    posting[written] = found;
+                    distance[written] =
+                        (uint8_t)__builtin_popcountll(postings[found] ^ signatures[list]);
+                }
+                written++;
+            }
+        }
+    }
+    return written;
+}
+#endif
+
 int64_t bovw_close_postings(
     const uint64_t *postings, const int64_t *starts, const int64_t *lengths,
     const uint64_t *signatures, int64_t lists, int64_t limit, int64_t room, int64_t *number,
     int64_t *posting, uint8_t *distance)
 {
 #ifdef X86
+    if (__builtin_cpu_supports("avx512vpopcntdq"))
+        return close_postings_avx512(postings, starts, lengths, signatures, lists, limit, room,
+                                     number, posting, distance);
     if (__builtin_cpu_supports("popcnt"))
         return close_postings_popcnt(postings, starts, lengths, signatures, lists, limit, room,
                                      number, posting, distance);
