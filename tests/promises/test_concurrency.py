@@ -309,7 +309,8 @@ def test_a_writer_may_commit_between_any_two_steps_of_a_reader(
     change()
     expected = answers(writer)
     interruption = Interruption(monkeypatch, change)
-    for step in range(1, 1000):
+    # every other step: those that this leaves out are looked at with the other way to commit
+    for step in range(2 - merging, 1000, 2):
         reader = ImageIndex.open(path)
         before = generation(writer)
         if action == "refresh":
@@ -335,7 +336,7 @@ def test_a_writer_may_commit_between_any_two_steps_of_a_reader(
         reader.close()
         if not happened:
             break
-    assert step > 1 or action == "search"
+    assert step > 2 or action == "search"
 
 
 def test_a_check_takes_nothing_that_a_writer_has_just_committed_for_garbage(
