@@ -296,6 +296,7 @@ def test_what_looks_alike_is_asked_and_the_state_is_in_the_url(page: Page) -> No
     expect(page).to_have_url(re.compile("look="))
     page.keyboard.press("Escape")
     expect(page.locator("#look")).to_be_hidden()
+    expect(page).not_to_have_url(re.compile("look="))
     page.go_back()
     page.go_back()
     page.go_back()
