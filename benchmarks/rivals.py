@@ -46,20 +46,31 @@ class BovwVerified(Bovw):
     name = "bovw"
     settings = (
         "as shipped: 65,536 words, Hamming embedding, mirrored as well, best 100 verified, "
-        "60 returned (default: 10)"
+        f"{DEPTH} returned"
     )
+
+
+class BovwThorough(Bovw):
+    """Looking harder where nothing is certain."""
+
+    name = "bovw-thorough"
+    settings = "as bovw, with --thorough"
+    options = SearchOptions(thorough="unsure")
 
 
 class BovwTfidf(Bovw):
     """The textbook baseline."""
 
     name = "bovw-tfidf"
-    settings = "an index as that of bovw, TF-IDF cosine, not mirrored, not verified, 60 returned"
+    settings = (
+        f"an index as that of bovw, TF-IDF cosine, not mirrored, not verified, {DEPTH} returned"
+    )
     options = SearchOptions(scoring="tfidf", verify_top=0, mirror=False)
 
 
 SYSTEMS: list[type[System]] = [
     BovwVerified,
+    BovwThorough,
     BovwTfidf,
     SiftExact,
     SiftFlann,
