@@ -25,7 +25,7 @@
 /* Matches that are looked at together. */
 #define CHUNK 256
 
-int64_t bovw_kernel_version(void) { return 1; }
+int64_t bovw_kernel_version(void) { return 2; }
 
 /* The `count` best words of a point, best first; ties stay with the word that came first. */
 static void offer(int32_t closeness, int32_t word, int64_t count, int32_t *best, int32_t *found)
@@ -237,9 +237,7 @@ __attribute__((target("popcnt"))) static int64_t close_postings_popcnt(
     return close_postings(postings, starts, lengths, signatures, lists, limit, room, number,
                           posting, distance);
 }
-#endif
 
-#ifdef X86
 __attribute__((target("avx512f,avx512vpopcntdq,popcnt"))) static int64_t close_postings_avx512(
     const uint64_t *postings, const int64_t *starts, const int64_t *lengths,
     const uint64_t *signatures, int64_t lists, int64_t limit, int64_t room, int64_t *number,
@@ -347,17 +345,18 @@ void bovw_supports(
         sums[n] = support(matches, weight, tolerances, seeds[n], first[n], last[n]);
 }
 
-/* Ask for the pages of some ranges of memory, ascending, if most of a sample are not there. Returns
+/* Ask for the pages of some runs of rows, ascending, if most of a sample are not there; without
+ * lengths they are single rows. Returns
  * whether it did. */
 int64_t bovw_read_ahead(
-    const char *memory, const int64_t *starts, const int64_t *lengths, int64_t count)
+    const char *memory, int64_t row, const int64_t *starts, const int64_t *lengths, int64_t count)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     const int64_t step = count / SAMPLED + 1;
     int64_t looked_at = 0, missing = 0;
     for (int64_t n = 0; n < count; n += step) {
         unsigned char there = 1;
-        uintptr_t first = ((uintptr_t)memory + (uintptr_t)starts[n]) / page * page;
+        uintptr_t first = ((uintptr_t)memory + (uintptr_t)(starts[n] * row)) / page * page;
         if (mincore((void *)first, page, (void *)&there) == 0) {
             looked_at++;
             missing += !(there & 1);
@@ -367,9 +366,10 @@ int64_t bovw_read_ahead(
         return 0;
     uintptr_t first = 0, end = 0;
     for (int64_t n = 0; n < count; n++) {
-        uintptr_t start = (uintptr_t)memory + (uintptr_t)starts[n];
-        uintptr_t stop = start + (uintptr_t)lengths[n];
-        if (lengths[n] <= 0)
+        const int64_t length = lengths ? lengths[n] : 1;
+        uintptr_t start = (uintptr_t)memory + (uintptr_t)(starts[n] * row);
+        uintptr_t stop = start + (uintptr_t)(length * row);
+        if (length <= 0)
             continue;
         if (start < first || start > end + GAP) {
             if (end > first)

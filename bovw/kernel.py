@@ -33,7 +33,7 @@ __all__ = [
 # It calls nothing of Python, so one file serves all versions.
 FILE = "_kernel.abi3.so"
 # What this module calls; another one may be left over from an older installation.
-VERSION = 1
+VERSION = 2
 # Words that lie side by side in memory.
 WORDS = 8
 # Close postings that there is room for at first: this share of all, and so many more.
@@ -223,27 +223,27 @@ def supports(
 
 
 def read_ahead(
-    array: NDArray[Any], starts: NDArray[np.integer], lengths: NDArray[np.integer] | int
+    array: NDArray[Any], starts: NDArray[np.integer], lengths: NDArray[np.int64] | None = None
 ) -> bool:
     """Ask the system for the pages of some runs of rows of a mapped array, all at once, unless they
     are in memory: read one by one, each would be waited for. Runs that lie near to each other are
     read as one. Does nothing without the kernel.
 
     Args:
-        starts, lengths: (n,) the runs, ascending, which must lie within the array.
+        starts, lengths: (n,) the runs, ascending, which must lie within the array; without lengths
+            they are single rows.
 
     Returns:
         Whether it asked.
     """
     if not is_there() or not array.flags.c_contiguous or not len(starts):
         return False
-    row = array.strides[0]
-    first = np.ascontiguousarray(starts * row, np.int64)
-    size = np.ascontiguousarray(np.broadcast_to(lengths * row, first.shape), np.int64)
+    first = np.ascontiguousarray(starts, np.int64)
     asked = function("bovw_read_ahead")(
         ctypes.c_void_p(array.ctypes.data),
+        ctypes.c_int64(array.strides[0]),
         address(first, np.int64),
-        address(size, np.int64),
+        None if lengths is None else address(lengths, np.int64),
         ctypes.c_int64(len(first)),
     )
     return bool(asked)

@@ -187,11 +187,12 @@ def test_only_what_is_not_in_memory_is_read_ahead(tmp_path: Path) -> None:
     np.save(file, np.arange(1 << 18, dtype=np.uint64))
     numbers = np.load(file, mmap_mode="r")
     starts = np.arange(0, len(numbers) - 100, 5000)
+    lengths = np.full(len(starts), 100)
     with file.open("rb") as opened:
         os.fsync(opened.fileno())
         os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    kernel.read_ahead(numbers, starts, 100)  # whether they are gone is for the system to say
+    kernel.read_ahead(numbers, starts, lengths)  # whether they are gone is for the system to say
     assert numbers[starts + 99].tolist() == (starts + 99).tolist()
-    assert not kernel.read_ahead(numbers, starts, 100)
-    assert not kernel.read_ahead(numbers, starts[:0], 100)
-    assert not kernel.read_ahead(numbers[::2], starts // 2, 1)
+    assert not kernel.read_ahead(numbers, starts, lengths)
+    assert not kernel.read_ahead(numbers, starts[:0], lengths[:0])
+    assert not kernel.read_ahead(numbers[::2], starts // 2)

@@ -259,7 +259,7 @@ class Segment:
             IndexCorruptError: one names a feature that is not there.
         """
         if not isinstance(postings, slice):
-            kernel.read_ahead(self.posting_features, postings, 1)
+            kernel.read_ahead(self.posting_features, postings)
         features = self.posting_features[postings]
         if features.max(initial=0) >= max(self.feature_count, 1):
             raise self.corrupt("posting_features.npy", "names features that are not there")
@@ -271,8 +271,8 @@ class Segment:
         """Where features (n,) of images (n,) are: position x + iy and scale in pixels of the
         original, angle in radians.
         """
-        kernel.read_ahead(self.places, features, 1)
-        kernel.read_ahead(self.shapes, features, 1)
+        kernel.read_ahead(self.places, features)
+        kernel.read_ahead(self.shapes, features)
         side = self.sizes[ordinals].max(axis=1).astype(np.float64)
         positions = self.places[features].astype(np.float64) * (side / 65_535)[:, None] - 0.5
         shapes = self.shapes[features].astype(np.float64)
