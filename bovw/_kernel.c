@@ -15,6 +15,8 @@
 /* Words that lie side by side, and points that share what is read of them. */
 #define WORDS 8
 #define POINTS 4
+#define NARROW_WORDS 16
+#define NARROW_POINTS 8
 #define SIGNATURE_BITS 64
 /* So many lists before its turn, the memory is asked for a list. */
 #define AHEAD 8
@@ -25,7 +27,7 @@
 /* Matches that are looked at together. */
 #define CHUNK 256
 
-int64_t bovw_kernel_version(void) { return 2; }
+int64_t bovw_kernel_version(void) { return 3; }
 
 /* The `count` best words of a point, best first; ties stay with the word that came first. */
 static void offer(int32_t closeness, int32_t word, int64_t count, int32_t *best, int32_t *found)
@@ -127,6 +129,118 @@ void bovw_nearest_words(
         cell_t cell = {
             .points = points, .words = words + blocks[number] * WORDS * dimension,
             .norms = norms + blocks[number] * WORDS, .visitors = visitors + bounds[number],
+            .dimension = dimension, .visitor_count = bounds[number + 1] - bounds[number],
+            .word_count = first_words[number + 1] - first_words[number],
+            .first_word = first_words[number], .count = count, .factor = factor,
+            .best = best, .found = found,
+        };
+        visit(&cell);
+    }
+}
+
+/* The same with words and points of 8 bits, the points less 128, whose words are laid out as
+ * [words / 16][dimension / 4][16][4]; `sums` are those of the numbers of the words. */
+typedef struct {
+    const int8_t *points;
+    const uint8_t *words;
+    const int32_t *norms, *sums, *visitors;
+    int64_t dimension, visitor_count, word_count, first_word, count;
+    int32_t factor, *best, *found;
+} narrow_cell_t;
+
+static void visit_narrow_plain(const narrow_cell_t *cell)
+{
+    for (int64_t v = 0; v < cell->visitor_count; v++) {
+        const int8_t *point = cell->points + cell->visitors[v] * cell->dimension;
+        int32_t *best = cell->best + cell->visitors[v] * cell->count;
+        int32_t *found = cell->found + cell->visitors[v] * cell->count;
+        for (int64_t word = 0; word < cell->word_count; word++) {
+            const uint8_t *first = cell->words + word / NARROW_WORDS * NARROW_WORDS * cell->dimension
+                                   + word % NARROW_WORDS * 4;
+            int32_t sum = 128 * cell->sums[word];
+            for (int64_t i = 0; i < cell->dimension; i++)
+                sum += point[i] * first[i / 4 * 4 * NARROW_WORDS + i % 4];
+            offer(cell->factor * sum - cell->norms[word], (int32_t)(cell->first_word + word),
+                  cell->count, best, found);
+        }
+    }
+}
+
+#ifdef X86
+__attribute__((target("avx512f,avx512bw,avx512vnni"))) static void visit_narrow_vnni(
+    const narrow_cell_t *cell)
+{
+    const __m512i factor = _mm512_set1_epi32(cell->factor);
+    for (int64_t v = 0; v < cell->visitor_count; v += NARROW_POINTS) {
+        int64_t rest = cell->visitor_count - v;
+        int64_t together = rest < NARROW_POINTS ? rest : NARROW_POINTS;
+        const int8_t *point[NARROW_POINTS];
+        for (int64_t p = 0; p < NARROW_POINTS; p++)
+            point[p] = cell->points + cell->visitors[v + (p < together ? p : 0)] * cell->dimension;
+        for (int64_t word = 0; word < cell->word_count; word += NARROW_WORDS) {
+            const uint8_t *block = cell->words + word * cell->dimension;
+            __m512i all = _mm512_loadu_si512(cell->sums + word);
+            __m512i norms = _mm512_loadu_si512(cell->norms + word);
+            __m512i sums[NARROW_POINTS];
+            for (int64_t p = 0; p < NARROW_POINTS; p++)
+                sums[p] = _mm512_slli_epi32(all, 7);
+            for (int64_t i = 0; i < cell->dimension; i += 4) {
+                __m512i fours = _mm512_loadu_si512(block + i * NARROW_WORDS);
+                for (int64_t p = 0; p < NARROW_POINTS; p++) {
+                    int32_t four;
+                    memcpy(&four, point[p] + i, 4);
+                    sums[p] = _mm512_dpbusd_epi32(sums[p], fours, _mm512_set1_epi32(four));
+                }
+            }
+            for (int64_t p = 0; p < together; p++) {
+                int32_t *best = cell->best + cell->visitors[v + p] * cell->count;
+                int32_t *found = cell->found + cell->visitors[v + p] * cell->count;
+                int32_t values[NARROW_WORDS];
+                __m512i close =
+                    _mm512_sub_epi32(_mm512_mullo_epi32(sums[p], factor), norms);
+                __m512i least = _mm512_set1_epi32(best[cell->count - 1]);
+                unsigned better = _mm512_cmpgt_epi32_mask(close, least);
+                if (!better)
+                    continue;
+                _mm512_storeu_si512(values, close);
+                for (; better; better &= better - 1) {
+                    int64_t w = __builtin_ctz(better);
+                    if (word + w < cell->word_count)
+                        offer(values[w], (int32_t)(cell->first_word + word + w), cell->count, best,
+                              found);
+                }
+            }
+        }
+    }
+}
+#endif
+
+/* Whether narrow words are looked at faster here. */
+int64_t bovw_likes_narrow_words(void)
+{
+#ifdef X86
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
+#else
+    return 0;
+#endif
+}
+
+void bovw_nearest_narrow_words(
+    const int8_t *points, int64_t dimension, const uint8_t *words, const int32_t *norms,
+    const int32_t *sums, int32_t factor, const int64_t *blocks, const int64_t *first_words,
+    int64_t cells, const int32_t *visitors, const int64_t *bounds, int64_t count, int32_t *best,
+    int32_t *found)
+{
+    void (*visit)(const narrow_cell_t *) = visit_narrow_plain;
+#ifdef X86
+    if (bovw_likes_narrow_words())
+        visit = visit_narrow_vnni;
+#endif
+    for (int64_t number = 0; number < cells; number++) {
+        narrow_cell_t cell = {
+            .points = points, .words = words + blocks[number] * NARROW_WORDS * dimension,
+            .norms = norms + blocks[number] * NARROW_WORDS,
+            .sums = sums + blocks[number] * NARROW_WORDS, .visitors = visitors + bounds[number],
             .dimension = dimension, .visitor_count = bounds[number + 1] - bounds[number],
             .word_count = first_words[number + 1] - first_words[number],
             .first_word = first_words[number], .count = count, .factor = factor,

@@ -6,17 +6,15 @@ import ctypes
 import json
 import os
 import shutil
-import subprocess
 import sysconfig
-import tempfile
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from bovw import Vocabulary, kernel
 from bovw.features.local import extract
@@ -24,23 +22,12 @@ from bovw.features.word_search import WordSearch
 from bovw.geometry.verification import Implied, Tolerances
 from bovw.pictures.reading import load_picture
 from tests.helpers.command import run
+from tests.helpers.compiled import plain_library
 from tests.helpers.matching import joined, matches_through, similarity
 
 PHOTOS = Path(__file__).parent / "fixtures" / "photos"
 compiled = pytest.mark.skipif(not kernel.is_there(), reason="bovw was built without a C compiler")
 LOAD, INSTALLED = kernel.library, kernel.library()
-
-
-@cache
-def plain_library() -> ctypes.CDLL:
-    """The kernel as it is on processors other than x86-64."""
-    compiler = (sysconfig.get_config_var("CC") or "cc").split()
-    source = Path(kernel.__file__).with_name("_kernel.c")
-    with tempfile.TemporaryDirectory() as folder:
-        built = Path(folder) / "plain.so"
-        options = ["-DPLAIN", "-O3", "-ffp-contract=off", "-shared", "-fPIC"]
-        subprocess.run([*compiler, *options, "-o", built, source], check=True)
-        return ctypes.CDLL(str(built))
 
 
 @pytest.fixture(scope="module", params=["installed", "plain"])
@@ -66,21 +53,32 @@ def test_where_there_is_a_compiler_the_kernel_is_built() -> None:
 
 @pytest.mark.usefixtures("library")
 @given(
-    sizes=st.lists(st.integers(0, 19), min_size=1, max_size=6).filter(lambda all: sum(all) > 0),
+    sizes=st.lists(st.integers(0, 39), min_size=1, max_size=6).filter(lambda all: sum(all) > 0),
     points=st.integers(0, 300),
-    spread=st.sampled_from([1, 3, 255]),
+    dimension=st.sampled_from([6, 8]),
+    # of the words, and of the points: some do not fit in 8 bits
+    spread=st.sampled_from([(1, 1), (3, 3), (255, 255), (255, 260), (300, 200)]),
     seed=st.integers(0, 1000),
 )
-def test_nearest_words(sizes: list[int], points: int, spread: int, seed: int) -> None:
+def test_nearest_words(
+    sizes: list[int], points: int, dimension: int, spread: tuple[int, int], seed: int
+) -> None:
     rng = np.random.default_rng(seed)
-    cells = [rng.integers(0, spread + 1, (size, 6)).astype(np.float32) for size in sizes]
-    centres = rng.integers(0, spread + 1, (len(sizes), 6)).astype(np.float32)
-    queries = rng.integers(0, spread + 1, (points, 6)).astype(np.float32)
+
+    def drawn(count: int, highest: int) -> NDArray[np.float32]:
+        return rng.integers(0, highest + 1, (count, dimension)).astype(np.float32)
+
+    cells = [drawn(size, spread[0]) for size in sizes]
+    centres, queries = drawn(len(sizes), spread[0]), drawn(points, spread[1])
     finer, count = int(rng.integers(1, 4)), int(rng.integers(1, min(sum(sizes), 5) + 1))
-    ours = WordSearch(cells, centres, finer).nearest(queries, count, len(sizes))
     with pytest.MonkeyPatch.context() as patch:
+        # whether it is faster or not
+        patch.setattr(kernel, "likes_narrow_words", lambda: True)
+        search = WordSearch(lambda: cells, centres, finer)
+        assert (search.narrow is not None) == (dimension == 8 and spread[0] < 256)
+        ours = search.nearest(queries, count, len(sizes))
         without_kernel(patch)
-        theirs = WordSearch(cells, centres, finer).nearest(queries, count, len(sizes))
+        theirs = WordSearch(lambda: cells, centres, finer).nearest(queries, count, len(sizes))
     assert np.array_equal(ours, theirs)
 
 
@@ -144,13 +142,15 @@ def test_supports(seed: int, good: int, bad: int) -> None:
 
 @compiled
 @pytest.mark.slow
-def test_an_index_and_its_answers_are_the_same_without_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["rootsift", "orb"])
+def test_an_index_and_its_answers_are_the_same_without_it(kind: str, tmp_path: Path) -> None:
     answers = []
     for kernel_wanted in ("1", "0"):
         folder = tmp_path / kernel_wanted
         shutil.copytree(PHOTOS, folder / "photos", copy_function=shutil.copy2)
         env = {"BOVW_KERNEL": kernel_wanted}
-        assert run("index", "photos", cwd=folder, env=env).returncode == 0
+        made = run("index", "photos", "--features", kind, cwd=folder, env=env)
+        assert made.returncode == 0
         asked = run(
             "search",
             "--crop",
@@ -162,6 +162,11 @@ def test_an_index_and_its_answers_are_the_same_without_it(tmp_path: Path) -> Non
         lines = [json.loads(line)["matches"] for line in asked.stdout.splitlines()]
         assert len(lines) == 3 and all(each[0]["verified"] for each in lines)
         answers.append(json.dumps(lines).replace(str(folder), ""))
+    if kind == "rootsift":
+        # OpenCV finds the features then, nearly the same ones
+        first = [[each[0]["image"].rpartition("/")[2] for each in json.loads(a)] for a in answers]
+        assert first[0] == first[1]
+        return
     assert answers[0] == answers[1]
     files = [
         {path.relative_to(tmp_path / name): path for path in (tmp_path / name).rglob("*.npy")}

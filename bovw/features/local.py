@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernel
 from ..arrays import rank_in_groups
 from ..errors import ParameterError
 from ..opencv import cv2
 from ..pictures.reading import Box, Picture
+from .sift import sift
 
 __all__ = [
     "FEATURE_NAMES",
@@ -186,23 +188,31 @@ def detect(gray: NDArray[Any], spec: FeatureSpec) -> tuple[NDArray[np.float32], 
     """The keypoints of a picture that are worth most, up to `spec.max_features`, best first: (n, 5)
     as x, y, size, angle in degrees, response; and their descriptors.
     """
-    features = detector(spec)
-    keypoints: Sequence[cv2.KeyPoint] = ()
-    found = None
     if min(gray.shape) < MIN_SIDE:
-        pass
-    elif gray.size <= DESCRIBED_AT_ONCE:
+        return none_of(spec)
+    if spec.kind == "rootsift" and kernel.is_there():
+        rows, descriptors = sift(
+            gray, SIFT_CONTRAST, lambda rows: select_keypoints(rows, gray.shape, spec)
+        )
+        return rows[: spec.max_features], descriptors[: spec.max_features]
+    features = detector(spec)
+    if gray.size <= DESCRIBED_AT_ONCE:
         keypoints, found = features.detectAndCompute(gray, None)
     else:
         keypoints = features.detect(gray, None)
         chosen = select_keypoints(keypoint_rows(keypoints), gray.shape, spec).tolist()
         keypoints, found = features.compute(gray, [keypoints[each] for each in chosen])
     if found is None or not len(keypoints):
-        none = np.zeros((0, 32), np.uint8) if spec.kind == "orb" else np.zeros((0, 128), np.float32)
-        return np.zeros((0, 5), np.float32), none
+        return none_of(spec)
     rows = keypoint_rows(keypoints)
     order = select_keypoints(rows, gray.shape, spec)
     return rows[order], np.asarray(found)[order]
+
+
+def none_of(spec: FeatureSpec) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """No keypoints, and no descriptors."""
+    columns = 32 if spec.kind == "orb" else 128
+    return np.zeros((0, 5), np.float32), np.zeros((0, columns), np.uint8)
 
 
 def keypoint_rows(keypoints: Sequence[cv2.KeyPoint]) -> NDArray[np.float32]:

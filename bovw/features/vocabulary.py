@@ -105,10 +105,13 @@ class Vocabulary:
     @cached_property
     def _search(self) -> WordSearch:
         """The words, laid out to be searched."""
-        bounds = pairwise(self.cell_starts.tolist())
-        words = (self.quantised_words(slice(first, last)) for first, last in bounds)
+        bounds = list(pairwise(self.cell_starts.tolist()))
         finer = ORB_CELL_UNITS if self.spec.kind == "orb" else 1
-        return WordSearch(words, self._rounded(self.cells, finer), finer)
+        return WordSearch(
+            lambda: (self.quantised_words(slice(*each)) for each in bounds),
+            self._rounded(self.cells, finer),
+            finer,
+        )
 
     @cached_property
     def directions(self) -> NDArray[np.float32]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,8 @@ __all__ = ["WordSearch", "half_norms"]
 
 # So many products of visitors and words are looked at together: 1 MB.
 VISITED = 1 << 18
+# The highest number of 8 bits.
+NARROWEST = 255
 
 
 class WordSearch:
@@ -27,28 +31,41 @@ class WordSearch:
     """
 
     def __init__(
-        self, words: Iterable[NDArray[np.float32]], centres: NDArray[np.float32], finer: int
+        self,
+        words: Callable[[], Iterable[NDArray[np.float32]]],
+        centres: NDArray[np.float32],
+        finer: int,
     ) -> None:
         """Args:
-        words: of each cell, (n, d), in the unit of the points, d even.
+        words: gives those of each cell, (n, d), in the unit of the points, d even.
         centres: (C, d) of the cells, in a unit that is finer than that of the points.
         finer: by this factor.
         """
-        cells = list(words)
-        self.finer = finer
+        self.words, self.centres, self.finer = words, centres, finer
+        cells = list(words())
         self.first_words = starts_of([len(each) for each in cells])
         self.by_kernel = kernel.is_there()
         if self.by_kernel:
-            self.laid_out = LaidOut.of(cells), LaidOut.of([centres])
+            self.narrow = (
+                (LaidOut.of(cells, narrow=True), LaidOut.of([centres], narrow=True))
+                if kernel.likes_narrow_words() and all(map(is_narrow, [*cells, centres]))
+                else None
+            )
             return
         # of each cell (d, n) and half the squared lengths (n,)
         self.cells = [(np.ascontiguousarray(each.T), half_norms(each)) for each in cells]
-        self.centres = np.ascontiguousarray(centres.T)
+        self.centre_columns = np.ascontiguousarray(centres.T)
         self.centre_norms = 2 * half_norms(centres)
         sizes = np.diff(self.first_words)
         self.by_size = np.argsort(sizes, kind="stable")
         self.place_by_size = np.argsort(self.by_size)
         self.sizes = sizes[self.by_size].tolist()
+
+    @cached_property
+    def wide(self) -> tuple[LaidOut, LaidOut]:
+        """The words and the centres for points that are not narrow, which most are."""
+        cells = list(self.words())
+        return LaidOut.of(cells, narrow=False), LaidOut.of([self.centres], narrow=False)
 
     def nearest(self, points: NDArray[np.float32], count: int, cells: int) -> NDArray[np.int32]:
         """The `count` nearest words of points (n, d), nearest first, in their `cells` nearest
@@ -58,7 +75,7 @@ class WordSearch:
         """
         if self.by_kernel:
             return self.nearest_by_kernel(points.astype(np.int16, "C"), count, cells)
-        closeness = 2 * self.finer * (points @ self.centres) - self.centre_norms
+        closeness = 2 * self.finer * (points @ self.centre_columns) - self.centre_norms
         visited = nearest_cells(closeness, cells)
         # visits sorted by cell: each cell then serves all its visitors with one matrix product
         places = self.place_by_size[visited].ravel()
@@ -75,7 +92,21 @@ class WordSearch:
         self, points: NDArray[np.int16], count: int, cells: int
     ) -> NDArray[np.int32]:
         """As `nearest`, compiled."""
-        words, centres = self.laid_out
+        if self.narrow is None:
+            return self.nearest_laid_out(points, count, cells, self.wide)
+        narrow = (points.view(np.uint16) <= NARROWEST).all(axis=1)
+        if narrow.all():
+            return self.nearest_laid_out(points, count, cells, self.narrow)
+        found = np.empty((len(points), count), np.int32)
+        found[narrow] = self.nearest_laid_out(points[narrow], count, cells, self.narrow)
+        found[~narrow] = self.nearest_laid_out(points[~narrow], count, cells, self.wide)
+        return found
+
+    def nearest_laid_out(
+        self, points: NDArray[np.int16], count: int, cells: int, laid_out: tuple[LaidOut, LaidOut]
+    ) -> NDArray[np.int32]:
+        """As `nearest`, among words and centres that are laid out for these points."""
+        words, centres = laid_out
         one = np.zeros((len(points), 1), np.int64)
         bounds = np.array([0, len(self.first_words) - 1])
         visited = centres.nearest(points, 2 * self.finer, bounds, one, cells)
@@ -138,30 +169,34 @@ class LaidOut:
     """The words of some cells as the kernel reads them: side by side in blocks.
 
     Attributes:
-        words: (blocks, d / 2, WORDS, 2) int16, those of a cell from a block of its own on; 0 beyond
-            its last.
-        norms: (blocks * WORDS,) int32, their squared lengths.
+        words: (blocks, d / 2, WORDS, 2) int16 or, narrow, (blocks, d / 4, NARROW_WORDS, 4) uint8,
+            those of a cell from a block of its own on; 0 beyond its last.
+        norms: (blocks * side,) int32, their squared lengths.
+        sums: (blocks * side,) int32, of their numbers.
     """
 
-    words: NDArray[np.int16]
+    words: NDArray[Any]
     norms: NDArray[np.int32]
+    sums: NDArray[np.int32]
 
     @classmethod
-    def of(cls, cells: Sequence[NDArray[np.float32]]) -> LaidOut:
+    def of(cls, cells: Sequence[NDArray[np.float32]], *, narrow: bool) -> LaidOut:
         """Lay out cells of words (n, d)."""
-        sides = [-(-len(each) // kernel.WORDS) for each in cells]
+        side, group = (kernel.NARROW_WORDS, 4) if narrow else (kernel.WORDS, 2)
+        sides = [-(-len(each) // side) for each in cells]
         starts = starts_of(sides)
         dimension = cells[0].shape[1]
-        words = np.zeros((int(starts[-1]), dimension // 2, kernel.WORDS, 2), np.int16)
-        norms = np.zeros((int(starts[-1]), kernel.WORDS), np.int32)
+        dtype = np.uint8 if narrow else np.int16
+        words = np.zeros((int(starts[-1]), dimension // group, side, group), dtype)
+        norms, sums = np.zeros((2, int(starts[-1]), side), np.int32)
         for first, count, cell in zip(starts.tolist(), sides, cells, strict=False):
-            padded = np.zeros((count * kernel.WORDS, dimension), np.int16)
+            padded = np.zeros((count * side, dimension), np.int32)
             padded[: len(cell)] = cell
-            pairs = padded.reshape(count, kernel.WORDS, dimension // 2, 2)
-            words[first : first + count] = pairs.transpose(0, 2, 1, 3)
-            squares = (padded.astype(np.int32) ** 2).sum(axis=1)
-            norms[first : first + count] = squares.reshape(count, kernel.WORDS)
-        return cls(words, norms.ravel())
+            parts = padded.reshape(count, side, dimension // group, group)
+            words[first : first + count] = parts.transpose(0, 2, 1, 3)
+            norms[first : first + count] = (padded**2).sum(axis=1).reshape(count, side)
+            sums[first : first + count] = padded.sum(axis=1).reshape(count, side)
+        return cls(words, norms.ravel(), sums.ravel())
 
     def nearest(
         self,
@@ -171,10 +206,27 @@ class LaidOut:
         visited: NDArray[np.int64],
         count: int,
     ) -> NDArray[np.int32]:
-        """See `kernel.nearest_words`."""
+        """See `kernel.nearest_words`; for narrow words, the points must be narrow as well."""
+        if self.words.dtype == np.uint8:
+            return kernel.nearest_narrow_words(
+                points.astype(np.uint8),
+                self.words,
+                self.norms,
+                self.sums,
+                factor,
+                first_words,
+                visited,
+                count,
+            )
         return kernel.nearest_words(
             points, self.words, self.norms, factor, first_words, visited, count
         )
+
+
+def is_narrow(points: NDArray[np.float32]) -> bool:
+    """Whether the processor's faster products of 8 bits can be had with these points (n, d)."""
+    fits = not len(points) or (points.min() >= 0 and points.max() <= NARROWEST)
+    return bool(fits) and points.shape[1] % 4 == 0
 
 
 def nearest_cells(closeness: NDArray[np.float32], count: int) -> NDArray[np.int64]:

@@ -41,7 +41,7 @@ def test_nearest_words_do_not_depend_on_how_cells_are_grouped(
     sizes = [3, 0, 8, 1, 5]
     words = rng.integers(0, 3, (sum(sizes), 4)).astype(np.float32)
     centres = rng.integers(0, 3, (5, 4)).astype(np.float32)
-    search = WordSearch(np.split(words, np.cumsum(sizes)[:-1]), centres, 1)
+    search = WordSearch(lambda: np.split(words, np.cumsum(sizes)[:-1]), centres, 1)
     points = rng.integers(0, 3, (50, 4)).astype(np.float32)
     distances = ((points[:, None] - words) ** 2).sum(axis=2)
     expected = np.argsort(distances, axis=1, kind="stable")
