@@ -194,7 +194,9 @@ def detect(gray: NDArray[Any], spec: FeatureSpec) -> tuple[NDArray[np.float32], 
         rows, descriptors = sift(
             gray, SIFT_CONTRAST, lambda rows: select_keypoints(rows, gray.shape, spec)
         )
-        return rows[: spec.max_features], descriptors[: spec.max_features]
+        # second orientations of a keypoint come after other places
+        order = select_keypoints(rows, gray.shape, spec)
+        return rows[order], descriptors[order]
     features = detector(spec)
     if gray.size <= DESCRIBED_AT_ONCE:
         keypoints, found = features.detectAndCompute(gray, None)

@@ -30,7 +30,7 @@ class SimilarSearcher:
     Example:
         >>> from bovw import ImageIndex, SimilarSearcher
         >>> with ImageIndex.open("photos.bovw") as index:
-        ...     found = SimilarSearcher(index, "vlad").search("query.jpg", k=1)
+        ...     found = SimilarSearcher(index, "vlad").search("photos/carcassonne-walls.jpg", k=1)
         >>> found.matches[0].id
         'photos/carcassonne-walls.jpg'
     """

@@ -274,7 +274,7 @@ def test_fewer_features_are_the_first_of_more() -> None:
         features_of(pixels, FeatureSpec(max_features=300)),
     )
     shared = {tuple(row) for row in few.xy.tolist()} & {tuple(row) for row in many.xy.tolist()}
-    assert len(shared) > 0.9 * len({tuple(row) for row in few.xy.tolist()})
+    assert len(shared) > 0.85 * len({tuple(row) for row in few.xy.tolist()})
 
 
 def test_a_dull_quarter_keeps_features() -> None:

@@ -17,7 +17,7 @@ def plain_library() -> ctypes.CDLL:
     """The kernel as it is on processors other than x86-64."""
     compiler = (sysconfig.get_config_var("CC") or "cc").split()
     folder = Path(kernel.__file__).parent
-    sources = [folder / "_kernel.c", folder / "_sift.c"]
+    sources = sorted(folder.glob("_*.c"))
     with tempfile.TemporaryDirectory() as temporary:
         built = Path(temporary) / "plain.so"
         options = ["-DPLAIN", "-O2", "-ffp-contract=off", "-shared", "-fPIC"]

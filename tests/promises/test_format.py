@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bovw import FeatureSpec, ImageIndex, SearchOptions, check_index
+from bovw import FeatureSpec, ImageIndex, SearchOptions, check_index, kernel
 from bovw.features.local import extract
 from bovw.index.record import ImageRecord, parse_record, record_line
 from bovw.index.segment import Segment
@@ -53,8 +53,8 @@ def names(opened: ImageIndex) -> list[str]:
 
 
 def require_recorded_answers(opened: ImageIndex) -> None:
-    """Compare with answers.json. OpenCV's versions differ a little in what they find, so numbers
-    may differ a little, too.
+    """Compare with answers.json. Its features were found by OpenCV, whose versions differ a little
+    in what they find, as our own detector does, so numbers may differ a little, too.
     """
     for answer in json.loads((FIXTURES / "answers.json").read_bytes()):
         best = opened.search(
@@ -62,7 +62,7 @@ def require_recorded_answers(opened: ImageIndex) -> None:
         ).matches[0]
         assert os.path.relpath(best.path, opened._storage.path.parent) == answer["image"]
         assert (best.verified, best.mirrored) == (answer["verified"], answer["mirrored"])
-        assert best.inliers == pytest.approx(answer["inliers"], rel=0.1)
+        assert best.inliers == pytest.approx(answer["inliers"], rel=0.2)
         np.testing.assert_allclose(np.asarray(best.outline), answer["outline"], atol=1)
 
 
@@ -314,10 +314,14 @@ def test_a_reader_written_from_the_document_reads_what_bovw_reads(index: Path) -
             require_equal(images, part.segment, part.alive)
 
 
-def test_words_and_signatures_are_what_the_document_says(index: Path) -> None:
+def test_words_and_signatures_are_what_the_document_says(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another version of OpenCV finds some other features, so a few may differ; those of this
     version do not. Which of them an index holds is no matter of its format: all are looked at.
     """
+    # the index was made when OpenCV found all features
+    monkeypatch.setattr(kernel, "library", lambda: None)
     _, vocabulary = read_vocabulary(index / "vocabulary")
     found = read_index(index)[1][0][0]
     assert found["record"]["path"] == "photos/0.jpg"
