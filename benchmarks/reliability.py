@@ -32,6 +32,7 @@ STEPS = np.linspace(-6, 0, 61)
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this part."""
     parser.add_argument("--every", type=int, default=1, help="use every N-th query only")
+    parser.add_argument("--thorough", action="store_true", help="look harder where nothing is sure")
     parser.add_argument(
         "--plot", type=Path, help="draw asked and measured rate, and recall, into this PNG file"
     )
@@ -44,14 +45,17 @@ def run(collection: Collection, arguments: argparse.Namespace) -> dict[str, Any]
     """Run the benchmark, print its tables and return them."""
     clock = time.perf_counter()
     step = 2 if arguments.small else arguments.every
+    options = SearchOptions(k=10, thorough="unsure" if arguments.thorough else "never")
     whole = collection.index()
     negatives = []
     for name, removed, truth in collection.negatives():
         part = without(whole, collection.work / f"without-{name}.bovw", removed)
         negatives += [
-            {**row, "index": name} for kept in every([truth], step) for row in asked(part, kept)
+            {**row, "index": name}
+            for kept in every([truth], step)
+            for row in asked(part, kept, options)
         ]
-    known = [row for kept in every(collection.truths, step) for row in asked(whole, kept)]
+    known = [row for kept in every(collection.truths, step) for row in asked(whole, kept, options)]
     figures = {"negatives": false_alarm_rates(negatives), "recall": recalls(known)}
     print_tables(figures)
     print(
@@ -79,12 +83,12 @@ def without(whole: Path, part: Path, removed: list[str]) -> Path:
     return part
 
 
-def asked(path: Path, truth: GroundTruth) -> list[dict[str, Any]]:
+def asked(path: Path, truth: GroundTruth, options: SearchOptions) -> list[dict[str, Any]]:
     """For each query log10 of the false alarms of the best right image, and of the best wrong one;
     infinite where there is none.
     """
     with ImageIndex.open(path) as index:
-        evaluation = evaluate(index, truth, SearchOptions(k=10), jobs=2)
+        evaluation = evaluate(index, truth, options, jobs=2)
     if evaluation.failed:
         sys.exit(f"benchmark: {evaluation.failed[0]}")
     rows = []

@@ -33,6 +33,17 @@ typedef struct {
     int16_t *levels;
 } octave_t;
 
+#define LN2 0.69314718055994530942
+
+/* e^x by its series, -700 < x < 700: the libraries of different systems differ in last bits. */
+INLINE double exponential(double x)
+{
+    double whole = floor(x / LN2 + 0.5), rest = x - whole * LN2, sum = 1;
+    for (int i = 13; i > 0; i--)
+        sum = 1 + rest / i * sum;
+    return ldexp(sum, (int)whole);
+}
+
 static inline int16_t *level_of(const octave_t *octave, int64_t level)
 {
     return octave->levels + level * octave->height * octave->stride;

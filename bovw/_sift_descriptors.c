@@ -23,6 +23,19 @@
 #define MOST_SAMPLES 256
 #define PI 3.14159265358979323846
 
+/* e^(fall (first + i step)^2) for i = 0 .. count - 1. */
+INLINE void bell(double fall, double first, double step, int64_t count, float *weights)
+{
+    double value = exponential(fall * first * first);
+    double ratio = exponential(fall * step * (2 * first + step));
+    double change = exponential(2 * fall * step * step);
+    for (int64_t i = 0; i < count; i++) {
+        weights[i] = (float)value;
+        value *= ratio;
+        ratio *= change;
+    }
+}
+
 /* The gradients of a level at some places of a row: their lengths times weights, and their
  * directions in turns from 0 to 1, clockwise from the x axis as y points down. */
 INLINE void gradients(
@@ -61,23 +74,15 @@ INLINE int64_t orient(
     float across[MOST_SAMPLES], weights[MOST_SAMPLES], lengths[MOST_SAMPLES], angles[MOST_SAMPLES];
     float counts[DIRECTIONS] = {0};
     double smooth[DIRECTIONS];
-    int64_t peaks = 0, first = x - reach, count = 2 * reach + 1;
-    if (first < 1) {
-        count -= 1 - first;
-        first = 1;
-    }
-    if (first + count > octave->width - 1)
-        count = octave->width - 1 - first;
-    for (int64_t i = 0; i < count; i++) {
-        double off = (double)(first + i - x);
-        across[i] = (float)exp(fall * off * off);
-    }
+    int64_t peaks = 0, first = x - reach > 1 ? x - reach : 1;
+    int64_t last = x + reach < octave->width - 2 ? x + reach : octave->width - 2;
+    int64_t count = last - first + 1;
+    bell(fall, (double)-reach, 1, 2 * reach + 1, across);
     for (int64_t j = y - reach; j <= y + reach; j++) {
         if (j < 1 || j > octave->height - 2)
             continue;
-        float weight = (float)exp(fall * (double)((j - y) * (j - y)));
         for (int64_t i = 0; i < count; i++)
-            weights[i] = across[i] * weight;
+            weights[i] = across[first - x + reach + i] * across[j - y + reach];
         gradients(octave, level + j * octave->stride, first, 1, count, weights, lengths, angles);
         for (int64_t i = 0; i < count; i++) {
             int bin = (int)(angles[i] * DIRECTIONS + 0.5f);
@@ -103,6 +108,21 @@ INLINE int64_t orient(
     return peaks;
 }
 
+/* Cosine and sine of an angle in turns from 0 to 1, by their series, as in `exponential`. */
+INLINE void direction_of(double turn, double *cosine, double *sine)
+{
+    int64_t quarters = (int64_t)floor(4 * turn + 0.5);
+    double rest = (turn - (double)quarters / 4) * 2 * PI, square = rest * rest;
+    double even = 1, odd = 1;
+    for (int i = 18; i > 0; i -= 2) {
+        even = 1 - square / (i * (i - 1)) * even;
+        odd = 1 - square / (i * (i + 1)) * odd;
+    }
+    odd *= rest;
+    *cosine = quarters % 4 == 0 ? even : quarters % 4 == 1 ? -odd : quarters % 4 == 2 ? -even : odd;
+    *sine = quarters % 4 == 0 ? odd : quarters % 4 == 1 ? even : quarters % 4 == 2 ? -odd : -even;
+}
+
 /* The descriptor of a patch at (x, y) of a level, from every STEP-th pixel. */
 INLINE void describe(
     const octave_t *octave, const int16_t *level, double x, double y, double scale, double turn,
@@ -110,23 +130,25 @@ INLINE void describe(
 {
     const double half = (CELLS + 1) / 2.0;
     float cells[CELLS + 2][CELLS + 2][BINS + 1];
-    float across_weights[MOST_SAMPLES], weights[MOST_SAMPLES];
+    float across_weights[MOST_SAMPLES], down_weights[MOST_SAMPLES], weights[MOST_SAMPLES];
     float lengths[MOST_SAMPLES], angles[MOST_SAMPLES];
     double side = CELL_SIDE * scale, reach = side * sqrt(2) * half;
-    double along = cos(2 * PI * turn) / side, across = sin(2 * PI * turn) / side;
+    double along, across;
+    direction_of(turn, &along, &across);
+    along /= side;
+    across /= side;
     /* Gaussian of half the descriptor's width */
     double fall = -2 / (CELLS * CELLS * side * side);
-    int64_t steps = (int64_t)(reach / STEP), left = lrint(x) - steps * STEP;
+    int64_t steps = (int64_t)(reach / STEP);
+    int64_t left = lrint(x) - steps * STEP, top = lrint(y) - steps * STEP;
     memset(cells, 0, sizeof cells);
-    for (int64_t i = 0; i <= 2 * steps; i++) {
-        double dx = (double)(left + i * STEP) - x;
-        across_weights[i] = (float)exp(fall * dx * dx);
-    }
-    for (int64_t j = lrint(y) - steps * STEP; j <= lrint(y) + steps * STEP; j += STEP) {
+    bell(fall, (double)left - x, STEP, 2 * steps + 1, across_weights);
+    bell(fall, (double)top - y, STEP, 2 * steps + 1, down_weights);
+    for (int64_t number = 0; number <= 2 * steps; number++) {
+        int64_t j = top + number * STEP;
         if (j < 1 || j > octave->height - 2)
             continue;
         double dy = (double)j - y;
-        float weight = (float)exp(fall * dy * dy);
         /* where in the row |column| and |row| are below half */
         double low = -reach, high = reach;
         if (fabs(along) * reach > 1e-6) {
@@ -150,7 +172,7 @@ INLINE void describe(
         if (count < 1)
             continue;
         for (int64_t i = 0; i < count; i++)
-            weights[i] = across_weights[from + i] * weight;
+            weights[i] = across_weights[from + i] * down_weights[number];
         gradients(octave, level + j * octave->stride, left + from * STEP, STEP, count, weights,
                   lengths, angles);
         float column = (float)(along * ((double)(left + from * STEP) - x) + across * dy + half);

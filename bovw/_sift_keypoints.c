@@ -143,7 +143,7 @@ static void refine(found_t *found, int64_t number, int64_t layer, int64_t y, int
         place[3] = (int32_t)x;
         keypoint[0] = (float)(((double)x + ox) * unit);
         keypoint[1] = (float)(((double)y + oy) * unit);
-        keypoint[2] = (float)(2 * SIGMA * pow(2, ((double)layer + os) / LAYERS) * unit);
+        keypoint[2] = (float)(2 * SIGMA * exponential(LN2 * ((double)layer + os) / LAYERS) * unit);
         keypoint[3] = (float)response;
     }
     found->count++;

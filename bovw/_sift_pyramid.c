@@ -45,10 +45,10 @@ static int64_t gaussian(double sigma, int16_t *weights)
     int64_t radius = (int64_t)ceil(CUT * sigma), rest = 1 << 15;
     double sum = 1;
     for (int64_t i = 1; i <= radius; i++)
-        sum += 2 * exp(-(double)(i * i) / (2 * sigma * sigma));
+        sum += 2 * exponential(-(double)(i * i) / (2 * sigma * sigma));
     for (int64_t i = 1; i <= radius; i++) {
         weights[i] = (int16_t)lrint(
-            32768 * exp(-(double)(i * i) / (2 * sigma * sigma)) / sum);
+            32768 * exponential(-(double)(i * i) / (2 * sigma * sigma)) / sum);
         rest -= 2 * weights[i];
     }
     weights[0] = (int16_t)rest;
@@ -192,8 +192,8 @@ void bovw_build(
         if (o)
             halve(octaves + o - 1, octaves + o);
         for (int64_t level = 1; level < LEVELS; level++) {
-            double last = SIGMA * pow(2, (double)(level - 1) / LAYERS);
-            double sigma = last * sqrt(pow(2, 2.0 / LAYERS) - 1);
+            double last = SIGMA * exponential(LN2 * (double)(level - 1) / LAYERS);
+            double sigma = last * sqrt(exponential(LN2 * 2 / LAYERS) - 1);
             blur(octaves + o, level_of(octaves + o, level - 1), sigma, weigh, row,
                  level_of(octaves + o, level));
         }

@@ -1,8 +1,8 @@
-"""SIFT keypoints and descriptors (Lowe, IJCV 2004), by the compiled loops of `_sift.c`.
+"""SIFT keypoints and descriptors (Lowe, IJCV 2004), by the compiled loops of `_sift_*.c`.
 
 The pyramid is of 16-bit whole numbers, half as large and several times as fast as OpenCV's of
-floats, and it is built once: its keypoints are found, some are chosen, and only those are
-described. Its features are as near to OpenCV's as those of two versions of OpenCV.
+floats, and it is built once: keypoints are found, some are chosen, and only those are described.
+The features are OpenCV's but for unstable ones, and the same on every processor.
 """
 
 from __future__ import annotations
