@@ -3,7 +3,7 @@
 #include "_sift.h"
 
 /* Directions of the histogram that orients a patch, its blur in scales, its reach in blurs, and
- * the share of the highest peak that makes another one an orientation too. */
+ * the share of the highest peak that makes another one an orientation too; no keypoint has more. */
 #define DIRECTIONS 36
 #define TURN_SIGMA 1.5
 #define TURN_REACH 3.0
