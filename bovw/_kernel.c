@@ -43,10 +43,12 @@ static void offer(int32_t closeness, int32_t word, int64_t count, int32_t *best,
     found[place] = word;
 }
 
-/* The visitors of one cell, whose words are laid out as [words / 8][dimension / 2][8][2]. */
+/* The visitors of one cell. Words of 16 bits are laid out as [words / 8][dimension / 2][8][2],
+ * those of 8 bits, narrow ones, as [words / 16][dimension / 4][16][4]: points are less by 128 then, and
+ * `sums` are those of the numbers of the words. */
 typedef struct {
-    const int16_t *points, *words;
-    const int32_t *norms, *visitors;
+    const void *points, *words;
+    const int32_t *norms, *sums, *visitors;
     int64_t dimension, visitor_count, word_count, first_word, count;
     int32_t factor, *best, *found;
 } cell_t;
@@ -54,11 +56,12 @@ typedef struct {
 static void visit_plain(const cell_t *cell)
 {
     for (int64_t v = 0; v < cell->visitor_count; v++) {
-        const int16_t *point = cell->points + cell->visitors[v] * cell->dimension;
+        const int16_t *point =
+            (const int16_t *)cell->points + cell->visitors[v] * cell->dimension;
         int32_t *best = cell->best + cell->visitors[v] * cell->count;
         int32_t *found = cell->found + cell->visitors[v] * cell->count;
         for (int64_t word = 0; word < cell->word_count; word += WORDS) {
-            const int16_t *block = cell->words + word * cell->dimension;
+            const int16_t *block = (const int16_t *)cell->words + word * cell->dimension;
             int32_t sums[WORDS] = {0};
             for (int64_t i = 0; i < cell->dimension; i += 2)
                 for (int64_t w = 0; w < WORDS; w++)
@@ -79,9 +82,10 @@ __attribute__((target("avx2"))) static void visit_avx2(const cell_t *cell)
         int64_t together = cell->visitor_count - v < POINTS ? cell->visitor_count - v : POINTS;
         const int16_t *point[POINTS];
         for (int64_t p = 0; p < POINTS; p++)
-            point[p] = cell->points + cell->visitors[v + (p < together ? p : 0)] * cell->dimension;
+            point[p] = (const int16_t *)cell->points
+                       + cell->visitors[v + (p < together ? p : 0)] * cell->dimension;
         for (int64_t word = 0; word < cell->word_count; word += WORDS) {
-            const int16_t *block = cell->words + word * cell->dimension;
+            const int16_t *block = (const int16_t *)cell->words + word * cell->dimension;
             __m256i sums[POINTS];
             for (int64_t p = 0; p < POINTS; p++)
                 sums[p] = _mm256_setzero_si256();
@@ -115,47 +119,15 @@ __attribute__((target("avx2"))) static void visit_avx2(const cell_t *cell)
 }
 #endif
 
-void bovw_nearest_words(
-    const int16_t *points, int64_t dimension, const int16_t *words, const int32_t *norms,
-    int32_t factor, const int64_t *blocks, const int64_t *first_words, int64_t cells,
-    const int32_t *visitors, const int64_t *bounds, int64_t count, int32_t *best, int32_t *found)
-{
-    void (*visit)(const cell_t *) = visit_plain;
-#ifdef X86
-    if (__builtin_cpu_supports("avx2"))
-        visit = visit_avx2;
-#endif
-    for (int64_t number = 0; number < cells; number++) {
-        cell_t cell = {
-            .points = points, .words = words + blocks[number] * WORDS * dimension,
-            .norms = norms + blocks[number] * WORDS, .visitors = visitors + bounds[number],
-            .dimension = dimension, .visitor_count = bounds[number + 1] - bounds[number],
-            .word_count = first_words[number + 1] - first_words[number],
-            .first_word = first_words[number], .count = count, .factor = factor,
-            .best = best, .found = found,
-        };
-        visit(&cell);
-    }
-}
-
-/* The same with words and points of 8 bits, the points less 128, whose words are laid out as
- * [words / 16][dimension / 4][16][4]; `sums` are those of the numbers of the words. */
-typedef struct {
-    const int8_t *points;
-    const uint8_t *words;
-    const int32_t *norms, *sums, *visitors;
-    int64_t dimension, visitor_count, word_count, first_word, count;
-    int32_t factor, *best, *found;
-} narrow_cell_t;
-
-static void visit_narrow_plain(const narrow_cell_t *cell)
+static void visit_narrow_plain(const cell_t *cell)
 {
     for (int64_t v = 0; v < cell->visitor_count; v++) {
-        const int8_t *point = cell->points + cell->visitors[v] * cell->dimension;
+        const int8_t *point = (const int8_t *)cell->points + cell->visitors[v] * cell->dimension;
         int32_t *best = cell->best + cell->visitors[v] * cell->count;
         int32_t *found = cell->found + cell->visitors[v] * cell->count;
         for (int64_t word = 0; word < cell->word_count; word++) {
-            const uint8_t *first = cell->words + word / NARROW_WORDS * NARROW_WORDS * cell->dimension
+            const uint8_t *first = (const uint8_t *)cell->words
+                                   + word / NARROW_WORDS * NARROW_WORDS * cell->dimension
                                    + word % NARROW_WORDS * 4;
             int32_t sum = 128 * cell->sums[word];
             for (int64_t i = 0; i < cell->dimension; i++)
@@ -168,7 +140,7 @@ static void visit_narrow_plain(const narrow_cell_t *cell)
 
 #ifdef X86
 __attribute__((target("avx512f,avx512bw,avx512vnni"))) static void visit_narrow_vnni(
-    const narrow_cell_t *cell)
+    const cell_t *cell)
 {
     const __m512i factor = _mm512_set1_epi32(cell->factor);
     for (int64_t v = 0; v < cell->visitor_count; v += NARROW_POINTS) {
@@ -176,9 +148,10 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) static void visit_narrow_
         int64_t together = rest < NARROW_POINTS ? rest : NARROW_POINTS;
         const int8_t *point[NARROW_POINTS];
         for (int64_t p = 0; p < NARROW_POINTS; p++)
-            point[p] = cell->points + cell->visitors[v + (p < together ? p : 0)] * cell->dimension;
+            point[p] = (const int8_t *)cell->points
+                       + cell->visitors[v + (p < together ? p : 0)] * cell->dimension;
         for (int64_t word = 0; word < cell->word_count; word += NARROW_WORDS) {
-            const uint8_t *block = cell->words + word * cell->dimension;
+            const uint8_t *block = (const uint8_t *)cell->words + word * cell->dimension;
             __m512i all = _mm512_loadu_si512(cell->sums + word);
             __m512i norms = _mm512_loadu_si512(cell->norms + word);
             __m512i sums[NARROW_POINTS];
@@ -225,22 +198,26 @@ int64_t bovw_likes_narrow_words(void)
 #endif
 }
 
-void bovw_nearest_narrow_words(
-    const int8_t *points, int64_t dimension, const uint8_t *words, const int32_t *norms,
+void bovw_nearest_words(
+    const void *points, int64_t dimension, const void *words, int64_t narrow, const int32_t *norms,
     const int32_t *sums, int32_t factor, const int64_t *blocks, const int64_t *first_words,
     int64_t cells, const int32_t *visitors, const int64_t *bounds, int64_t count, int32_t *best,
     int32_t *found)
 {
-    void (*visit)(const narrow_cell_t *) = visit_narrow_plain;
+    void (*visit)(const cell_t *) = narrow ? visit_narrow_plain : visit_plain;
+    int64_t side = narrow ? NARROW_WORDS : WORDS;
+    int64_t bytes = narrow ? sizeof(uint8_t) : sizeof(int16_t);
 #ifdef X86
-    if (bovw_likes_narrow_words())
+    if (narrow && bovw_likes_narrow_words())
         visit = visit_narrow_vnni;
+    if (!narrow && __builtin_cpu_supports("avx2"))
+        visit = visit_avx2;
 #endif
     for (int64_t number = 0; number < cells; number++) {
-        narrow_cell_t cell = {
-            .points = points, .words = words + blocks[number] * NARROW_WORDS * dimension,
-            .norms = norms + blocks[number] * NARROW_WORDS,
-            .sums = sums + blocks[number] * NARROW_WORDS, .visitors = visitors + bounds[number],
+        int64_t first = blocks[number] * side;
+        cell_t cell = {
+            .points = points, .words = (const char *)words + first * dimension * bytes,
+            .norms = norms + first, .sums = sums + first, .visitors = visitors + bounds[number],
             .dimension = dimension, .visitor_count = bounds[number + 1] - bounds[number],
             .word_count = first_words[number + 1] - first_words[number],
             .first_word = first_words[number], .count = count, .factor = factor,

@@ -1,7 +1,8 @@
 """The innermost loops of a search, compiled: `_kernel.c`, called by ctypes.
 
 It is built when bovw is installed where there is a C compiler, and nothing is missing without it:
-whoever calls this has a way of its own, with the same results to the bit, that takes longer.
+whoever calls this has a way of its own, with the same results to the bit, that takes longer. But
+for SIFT, which is compiled into the same file (`features.sift`): OpenCV's is nearly the same.
 `BOVW_KERNEL=0` leaves it out. The calls release the interpreter's lock.
 """
 
@@ -26,7 +27,6 @@ __all__ = [
     "close_postings",
     "is_there",
     "likes_narrow_words",
-    "nearest_narrow_words",
     "nearest_words",
     "read_ahead",
     "signatures",
@@ -78,10 +78,16 @@ def address(array: NDArray[Any], dtype: type[np.generic]) -> Any:
     return array.ctypes.data_as(ctypes.c_void_p)
 
 
+def likes_narrow_words() -> bool:
+    """Whether `nearest_words` is faster here with words of 8 bits."""
+    return is_there() and bool(function("bovw_likes_narrow_words")())
+
+
 def nearest_words(
     points: NDArray[np.int16],
-    words: NDArray[np.int16],
+    words: NDArray[np.int16] | NDArray[np.uint8],
     norms: NDArray[np.int32],
+    sums: NDArray[np.int32],
     factor: int,
     first_words: NDArray[np.int64],
     visited: NDArray[np.int64],
@@ -91,69 +97,37 @@ def nearest_words(
     the cells that each point visits, best first; ties go to lower words: (n, count) int32.
 
     Args:
-        points: (n, d), d even.
-        words: (blocks, d / 2, WORDS, 2), those of a cell from a block of its own on.
-        norms: (blocks * WORDS,), below 2^30.
+        points: (n, d), d even; for narrow words divisible by 4, and the numbers from 0 to 255.
+        words: (blocks, d / 2, WORDS, 2) int16 or, narrow, (blocks, d / 4, NARROW_WORDS, 4) uint8,
+            those of a cell from a block of its own on.
+        norms, sums: (blocks * WORDS or NARROW_WORDS,), norms below 2^30; the sums are of the
+            numbers of the words.
         first_words: (C + 1,) of each cell, and the number of words.
         visited: (n, v) different cells, which hold at least `count` words.
     """
-    blocks, visitors, bounds = visits(first_words, visited, WORDS)
-    best, found = nothing_found(len(points), count)
-    function("bovw_nearest_words")(
-        address(points, np.int16),
-        ctypes.c_int64(points.shape[1]),
-        address(words, np.int16),
-        address(norms, np.int32),
-        ctypes.c_int32(factor),
-        address(blocks, np.int64),
-        address(first_words, np.int64),
-        ctypes.c_int64(len(blocks) - 1),
-        address(visitors, np.int32),
-        address(bounds, np.int64),
-        ctypes.c_int64(count),
-        address(best, np.int32),
-        address(found, np.int32),
-    )
-    return found
-
-
-def likes_narrow_words() -> bool:
-    """Whether `nearest_narrow_words` is the faster one on this machine."""
-    return is_there() and bool(function("bovw_likes_narrow_words")())
-
-
-def nearest_narrow_words(
-    points: NDArray[np.uint8],
-    words: NDArray[np.uint8],
-    norms: NDArray[np.int32],
-    sums: NDArray[np.int32],
-    factor: int,
-    first_words: NDArray[np.int64],
-    visited: NDArray[np.int64],
-    count: int,
-) -> NDArray[np.int32]:
-    """As `nearest_words`, for points and words of 8 bits.
-
-    Args:
-        points: (n, d), d divisible by 4.
-        words: (blocks, d / 4, NARROW_WORDS, 4), those of a cell from a block of its own on.
-        norms, sums: (blocks * NARROW_WORDS,), the second of the numbers of the words.
-        factor, first_words, visited, count: see `nearest_words`.
-    """
+    narrow = words.dtype == np.uint8
+    dtype, side = (np.uint8, NARROW_WORDS) if narrow else (np.int16, WORDS)
     # the processor multiplies bytes without a sign by such with one
-    signed = (points ^ np.uint8(128)).view(np.int8)
-    blocks, visitors, bounds = visits(first_words, visited, NARROW_WORDS)
-    best, found = nothing_found(len(points), count)
-    function("bovw_nearest_narrow_words")(
-        address(signed, np.int8),
+    laid_out = (points - np.int16(128)).astype(np.int8) if narrow else points
+    cells = len(first_words) - 1
+    blocks = starts_of(-(-np.diff(first_words) // side))
+    cell = visited.ravel()
+    order = np.argsort(cell.astype(np.uint16), kind="stable")
+    visitors = (order // max(visited.shape[1], 1)).astype(np.int32)
+    bounds = starts_of(np.bincount(cell, minlength=cells))
+    best = np.full((len(points), count), -(1 << 31) + 1, np.int32)
+    found = np.zeros((len(points), count), np.int32)
+    function("bovw_nearest_words")(
+        address(laid_out, np.int8 if narrow else np.int16),
         ctypes.c_int64(points.shape[1]),
-        address(words, np.uint8),
+        address(words, dtype),
+        ctypes.c_int64(narrow),
         address(norms, np.int32),
         address(sums, np.int32),
         ctypes.c_int32(factor),
         address(blocks, np.int64),
         address(first_words, np.int64),
-        ctypes.c_int64(len(blocks) - 1),
+        ctypes.c_int64(cells),
         address(visitors, np.int32),
         address(bounds, np.int64),
         ctypes.c_int64(count),
@@ -161,25 +135,6 @@ def nearest_narrow_words(
         address(found, np.int32),
     )
     return found
-
-
-def nothing_found(points: int, count: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The closeness of the nearest words of some points, and these, before any was looked at."""
-    best = np.full((points, count), -(1 << 31) + 1, np.int32)
-    return best, np.zeros((points, count), np.int32)
-
-
-def visits(
-    first_words: NDArray[np.int64], visited: NDArray[np.int64], side: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
-    """Where the blocks of `side` words of each cell begin, the points that visit the cells, cell by
-    cell, and where those of each begin.
-    """
-    blocks = starts_of(-(-np.diff(first_words) // side))
-    cell = visited.ravel()
-    order = np.argsort(cell.astype(np.uint16), kind="stable")
-    visitors = (order // max(visited.shape[1], 1)).astype(np.int32)
-    return blocks, visitors, starts_of(np.bincount(cell, minlength=len(first_words) - 1))
 
 
 def signatures(

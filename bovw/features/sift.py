@@ -86,7 +86,7 @@ def sift(
     different = np.unique(key, return_index=True)[1]
     rows = np.insert(found[different], 3, 0, axis=1)
     chosen = choose(rows)
-    rows, places = rows[chosen], places[different[chosen]]
+    rows, kept = rows[chosen], different[chosen]
     numbers = np.empty(MOST_PEAKS * len(rows), np.int32)
     turns = np.empty(len(numbers), np.float32)
     descriptors = np.empty((len(numbers), DIMENSION), np.uint8)
@@ -94,8 +94,8 @@ def sift(
         height,
         width,
         kernel.address(pyramid, np.int16),
-        kernel.address(places, np.int32),
-        kernel.address(found[different[chosen]], np.float32),
+        kernel.address(places[kept], np.int32),
+        kernel.address(found[kept], np.float32),
         ctypes.c_int64(len(rows)),
         kernel.address(numbers, np.int32),
         kernel.address(turns, np.float32),

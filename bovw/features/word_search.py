@@ -207,19 +207,8 @@ class LaidOut:
         count: int,
     ) -> NDArray[np.int32]:
         """See `kernel.nearest_words`; for narrow words, the points must be narrow as well."""
-        if self.words.dtype == np.uint8:
-            return kernel.nearest_narrow_words(
-                points.astype(np.uint8),
-                self.words,
-                self.norms,
-                self.sums,
-                factor,
-                first_words,
-                visited,
-                count,
-            )
         return kernel.nearest_words(
-            points, self.words, self.norms, factor, first_words, visited, count
+            points, self.words, self.norms, self.sums, factor, first_words, visited, count
         )
 
 
