@@ -43,9 +43,9 @@ static void offer(int32_t closeness, int32_t word, int64_t count, int32_t *best,
     found[place] = word;
 }
 
-/* The visitors of one cell. Words of 16 bits are laid out as [words / 8][dimension / 2][8][2],
- * those of 8 bits, narrow ones, as [words / 16][dimension / 4][16][4]: points are less by 128 then, and
- * `sums` are those of the numbers of the words. */
+/* The visitors of one cell. Words of 16 bits are laid out as [words / 8][dimension / 2][8][2];
+ * those of 8 bits, narrow ones, as [words / 16][dimension / 4][16][4]: points are less by 128 then,
+ * and `sums` are those of the numbers of the words. */
 typedef struct {
     const void *points, *words;
     const int32_t *norms, *sums, *visitors;
